@@ -1,0 +1,1 @@
+"""What is measured: curvature operators, their spectra, and the probe that follows a training."""

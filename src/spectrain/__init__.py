@@ -1,0 +1,1 @@
+"""spectrain: watch the spectrum while you train, beside what theory predicts."""

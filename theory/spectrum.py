@@ -1,0 +1,124 @@
+"""The types that measurements and predictions share, so that one can be drawn over the other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Bulk", "Density", "Edge", "EdgeKind", "Eigenpair", "FloatArray", "Matrix", "Spectrum"]
+
+FloatArray = NDArray[np.float64]
+Matrix = Literal["hessian", "information"]
+EdgeKind = Literal["square-root", "thin", "infinite"]
+
+_CURVATURE = {"unit": "loss per squared parameter"}
+_SHARE = {"unit": "1, between 0 and 1"}
+
+
+def _empty() -> FloatArray:
+    return np.zeros(0)
+
+
+@dataclass(frozen=True)
+class Eigenpair:
+    """One eigenvalue with what is known of its eigenvector u; a predicted one is an outlier.
+
+    Attributes:
+        value: the eigenvalue.
+        error: |H u - value u| if measured, the estimated numerical error if predicted.
+        overlap: |P u|^2, P the projector on span(x, mu) (on each copy of it for several
+            directions, together); NaN if there are no reference directions.
+        alignment: (r,) squared cosine of u with each single reference direction, in the order of
+            the rows of the Gram matrix; 0 for a direction of length 0.
+        sampling_error: standard error of ``value`` over the draw of the probe sample, estimated
+            from one sample; NaN if predicted or unknown.
+        draws: (R,) the eigenvalue of this rank on each of R independent probe samples, the first
+            of which is ``value``; R = 1 unless several were drawn; empty if predicted.
+    """
+
+    value: float = field(metadata=_CURVATURE)
+    error: float = field(metadata=_CURVATURE)
+    overlap: float = field(default=math.nan, metadata=_SHARE)
+    alignment: FloatArray = field(default_factory=_empty, metadata=_SHARE)
+    sampling_error: float = field(default=math.nan, metadata=_CURVATURE)
+    draws: FloatArray = field(default_factory=_empty, metadata=_CURVATURE)
+
+
+@dataclass(frozen=True)
+class Density:
+    """A spectral law on a grid.
+
+    Attributes:
+        points: (N,) increasing.
+        values: (N,) density at the points, without the atom at zero.
+        errors: (N,) standard error of ``values`` over random starts if measured, estimated
+            numerical error if predicted.
+        cumulative: (N,) share of all eigenvalues below each point (the atom included; half of
+            those at the point).
+        cumulative_errors: (N,) standard errors of ``cumulative``.
+    """
+
+    points: FloatArray = field(metadata=_CURVATURE)
+    values: FloatArray = field(metadata={"unit": "1 / (loss per squared parameter)"})
+    errors: FloatArray = field(metadata={"unit": "1 / (loss per squared parameter)"})
+    cumulative: FloatArray = field(metadata=_SHARE)
+    cumulative_errors: FloatArray = field(metadata=_SHARE)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One end of the predicted bulk.
+
+    Attributes:
+        value: where the limiting density ends; infinite where it has no end.
+        kind: "square-root" (the density vanishes as a square root), "thin" (it ends in a tail
+            that no finite spectrum shows) or "infinite".
+        finite_size: the point beyond which the predicted density leaves half an eigenvalue; a
+            typical place of the last bulk eigenvalue, not a bound.
+        detection: beyond it an eigenvalue is called an outlier: the 99 % point of the last bulk
+            eigenvalue.
+        error: estimated numerical error of ``value``.
+    """
+
+    value: float = field(metadata=_CURVATURE)
+    kind: EdgeKind = field(metadata={"unit": "none"})
+    finite_size: float = field(metadata=_CURVATURE)
+    detection: float = field(metadata=_CURVATURE)
+    error: float = field(metadata=_CURVATURE)
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """The predicted bulk: one band between two edges, and a possible atom at zero."""
+
+    lower: Edge = field(metadata={"unit": "see Edge"})
+    upper: Edge = field(metadata={"unit": "see Edge"})
+    atom: float = field(default=0.0, metadata=_SHARE)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Spectrum of one block of one matrix, measured or predicted.
+
+    Attributes:
+        matrix: "hessian" or "information" (second moment of the per-sample gradients).
+        block: name of the block of parameters.
+        size: number of eigenvalues.
+        top: measured: the largest eigenpairs; predicted: the outliers above the bulk. Largest
+            first in both, so that equal ranks correspond.
+        bottom: the same below the bulk, smallest first.
+        bulk: predicted only.
+        density: None if it was not asked for.
+    """
+
+    matrix: Matrix = field(metadata={"unit": "none"})
+    block: str = field(metadata={"unit": "none"})
+    size: int = field(metadata={"unit": "eigenvalues"})
+    top: tuple[Eigenpair, ...] = field(metadata={"unit": "see Eigenpair"})
+    bottom: tuple[Eigenpair, ...] = field(metadata={"unit": "see Eigenpair"})
+    bulk: Bulk | None = field(default=None, metadata={"unit": "see Bulk"})
+    density: Density | None = field(default=None, metadata={"unit": "see Density"})

@@ -1,0 +1,1 @@
+"""The training loop, its configuration and checkpoints, and the systems that are trained."""
