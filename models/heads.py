@@ -85,9 +85,9 @@ class SoftmaxHead:
 
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy () of logits (n, C) against classes (n,)."""
-        # Written out rather than functional.cross_entropy, which vmap cannot differentiate twice
-        # for a batch of labels without a warning.
-        picked = (outputs * functional.one_hot(targets, self.directions)).sum(-1)
+        # A comparison, not one_hot: that reads its argument's values, which vmap cannot.
+        classes = torch.arange(self.directions, device=targets.device)
+        picked = (outputs * (targets.unsqueeze(-1) == classes)).sum(-1)
         return (torch.logsumexp(outputs, dim=-1) - picked).mean()
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
