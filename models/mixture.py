@@ -46,12 +46,11 @@ class GaussianMixture:
         total = math.fsum(self.weights)
         if not all(w > 0 for w in self.weights) or abs(total - 1) > _WEIGHT_TOLERANCE:
             raise ValueError(
-                f"weights: expected positive numbers that sum to 1, got {self.weights} (sum {total:g})"
+                f"weights: expected positive numbers that sum to 1, got {self.weights} "
+                f"(sum {total:g})"
             )
         if len(self.labels) != k or any(label < 0 for label in self.labels):
-            raise ValueError(
-                f"labels: expected {k} labels >= 0 (one a mean), got {self.labels}"
-            )
+            raise ValueError(f"labels: expected {k} labels >= 0 (one a mean), got {self.labels}")
         if not (math.isfinite(self.snr) and self.snr > 0):
             raise ValueError(f"snr: expected a positive number, got {self.snr}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -16,10 +18,11 @@ class SoftmaxRegression(nn.Module):
     Args:
         dimension: d, the number of input features.
         classes: C >= 2.
-        scale: rows start as scale * N(0, I/d); 0 starts at the origin.
+        scale: rows start as start + scale * N(0, I/d); 0 without ``start`` is the origin.
         generator: source of the initial weights; needed unless scale is 0.
         dtype: of the weights.
         device: of the weights.
+        start: first coordinates of the mean of each row; none for mean 0.
     """
 
     direction_name = "weight"
@@ -33,11 +36,12 @@ class SoftmaxRegression(nn.Module):
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        start: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
         self.head = SoftmaxHead(classes)
         self.weight = nn.Parameter(
-            initial_directions(classes, dimension, scale, generator, dtype, device)
+            initial_directions(classes, dimension, scale, generator, dtype, device, start)
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -52,11 +56,21 @@ def initial_directions(
     generator: torch.Generator | None,
     dtype: torch.dtype,
     device: torch.device | str,
+    start: Sequence[Sequence[float]],
 ) -> Tensor:
-    """Rows of norm about ``scale``: scale * N(0, I/d), (rows, d); exact zeros for scale 0."""
-    if scale == 0:
-        return torch.zeros(rows, dimension, dtype=dtype, device=device)
-    if scale < 0 or generator is None:
+    """Rows start + scale * N(0, I/d), (rows, d); ``start`` is padded with zeros to length d."""
+    weights = torch.zeros(rows, dimension, dtype=dtype, device=device)
+    if start:
+        lengths = {len(row) for row in start}
+        if len(start) != rows or len(lengths) != 1 or max(lengths) > dimension:
+            raise ValueError(
+                f"start: expected {rows} rows of equal length, at most {dimension}, "
+                f"got lengths {[len(row) for row in start]}"
+            )
+        weights[:, : max(lengths)] = torch.tensor(start, dtype=dtype, device=device)
+    if not scale >= 0 or (scale > 0 and generator is None):
         raise ValueError(f"scale: expected 0, or more with a generator, got {scale}")
-    weights = torch.randn(rows, dimension, dtype=dtype, device=device, generator=generator)
-    return weights * (scale / dimension**0.5)
+    if scale > 0:
+        noise = torch.randn(rows, dimension, dtype=dtype, device=device, generator=generator)
+        weights += noise * (scale / dimension**0.5)
+    return weights

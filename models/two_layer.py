@@ -20,10 +20,11 @@ class TwoLayerNetwork(nn.Module):
         dimension: d, the number of input features.
         second_layer: the K initial weights v; their number is the width.
         activation: of the hidden units.
-        scale: rows of W start as scale * N(0, I/d).
+        scale: rows of W start as start + scale * N(0, I/d).
         generator: source of the initial weights; needed unless scale is 0.
         dtype: of the weights.
         device: of the weights.
+        start: first coordinates of the mean of each row of W; none for mean 0.
     """
 
     direction_name = "weight"
@@ -38,11 +39,12 @@ class TwoLayerNetwork(nn.Module):
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        start: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
         self.head = TwoLayerHead(len(second_layer), activation)
         self.weight = nn.Parameter(
-            initial_directions(len(second_layer), dimension, scale, generator, dtype, device)
+            initial_directions(len(second_layer), dimension, scale, generator, dtype, device, start)
         )
         self.second_layer = nn.Parameter(torch.tensor(second_layer, dtype=dtype, device=device))
 

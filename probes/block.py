@@ -44,7 +44,9 @@ class Block:
                 f"got {unknown}"
             )
         names = self.parameters or tuple(known)
-        chosen = {name: known[name] for name in names if known[name].requires_grad}
+        chosen: dict[str, Tensor] = {
+            name: known[name] for name in names if known[name].requires_grad
+        }
         if not chosen or all(parameter.numel() == 0 for parameter in chosen.values()):
             raise ValueError(
                 f"parameters of block {self.name!r}: expected at least one parameter that requires "

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from ..theory.spectrum import FloatArray, Matrix, Spectrum
+from ..theory.transitions import Transition, TransitionKind
 
 __all__ = ["Geometry", "Record", "Transition", "TransitionKind"]
-
-TransitionKind = Literal["appears", "disappears", "splits", "merges"]
 
 
 def _no_gram() -> FloatArray:
@@ -49,26 +47,6 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Transition:
-    """A change in the predicted outliers of one block since the record before.
-
-    Attributes:
-        kind: an outlier "appears" out of the bulk or "disappears" into it; two outliers that were
-            equal within 2 % "split", or become equal ("merges").
-        side: "right" or "left" of the bulk.
-        before: number of outliers on that side at the record before.
-        after: number now.
-    """
-
-    matrix: Matrix = field(metadata={"unit": "none"})
-    block: str = field(metadata={"unit": "none"})
-    side: Literal["right", "left"] = field(metadata={"unit": "none"})
-    kind: TransitionKind = field(metadata={"unit": "none"})
-    before: int = field(metadata={"unit": "outliers"})
-    after: int = field(metadata={"unit": "outliers"})
-
-
-@dataclass(frozen=True)
 class Record:
     """What one probing yields.
 
@@ -81,7 +59,8 @@ class Record:
         predicted: from the Gram matrix measured at this step alone; its ``gram`` is empty.
         forecast: from the initial Gram matrix alone, through the effective dynamics.
         transitions: changes of the predicted outliers since the record before.
-        operator: how curvature was multiplied: "head" (hand-written) or "autograd".
+        operator: how curvature was multiplied: "head" (hand-written; blocks of other parameters
+            than the head's directions by automatic differentiation all the same) or "autograd".
         failure: why the probing failed; empty if it did not. The other fields then hold what was
             measured before the failure.
         seconds: wall time of each part of the probing; not reproducible.

@@ -13,7 +13,7 @@ __all__ = ["Bulk", "Density", "Edge", "EdgeKind", "Eigenpair", "FloatArray", "Ma
 
 FloatArray = NDArray[np.float64]
 Matrix = Literal["hessian", "information"]
-EdgeKind = Literal["square-root", "thin", "infinite"]
+EdgeKind = Literal["square-root", "thin", "hard", "infinite"]
 
 _CURVATURE = {"unit": "loss per squared parameter"}
 _SHARE = {"unit": "1, between 0 and 1"}
@@ -76,7 +76,7 @@ class Edge:
     Attributes:
         value: where the limiting density ends; infinite where it has no end.
         kind: "square-root" (the density vanishes as a square root), "thin" (it ends in a tail
-            that no finite spectrum shows) or "infinite".
+            that no finite spectrum shows), "hard" (at the atom at zero) or "infinite".
         finite_size: the point beyond which the predicted density leaves half an eigenvalue; a
             typical place of the last bulk eigenvalue, not a bound.
         detection: beyond it an eigenvalue is called an outlier: the 99 % point of the last bulk

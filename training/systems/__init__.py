@@ -1,1 +1,16 @@
 """Systems: each joins a law of data, a model, its statistics and its theory; one file each."""
+
+from __future__ import annotations
+
+from ..config import TrainingConfig
+from .softmax_mixture import SoftmaxMixtureConfig
+from .two_layer_mixture import TwoLayerMixtureConfig
+
+__all__ = ["SYSTEMS", "SoftmaxMixtureConfig", "TwoLayerMixtureConfig"]
+
+_CONFIGS: tuple[type[TrainingConfig], ...] = (
+    SoftmaxMixtureConfig,
+    TwoLayerMixtureConfig,
+)
+
+SYSTEMS = {config.system: config for config in _CONFIGS}

@@ -1,0 +1,48 @@
+"""What a spectrum is taken of: a symmetric matrix known only by its products with panels."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["CurvatureOperator"]
+
+
+class CurvatureOperator(Protocol):
+    """A symmetric matrix H, or a batch of them that share the work of a product.
+
+    Subclasses implement `matmul`; callers write ``operator @ panel``, which checks the shape.
+    """
+
+    @property
+    @abstractmethod
+    def batch(self) -> tuple[int, ...]:
+        """() for one matrix, (blocks,) for several of equal size."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of rows N of each matrix."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """Floating dtype of panels and products."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Device of panels and products."""
+
+    @abstractmethod
+    def matmul(self, panel: Tensor) -> Tensor:
+        """H V for a panel V (*batch, size, width); same shape."""
+
+    def __matmul__(self, panel: Tensor) -> Tensor:
+        if panel.ndim != len(self.batch) + 2 or panel.shape[:-1] != (*self.batch, self.size):
+            shape = ", ".join(str(length) for length in (*self.batch, self.size, "width"))
+            raise ValueError(f"panel: expected shape ({shape}), got {tuple(panel.shape)}")
+        return self.matmul(panel)

@@ -1,0 +1,572 @@
+"""The probe: measures the local geometry of the loss, asks the theory, and hands over records."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..models.heads import Head, HeadModel
+from ..models.heads import sample_losses as head_losses
+from ..theory.mixture_theory import Selection, Theory
+from ..theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
+from ..theory.statistics import Statistics
+from ..theory.transitions import TransitionTracker
+from .alignment import alignment
+from .block import Block
+from .density import resolvent_traces, spectral_densities
+from .head_curvature import HeadCurvature, head_curvature
+from .krylov import Eigenpairs, extreme_eigenpairs, krylov_space
+from .module_curvature import (
+    HessianOperator,
+    InformationOperator,
+    Inputs,
+    Loss,
+    module_outputs,
+    sample_losses,
+    scalar_loss,
+)
+from .observe import ordinary, undisturbed, unwrap
+from .operator import CurvatureOperator
+from .record import Geometry, Record
+from .sink import Sink
+
+__all__ = ["Batch", "Measurement", "Sample", "SpectralProbe"]
+
+Batch = tuple[Any, Any]
+Sample = Batch | Callable[[torch.Generator], Batch]
+SampleKind = Literal["fresh", "held-out", "training"]
+
+MATRICES: tuple[Matrix, ...] = ("hessian", "information")
+# Relative difference of two ways to compute the same number beyond which they are two numbers.
+_SAME = 1e-4
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured of each block, and how closely.
+
+    Attributes:
+        eigenvalues: number of largest eigenvalues.
+        smallest: number of smallest eigenvalues.
+        tolerance: residual, as a share of the largest absolute eigenvalue, at which an eigenpair
+            is settled.
+        density: whether the spectral density is measured.
+        width: vectors multiplied at once; more than the largest multiplicity that matters.
+        max_steps: products with a panel after which Lanczos stops, settled or not.
+        draws: probe samples drawn at a thorough probing.
+    """
+
+    eigenvalues: int = 6
+    smallest: int = 3
+    tolerance: float = 1e-3
+    density: bool = True
+    width: int = 8
+    max_steps: int = 60
+    draws: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("eigenvalues", "tolerance", "width", "max_steps", "draws"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        if self.smallest < 0:
+            raise ValueError(f"smallest: expected at least 0, got {self.smallest}")
+
+
+class SpectralProbe:
+    """Attach to any training loop: call it with the number of steps taken.
+
+    A probing leaves no trace in the training: weights, optimiser, ``.grad``, modes and torch's
+    generators are bit for bit what they would be without it. All its randomness derives from
+    (seed, step), so that a record can be taken again from a checkpoint.
+
+    Args:
+        model: any module. One that is a `HeadModel` gets hand-written products.
+        loss: of (outputs, targets), the mean over samples, twice differentiable.
+        sample: the probe sample: a batch (inputs, targets), or a function that draws one from a
+            generator.
+        sinks: receive every record.
+        theory: predicts; without it everything is measured that can be.
+        blocks: of parameters, one spectrum each for Hessian and information matrix; default: each
+            direction of a `HeadModel`, or all parameters together.
+        rare_blocks: blocks measured at thorough probings only.
+        measurement: what is measured, and how closely.
+        seed: of the probe samples and of the Lanczos starts.
+        sample_kind: what the sample is to the training. Predictions hold for samples independent
+            of the weights: none is made for "training".
+        every: as a callback, probe at the start and after every so many epochs.
+        thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
+            takes ``measurement.draws`` samples, and the rare blocks too.
+        on_failure: "record" writes the reason into the record and lets the training go on;
+            "raise" also raises.
+
+    Raises:
+        ValueError: naming the argument: an empty or unknown block, an empty batch, ...
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        sample: Sample,
+        *,
+        sinks: Sequence[Sink] = (),
+        theory: Theory | None = None,
+        blocks: Sequence[Block] | None = None,
+        rare_blocks: Sequence[Block] = (),
+        measurement: Measurement | None = None,
+        seed: int = 0,
+        sample_kind: SampleKind = "fresh",
+        every: int = 1,
+        thorough_epochs: Collection[int] = (),
+        on_failure: Literal["record", "raise"] = "record",
+    ) -> None:
+        self.model, self.loss, self.sample = model, loss, sample
+        self.sinks, self.theory = tuple(sinks), theory
+        self.measurement = measurement or Measurement()
+        self.seed, self.sample_kind, self.on_failure = seed, sample_kind, on_failure
+        self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
+        module = unwrap(model)
+        given = _default_blocks(module) if blocks is None else blocks
+        self.blocks = tuple(_with_names(block, module) for block in given)
+        self.rare_blocks = tuple(_with_names(block, module) for block in rare_blocks)
+        names = [block.name for block in (*self.blocks, *self.rare_blocks)]
+        if not self.blocks or len(set(names)) != len(names):
+            raise ValueError(f"blocks: expected at least one, with different names, got {names}")
+        if sample_kind not in ("fresh", "held-out", "training"):
+            raise ValueError(
+                f"sample_kind: expected 'fresh', 'held-out' or 'training', got {sample_kind!r}"
+            )
+        if on_failure not in ("record", "raise"):
+            raise ValueError(f"on_failure: expected 'record' or 'raise', got {on_failure!r}")
+        if every < 1:
+            raise ValueError(f"every: expected at least 1, got {every}")
+        if seed < 0:
+            raise ValueError(f"seed: expected at least 0, got {seed}")
+        if not callable(sample):
+            _require_samples(sample)
+        if theory is not None:
+            theory.reference(module)  # refuses a model that it does not describe
+        self._transitions = TransitionTracker()
+        self._initial: tuple[int, Statistics] | None = None
+
+    def __call__(self, step: int, epoch: float = math.nan, *, thorough: bool = False) -> Record:
+        """Probe now.
+
+        Args:
+            step: optimiser steps taken so far.
+            epoch: epochs finished, for the record.
+            thorough: take ``measurement.draws`` probe samples, and the rare blocks too.
+
+        Returns:
+            The record, which every sink has received.
+
+        Raises:
+            Exception: what a probing failed with, if ``on_failure`` is "raise".
+            OSError: if a sink could not keep the record (the others have it).
+        """
+        clock = self.theory.time(step) if self.theory else math.nan
+        directions = self.theory.directions if self.theory else ()
+        probing = _Probing(self, Record(step, epoch, clock, directions), thorough)
+        failure: Exception | None = None
+        with undisturbed(self.model) as module:
+            try:
+                probing.measure(module)
+                if self.theory is not None and self.sample_kind != "training":
+                    probing.predict(self.theory, self._transitions)
+                    self._forecast(self.theory, probing)
+            except Exception as error:  # whatever it is, the training must not pay for it
+                failure = error
+                probing.keep(failure=f"{type(error).__name__}: {error}")
+        record = probing.record
+        _write(self.sinks, record)
+        if failure is not None and self.on_failure == "raise":
+            raise failure
+        return record
+
+    def _forecast(self, theory: Theory, probing: _Probing) -> None:
+        assert probing.statistics is not None
+        if self._initial is None:
+            self._initial = probing.record.step, probing.statistics
+        start, initial = self._initial
+        probing.forecast(theory, initial, theory.time(probing.record.step - start))
+
+    def on_train_start(self, step: int, epoch: int) -> None:
+        """Probe before the first step (not when a run is continued)."""
+        if epoch == 0:
+            self(step, epoch, thorough=0 in self.thorough_epochs)
+
+    def on_step_end(self, step: int, epoch: int) -> None:
+        """Nothing."""
+
+    def on_epoch_end(self, step: int, epoch: int) -> None:
+        """Probe after every so many epochs."""
+        if epoch % self.every == 0:
+            self(step, epoch, thorough=epoch in self.thorough_epochs)
+
+    def on_train_end(self, step: int, epoch: int) -> None:
+        """Nothing: sinks are closed by who opened them."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What later records depend on: the initial statistics, and the outliers seen last."""
+        initial = None
+        if self._initial is not None:
+            step, statistics = self._initial
+            initial = {
+                "step": step,
+                "gram": torch.from_numpy(statistics.gram),
+                "parameters": torch.from_numpy(statistics.parameters),
+            }
+        return {"initial": initial, "transitions": self._transitions.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        initial = state["initial"]
+        self._initial = initial and (
+            initial["step"],
+            Statistics(initial["gram"].numpy(), initial["parameters"].numpy()),
+        )
+        self._transitions.load_state_dict(state["transitions"])
+
+
+class _Probing:
+    """One probing; what it has found so far is in its record."""
+
+    def __init__(self, probe: SpectralProbe, record: Record, thorough: bool) -> None:
+        self.record = record
+        self.statistics: Statistics | None = None
+        self._probe = probe
+        self._blocks = probe.blocks + (probe.rare_blocks if thorough else ())
+        self._draws = probe.measurement.draws if thorough and callable(probe.sample) else 1
+
+    def keep(self, **found: Any) -> None:
+        """Put something into the record."""
+        self.record = replace(self.record, **found)
+
+    def measure(self, module: nn.Module) -> None:
+        """Gram matrix, loss, accuracy and spectra on one probe sample, eigenvalues on the rest."""
+        probe = self._probe
+        theory = probe.theory
+        reference = None
+        if theory is not None:
+            self.statistics = theory.statistics(module)
+            reference = theory.reference(module)
+            self.keep(measured=Geometry(gram=self.statistics.gram))
+        with self._timed("sample"):
+            inputs, targets = self._batch(0)
+        with self._timed("loss"):
+            scores, operator = _scores(module, probe.loss, inputs, targets)
+            self.keep(measured=replace(scores, gram=self.record.measured.gram), operator=operator)
+        with self._timed("spectra"):
+            spectra = self._spectra(module, inputs, targets, 0, reference)
+            self.keep(measured=replace(self.record.measured, spectra=spectra))
+        if self._draws > 1:
+            with self._timed("draws"):
+                others = [
+                    self._spectra(module, *self._batch(draw), draw, None)
+                    for draw in range(1, self._draws)
+                ]
+                spectra = tuple(_with_draws(*same) for same in zip(spectra, *others, strict=True))
+                self.keep(measured=replace(self.record.measured, spectra=spectra))
+
+    def predict(self, theory: Theory, transitions: TransitionTracker) -> None:
+        """Spectra and loss from the statistics measured now."""
+        assert self.statistics is not None
+        with self._timed("prediction"):
+            found = theory.predict(
+                self.statistics, self._selections(), self._probe.measurement.density
+            )
+        self.keep(
+            predicted=Geometry(loss=found.loss, loss_error=found.loss_error, spectra=found.spectra),
+            transitions=transitions.update(found.spectra),
+        )
+
+    def forecast(self, theory: Theory, initial: Statistics, elapsed: float) -> None:
+        """Statistics, loss and outliers from the initial statistics alone."""
+        with self._timed("forecast"):
+            statistics = theory.forecast(initial, elapsed)
+            if statistics is None:
+                return
+            found = theory.predict(statistics, self._selections(), False)
+        self.keep(
+            forecast=Geometry(
+                gram=statistics.gram,
+                loss=found.loss,
+                loss_error=found.loss_error,
+                spectra=found.spectra,
+            )
+        )
+
+    def _selections(self) -> list[Selection]:
+        return [
+            Selection(matrix, block.name, block.parameters, block.rows)
+            for block in self._blocks
+            for matrix in MATRICES
+        ]
+
+    def _generator(self, draw: int, purpose: int, device: torch.device | str) -> torch.Generator:
+        seed = np.random.SeedSequence([self._probe.seed, self.record.step, draw, purpose])
+        state = int(seed.generate_state(1, np.uint64)[0])
+        return torch.Generator(device).manual_seed(state)
+
+    def _batch(self, draw: int) -> Batch:
+        sample = self._probe.sample
+        if callable(sample):
+            parameter = next(unwrap(self._probe.model).parameters())
+            sample = sample(self._generator(draw, 0, parameter.device))
+        _require_samples(sample)
+        return sample
+
+    def _spectra(
+        self, module: nn.Module, inputs: Inputs, targets: Any, draw: int, reference: Tensor | None
+    ) -> tuple[Spectrum, ...]:
+        """Spectra of all blocks and matrices, in the order of the selections."""
+        found: dict[tuple[str, Matrix], Spectrum] = {}
+        generator = self._generator(draw, 1, "cpu")
+        for operator, selections in self._operators(module, inputs, targets):
+            spectra = _measured_spectra(
+                operator,
+                selections,
+                self._probe.measurement,
+                generator,
+                reference,
+                density=self._probe.measurement.density and draw == 0,
+            )
+            found.update({(spectrum.block, spectrum.matrix): spectrum for spectrum in spectra})
+        return tuple(found[selection.block, selection.matrix] for selection in self._selections())
+
+    def _operators(
+        self, module: nn.Module, inputs: Inputs, targets: Any
+    ) -> Iterator[tuple[CurvatureOperator, list[Selection]]]:
+        """Operators that cover all selections; blocks of equal size of a head share one."""
+        by_rows: dict[int, list[Selection]] = {}
+        for selection in self._selections():
+            if self.record.operator == "head" and _is_of_directions(module, selection):
+                assert isinstance(module, HeadModel)
+                count = len(selection.rows) or module.head.directions
+                by_rows.setdefault(count, []).append(selection)
+            else:
+                kind = HessianOperator if selection.matrix == "hessian" else InformationOperator
+                block = Block(selection.block, selection.parameters, selection.rows)
+                yield kind(module, self._probe.loss, inputs, targets, block), [selection]
+        for group in by_rows.values():
+            chosen = [(selection.matrix, selection.rows) for selection in group]
+            yield head_curvature(module, ordinary(inputs), ordinary(targets), chosen), group
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.keep(seconds={**self.record.seconds, part: time.perf_counter() - start})
+
+
+def _with_names(block: Block, module: nn.Module) -> Block:
+    """The block with the names of its parameters, also where all are meant."""
+    return replace(block, parameters=tuple(block.resolve(module)))
+
+
+def _default_blocks(module: nn.Module) -> list[Block]:
+    if isinstance(module, HeadModel):
+        return [
+            Block(f"direction {row}", (module.direction_name,), (row,))
+            for row in range(module.head.directions)
+        ]
+    return [Block("all")]
+
+
+def _is_of_directions(module: nn.Module, selection: Selection) -> bool:
+    """Whether the block is made of rows of a head's direction parameter."""
+    return isinstance(module, HeadModel) and selection.parameters == (module.direction_name,)
+
+
+def _require_samples(batch: Batch) -> None:
+    """Refuse what is not a pair (inputs, targets) with at least one sample."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise ValueError(f"sample: expected (inputs, targets), got {type(batch).__name__}")
+    targets = batch[1]
+    if isinstance(targets, Tensor) and (targets.ndim == 0 or len(targets) == 0):
+        raise ValueError(f"sample: expected at least one sample, got {tuple(targets.shape)}")
+
+
+def _scores(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> tuple[Geometry, str]:
+    """Loss and accuracy with standard errors, and the kind of operator that fits this loss."""
+    with torch.no_grad():
+        outputs = module_outputs(module, inputs, {})
+        total = float(scalar_loss(loss(outputs, ordinary(targets))))
+        losses, operator = None, "autograd"
+        if isinstance(module, HeadModel) and isinstance(inputs, Tensor):
+            losses = _losses_by_head(module, inputs, ordinary(targets))
+            if (
+                losses is not None
+                and abs(float(losses.mean()) - total) <= _SAME * abs(total)
+                and _is_criterion(loss, module.head, outputs, ordinary(targets))
+            ):
+                operator = "head"
+        if operator == "autograd":
+            try:
+                losses = sample_losses(loss, outputs, ordinary(targets))
+            except ValueError:  # no mean over samples: its error is unknown
+                losses = None
+        correct = _correct(module, outputs, targets)
+    _, loss_error = _mean(losses)
+    accuracy, accuracy_error = _mean(correct)
+    scores = Geometry(
+        loss=total, loss_error=loss_error, accuracy=accuracy, accuracy_error=accuracy_error
+    )
+    return scores, operator
+
+
+def _mean(values: Tensor | None) -> tuple[float, float]:
+    """Mean and standard error; NaN where there are too few values."""
+    if values is None:
+        return math.nan, math.nan
+    error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return float(values.mean()), error
+
+
+def _losses_by_head(module: HeadModel, inputs: Tensor, targets: Any) -> Tensor | None:
+    """ell of every sample if inputs and targets are what the head takes."""
+    assert isinstance(module, nn.Module)
+    x = module.get_parameter(module.direction_name)
+    fits = isinstance(targets, Tensor) and targets.dtype == torch.int64
+    if not fits or inputs.ndim != 2 or inputs.shape[1] != x.shape[1]:
+        return None
+    v = [module.get_parameter(name).flatten() for name in module.head_parameter_names]
+    parameters = torch.cat(v) if v else x.new_zeros(0)
+    return head_losses(module.head, inputs @ x.T, parameters, targets)
+
+
+def _is_criterion(loss: Loss, head: Head, outputs: Tensor, targets: Tensor) -> bool:
+    """Whether loss and criterion have the same gradient in the outputs at random outputs.
+
+    Equal values would not do: at zero logits label smoothing or class weights do not show.
+    """
+    generator = torch.Generator(outputs.device).manual_seed(0)
+    noise = torch.empty_like(outputs).normal_(generator=generator)
+    with torch.enable_grad():
+        leaf = (outputs.detach() + noise).requires_grad_()
+        (expected,) = torch.autograd.grad(head.criterion(leaf, targets), leaf)
+        value = loss(leaf, targets)
+        if not value.requires_grad:
+            return False
+        (found,) = torch.autograd.grad(value, leaf)
+    return bool((found - expected).norm() <= _SAME * expected.norm())
+
+
+def _correct(module: nn.Module, outputs: Any, targets: Any) -> Tensor | None:
+    """Whether each sample's label is right, (n,) floating; None if there are no labels."""
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        return None
+    if isinstance(module, HeadModel):
+        return module.head.correct(outputs, targets).double()
+    if outputs.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point():
+        return (outputs.argmax(-1) == targets).double()
+    return None
+
+
+def _measured_spectra(
+    operator: CurvatureOperator,
+    selections: Sequence[Selection],
+    measurement: Measurement,
+    generator: torch.Generator,
+    reference: Tensor | None,
+    density: bool,
+) -> list[Spectrum]:
+    """Spectra of the operator's blocks from one Krylov run."""
+    krylov = krylov_space(
+        operator,
+        measurement.eigenvalues,
+        measurement.smallest,
+        generator=generator,
+        width=measurement.width,
+        min_steps=24 if density else 0,
+        max_steps=measurement.max_steps,
+        tolerance=measurement.tolerance,
+    )
+    pairs = extreme_eigenpairs(
+        operator, krylov, measurement.eigenvalues, measurement.smallest, measurement.tolerance
+    )
+    traces = operator.traces() if isinstance(operator, HeadCurvature) else None
+    densities = spectral_densities(krylov, traces) if density else ()
+    sampling = None
+    if isinstance(operator, HeadCurvature):
+        sampling = operator.sampling_errors(pairs.vectors, resolvent_traces(krylov, pairs.values))
+    columns = _eigenpairs(pairs, reference, sampling, len(selections))
+    return [
+        Spectrum(
+            matrix=selection.matrix,
+            block=selection.block,
+            size=operator.size,
+            top=tuple(columns[i][: pairs.largest]),
+            bottom=tuple(columns[i][pairs.largest :]),
+            density=densities[i] if density else None,
+        )
+        for i, selection in enumerate(selections)
+    ]
+
+
+def _eigenpairs(
+    pairs: Eigenpairs, reference: Tensor | None, sampling: Tensor | None, blocks: int
+) -> list[list[Eigenpair]]:
+    """The eigenpairs of each block, largest first, then smallest first."""
+    count = pairs.values.shape[-1]
+
+    def table(values: Tensor, *tail: int) -> FloatArray:
+        result: FloatArray = values.double().cpu().numpy().reshape(blocks, count, *tail)
+        return result
+
+    values, residuals = table(pairs.values), table(pairs.residuals)
+    errors = np.full((blocks, count), np.nan) if sampling is None else table(sampling)
+    overlaps = np.full((blocks, count), np.nan)
+    cosines = np.zeros((blocks, count, 0))
+    if reference is not None and pairs.vectors.shape[-2] % len(reference) == 0:
+        found = alignment(pairs.vectors, reference)
+        overlaps, cosines = table(found.overlap), table(found.cosines, reference.shape[1])
+    return [
+        [
+            Eigenpair(
+                value=float(values[b, i]),
+                error=float(residuals[b, i]),
+                overlap=float(overlaps[b, i]),
+                alignment=cosines[b, i],
+                sampling_error=float(errors[b, i]),
+                draws=values[b, i : i + 1],
+            )
+            for i in range(count)
+        ]
+        for b in range(blocks)
+    ]
+
+
+def _with_draws(first: Spectrum, *others: Spectrum) -> Spectrum:
+    """The first spectrum, its eigenpairs with the eigenvalues of equal rank on the others."""
+
+    def merged(side: Literal["top", "bottom"]) -> tuple[Eigenpair, ...]:
+        return tuple(
+            replace(
+                pair,
+                draws=np.array([pair.value, *(getattr(other, side)[i].value for other in others)]),
+            )
+            for i, pair in enumerate(getattr(first, side))
+        )
+
+    return replace(first, top=merged("top"), bottom=merged("bottom"))
+
+
+def _write(sinks: Sequence[Sink], record: Record) -> None:
+    """Give the record to every sink, then raise what the first of them failed with."""
+    failures: list[Exception] = []
+    for sink in sinks:
+        try:
+            sink.write(record)
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]

@@ -1,0 +1,213 @@
+"""The record file: every record of a run in one append-only, self-describing text file.
+
+`records.jsonl` holds one strict JSON value a line. The first line is a header that explains the
+rest: the fields of every type with their units, and how arrays and non-finite numbers are written.
+Each further line is one record with a checksum; a record counts once its line is complete, so that
+whatever cuts the file costs at most the line being written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .codec import ENCODING, decode, encode, schema
+from .record import Record
+
+__all__ = ["CONFIG", "RECORDS", "RecordFile", "Run", "load", "read_records"]
+
+FORMAT = "spectrain-records"
+VERSION = 1
+
+# Names of the files in a run folder.
+RECORDS = "records.jsonl"
+CONFIG = "config.yaml"
+
+
+def _header() -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "line": '{"crc32": of the bytes of the record, in hexadecimal, "record": object}',
+        "encoding": ENCODING,
+        "schema": schema(),
+    }
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _record_line(record: Record) -> bytes:
+    return _wrap(_json(encode(record)))
+
+
+def _wrap(body: bytes) -> bytes:
+    return b'{"crc32":"%08x","record":%b}\n' % (zlib.crc32(body), body)
+
+
+def _is_intact(line: bytes) -> bool:
+    return line == _wrap(line[len(_wrap(b"")) - 2 : -2])
+
+
+def _check_header(line: bytes, path: Path) -> None:
+    try:
+        header = json.loads(line)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ValueError(f"path: expected a file of format {FORMAT!r}, got {str(path)!r}")
+    if header.get("version") != VERSION:
+        raise ValueError(
+            f"version of {str(path)!r}: expected {VERSION}, got {header.get('version')!r}"
+        )
+
+
+class RecordFile:
+    """Appends records to a file; a sink.
+
+    Opening an existing file cuts off an incomplete last line and goes on behind it.
+
+    Args:
+        path: of the file, created if it does not exist.
+
+    Raises:
+        ValueError: if the file is something else, or of another version.
+        OSError: if it cannot be opened or written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        # Unbuffered: after a failure nothing is left that a later close would write.
+        self._file = self.path.open("a+b", buffering=0)
+        try:
+            self._offset = self._complete_end()
+            self._file.truncate(self._offset)
+            if self._offset == 0:
+                self._append(_json(_header()) + b"\n")
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def offset(self) -> int:
+        """Length in bytes up to the last complete record."""
+        return self._offset
+
+    def write(self, record: Record) -> None:
+        """Append one record; it is on the disk when this returns.
+
+        Raises:
+            OSError: if it cannot be written; the file then ends with the record before.
+        """
+        self._append(_record_line(record))
+
+    def truncate(self, offset: int) -> None:
+        """Forget every record behind ``offset``, an earlier value of `offset`.
+
+        Raises:
+            ValueError: if no record ends at ``offset``.
+        """
+        if not 0 < offset <= self._offset or os.pread(self._file.fileno(), 1, offset - 1) != b"\n":
+            raise ValueError(
+                f"offset: expected the end of a record of {str(self.path)!r}, got {offset}"
+            )
+        self._file.truncate(offset)
+        os.fsync(self._file.fileno())
+        self._offset = offset
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._file.close()
+
+    def _complete_end(self) -> int:
+        self._file.seek(0)
+        end = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            if end == 0:
+                _check_header(line, self.path)
+            end += len(line)
+        return end
+
+    def _append(self, line: bytes) -> None:
+        try:
+            remaining = memoryview(line)
+            while remaining:
+                remaining = remaining[os.write(self._file.fileno(), remaining) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(self._offset)
+            raise
+        self._offset += len(line)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds.
+
+    Attributes:
+        config: the resolved configuration; empty if there is no config.yaml.
+        records: in the order of the steps.
+    """
+
+    config: dict[str, Any]
+    records: tuple[Record, ...]
+
+
+def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
+    """The complete records of a file, one after the other.
+
+    An incomplete last line is passed over. A damaged line ends the reading with a warning that
+    says where it is.
+
+    Raises:
+        ValueError: if the file is something else, of another version, or holds an unknown type or
+            field.
+        OSError: if it cannot be read.
+    """
+    path = Path(path)
+    offset = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            if number == 1:
+                _check_header(line, path)
+            elif _is_intact(line):
+                yield decode(json.loads(line)["record"])
+            else:
+                warnings.warn(
+                    f"{path}: line {number} (from byte {offset}) is damaged; "
+                    "what precedes it was read",
+                    stacklevel=2,
+                )
+                return
+            offset += len(line)
+
+
+def load(run: str | os.PathLike[str]) -> Run:
+    """Read a run folder.
+
+    Args:
+        run: the folder, or the record file itself.
+
+    Raises:
+        ValueError: if there is no record file; see also `read_records`.
+    """
+    folder = Path(run)
+    path = folder / RECORDS if folder.is_dir() else folder
+    if not path.is_file():
+        raise ValueError(f"run: expected a folder with a {RECORDS}, got {str(run)!r}")
+    config = path.parent / CONFIG
+    content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else None
+    return Run(content or {}, tuple(read_records(path)))

@@ -1,0 +1,84 @@
+"""The demo: two trainings, measured beside predicted, with figures and a closing table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .figures import Scale, draw_figures
+from .training.callbacks import ProgressBar
+from .training.config import ProbeConfig, TrainingConfig
+from .training.run import run
+from .training.systems import SoftmaxMixtureConfig, TwoLayerMixtureConfig
+from .views.table import format_table
+from .views.tensorboard import TensorBoardSink
+
+__all__ = ["FULL", "QUICK", "Programme", "demo"]
+
+
+@dataclass(frozen=True)
+class Programme:
+    """What the demo shows.
+
+    Attributes:
+        trainings: are run one after the other, each of another system.
+        scale: of the figures that need no run.
+    """
+
+    trainings: tuple[TrainingConfig, ...]
+    scale: Scale
+
+    def shrunk(self, dimension: int, epochs: int, scale: Scale) -> Programme:
+        """The same trainings in fewer dimensions, over fewer epochs."""
+        small = (replace(each, dimension=dimension, epochs=epochs) for each in self.trainings)
+        return Programme(tuple(small), scale)
+
+
+FULL = Programme(
+    (SoftmaxMixtureConfig(), TwoLayerMixtureConfig(probe=ProbeConfig(draws=8, smallest=5))),
+    Scale(),
+)
+QUICK = FULL.shrunk(300, 10, Scale(300, 8, (24, 24), (5, 4)))
+
+
+def demo(
+    folder: Path,
+    figures: Path,
+    programme: Programme = FULL,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train softmax regression and a two-layer network, probe both, draw and compare.
+
+    Args:
+        folder: gets one run folder for each system; must hold none of them yet.
+        figures: folder for the transition figures.
+        programme: what is trained, and at which size.
+        say: receives the lines of text.
+
+    Raises:
+        ValueError: if a run folder exists already.
+    """
+    start = time.perf_counter()
+    for config in programme.trainings:
+        result = run(
+            config,
+            folder / config.system,
+            sinks=[_board(config, pictures_every=max(1, config.epochs // 3))],
+            callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
+        )
+        draw_figures(figures, result, prefix=f"{config.system}-")
+        say(f"\n{config.system}, d = {config.dimension}, phi = {config.aspect_ratio:g}")
+        say(format_table(result.records, config.dimension))
+    draw_figures(figures, scale=programme.scale)
+    say(f"\ndone in {time.perf_counter() - start:.0f} s")
+    say(f"figures: {figures}/")
+    say(f"records: spectrain.load({str(folder / SoftmaxMixtureConfig.system)!r})")
+    say(f"board:   spectrain board {folder}")
+
+
+def _board(config: TrainingConfig, pictures_every: int) -> Callable[[Path, int], TensorBoardSink]:
+    return lambda path, step: TensorBoardSink(
+        path, step, figures_every=pictures_every, dimension=config.dimension
+    )

@@ -1,0 +1,101 @@
+import pytest
+import torch
+
+from spectrain.models.softmax_regression import SoftmaxRegression
+from spectrain.models.two_layer import TwoLayerNetwork
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def softmax(dimension=6, rows=2, **options):
+    return SoftmaxRegression(dimension, rows, **options)
+
+
+def two_layer(dimension=6, rows=2, **options):
+    return TwoLayerNetwork(dimension, (1.0,) * rows, **options)
+
+
+both = pytest.mark.parametrize("build", [softmax, two_layer])
+
+
+@both
+def test_without_scale_and_start_the_directions_are_zero(build):
+    assert torch.equal(build().weight, torch.zeros(2, 6))
+
+
+@both
+def test_start_fills_the_first_coordinates(build):
+    model = build(start=((0.5, 1.0), (-1.0, 0.0)))
+    expected = torch.tensor([[0.5, 1.0, 0, 0, 0, 0], [-1.0, 0, 0, 0, 0, 0]])
+    assert torch.equal(model.weight, expected)
+
+
+@both
+def test_start_and_noise_add_up(build):
+    start = ((0.5,), (-1.0,))
+    noise = build(scale=0.3, generator=generator()).weight
+    shift = build(start=start).weight
+    both = build(scale=0.3, generator=generator(), start=start).weight
+    torch.testing.assert_close(both, noise + shift)
+
+
+@both
+def test_rows_are_of_length_scale_and_nearly_orthogonal(build):
+    """<x_a, x_c> = scale^2 (1[a=c] + O(sqrt(2/d)))."""
+    d, rows = 20_000, 4
+    weight = build(d, rows, scale=0.7, generator=generator(), dtype=torch.float64).weight
+    deviation = weight @ weight.T / 0.49 - torch.eye(rows, dtype=torch.float64)
+    assert deviation.abs().max() < 5 * (2 / d) ** 0.5
+
+
+@both
+def test_weights_depend_on_the_generator_alone(build):
+    torch.manual_seed(5)
+    first = build(scale=1.0, generator=generator(1)).weight
+    torch.manual_seed(6)
+    assert torch.equal(first, build(scale=1.0, generator=generator(1)).weight)
+    assert not torch.equal(first, build(scale=1.0, generator=generator(2)).weight)
+
+
+@both
+def test_parameters_have_the_dtype_asked_for(build):
+    model = build(dtype=torch.float64)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+
+
+def test_the_second_layer_is_as_given_and_trained():
+    model = TwoLayerNetwork(6, (1.5, -1.5, 0.5))
+    assert model.second_layer.tolist() == [1.5, -1.5, 0.5]
+    assert model.head.directions == 3
+    assert model.second_layer.requires_grad
+
+
+@both
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": ((1.0,),)}, r"start: expected 2 rows of equal length.*got lengths \[1\]"),
+        ({"start": ((1.0,), (1.0, 2.0))}, r"start: .*got lengths \[1, 2\]"),
+        ({"start": ((0.0,) * 7,) * 2}, r"start: .*at most 6.*got lengths \[7, 7\]"),
+        ({"scale": 0.3}, "scale: expected 0, or more with a generator, got 0.3"),
+        ({"scale": -1.0, "generator": generator()}, "scale: .*got -1"),
+    ],
+)
+def test_bad_input_is_refused_by_name(build, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+@both
+def test_a_scale_that_is_no_number_is_refused(build):
+    with pytest.raises(ValueError, match="scale: .*nan"):
+        build(scale=float("nan"), generator=generator())
+
+
+def test_too_few_classes_or_units_are_refused():
+    with pytest.raises(ValueError, match="directions: expected at least 2 classes, got 1"):
+        softmax(rows=1)
+    with pytest.raises(ValueError, match="directions: expected at least 1 hidden unit, got 0"):
+        two_layer(rows=0)

@@ -1,0 +1,58 @@
+"""Operators with a prescribed spectrum."""
+
+import pytest
+import torch
+
+from spectrain.probes.operator import CurvatureOperator
+
+
+class DenseOperator(CurvatureOperator):
+    """Products with matrices that are at hand, counted."""
+
+    def __init__(self, matrices):
+        self.matrices = matrices
+        self.columns = 0
+
+    @property
+    def batch(self):
+        return tuple(self.matrices.shape[:-2])
+
+    @property
+    def size(self):
+        return self.matrices.shape[-1]
+
+    @property
+    def dtype(self):
+        return self.matrices.dtype
+
+    @property
+    def device(self):
+        return self.matrices.device
+
+    def matmul(self, panel):
+        self.columns += panel.shape[-1]
+        return self.matrices @ panel
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def dense_operator():
+    return DenseOperator
+
+
+@pytest.fixture
+def with_spectrum(generator):
+    """An operator with these eigenvalues, (*batch, N), and random eigenvectors."""
+
+    def build(eigenvalues, dtype=torch.float64):
+        values = torch.as_tensor(eigenvalues, dtype=torch.float64)
+        size = values.shape[-1]
+        noise = torch.randn(*values.shape, size, dtype=torch.float64, generator=generator)
+        rotation = torch.linalg.qr(noise).Q
+        return DenseOperator(((rotation * values[..., None, :]) @ rotation.mT).to(dtype))
+
+    return build

@@ -1,0 +1,130 @@
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import spectrain
+from spectrain.cli import main
+from spectrain.training.systems import SYSTEMS
+from spectrain.training_arguments import parse_training_arguments
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(arguments, capsys):
+    """The one line that a refused command writes."""
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    return output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dimensio", "3"], "--dimensio"),
+        (["--second_layer", "[1]"], "--second_layer"),
+        (["--mixture.snt", "3"], "--mixture.snt"),
+        (["--epochs", "2.5"], "epochs"),
+        (["--dtype", "float16"], "dtype"),
+        (["--mixture.means", "[1, 2, 3]"], "mixture.means"),
+        (["--mixture.means", "[[1, 0], [1]]"], "mixture.means: expected rows of equal length"),
+        (["--mixture.means", "[[1, 0], [0, 1]]"], "weights: expected 2 (one a mean), got 3"),
+        (["--mixture.weights", "[.5, .5, .5]"], "weights: expected positive numbers that sum to 1"),
+        (["--mixture.snr", "0"], "snr: expected a positive number, got 0"),
+        (["--aspect_ratio", "0"], "aspect_ratio: expected a positive number, got 0"),
+        (["--dimension", "2"], "mixture.means: expected at most dimension = 2 coordinates, got 3"),
+        (["--scale", "-1"], "scale"),
+        (["--device", "abacus"], "device: expected one that torch can use here, got 'abacus'"),
+        (["--system", "abacus"], "system: expected one of"),
+        (["--system", "two-layer-mixture", "--activation", "step"], "activation"),
+        (["nowhere.yaml"], "CONFIG: expected a YAML file, got 'nowhere.yaml'"),
+    ],
+)
+def test_bad_flags_are_refused_by_name_in_one_line(arguments, words, capsys, empty_folder):
+    assert words in refused(["train", *arguments], capsys)
+    assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("epoch: 3", "epoch"),
+        ("mixture: {snt: 3}", "snt"),
+        ("epochs: many", "epochs"),
+        ("system: abacus", "system: expected one of"),
+        ("system: two-layer-mixture\nscales: 1", "scales"),
+        ("- 1", "CONFIG: expected keys and values"),
+        ("a: [", "CONFIG: expected a YAML file"),
+    ],
+)
+def test_bad_keys_in_a_file_are_refused_by_name_in_one_line(content, words, capsys, empty_folder):
+    (empty_folder / "config.yaml").write_text(content)
+    assert words in refused(["train", "config.yaml"], capsys)
+
+
+def test_flags_go_over_the_file_and_the_file_over_the_defaults(empty_folder):
+    (empty_folder / "c.yaml").write_text("system: two-layer-mixture\nepochs: 3\nseed: 4\n")
+    for arguments in (
+        ["c.yaml", "--seed", "5", "--mixture.snr=2"],
+        ["--seed", "5", "--mixture.snr=2", "c.yaml"],
+        ["--seed", "5", "--config", "c.yaml", "--mixture.snr=2", "--seed=5"],
+    ):
+        parsed = parse_training_arguments(arguments)
+        config = parsed.config
+        assert config.system == "two-layer-mixture"
+        assert (config.epochs, config.seed, config.mixture.snr) == (3, 5, 2.0)
+        assert config.mixture.labels == (0, 0, 1, 1)
+        assert not parsed.resume
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_printed_configuration_is_one_that_can_be_read(system, capsys, empty_folder):
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "--system", system, "--print_config"])
+    printed = capsys.readouterr().out
+    (empty_folder / "c.yaml").write_text(printed)
+    assert parse_training_arguments(["c.yaml"]).config == SYSTEMS[system]()
+    assert yaml.safe_load(printed)["system"] == system
+
+
+def test_resuming_takes_the_configuration_of_the_folder(empty_folder):
+    config = SYSTEMS["two-layer-mixture"](seed=3, dimension=50)
+    (empty_folder / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
+    parsed = parse_training_arguments(["--resume", "--folder", str(empty_folder)])
+    assert parsed.config == config
+    assert parsed.resume
+    assert parsed.folder == empty_folder
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["train", "--help"], ["board", "--help"]])
+def test_help_answers_without_torch(arguments):
+    program = (
+        "import sys\n"
+        "from spectrain.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True)
+
+
+def test_every_public_name_is_there():
+    for name in spectrain.__all__:
+        assert getattr(spectrain, name) is not None
+    assert set(spectrain.__all__) <= set(dir(spectrain))
+    with pytest.raises(AttributeError, match="abacus"):
+        spectrain.abacus  # noqa: B018
+
+
+def test_check_reports_agreement_with_the_independent_library(capsys):
+    assert main(["check", "--seed", "1"]) == 0
+    output = capsys.readouterr().out
+    assert all(system in output for system in SYSTEMS)
+    assert output.endswith("the libraries agree\n")

@@ -1,0 +1,44 @@
+"""What the documents refer to is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from spectrain.probes.codec import schema
+from spectrain.training.systems import SYSTEMS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def anchors(document):
+    """Anchors of the headings, as they are made from the text."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document):
+    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8"))
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_reference_names_every_field_of_a_record():
+    text = (ROOT / "docs/reference.md").read_text("utf-8")
+    names = {name for kind, content in schema().items() for name in (kind, *content)}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_reference_names_every_configuration_key(system):
+    text = (ROOT / "docs/reference.md").read_text("utf-8")
+    config = SYSTEMS[system]
+    keys = set()
+    for key, value in config().to_dict().items():
+        keys |= {f"{key}.{inner}" for inner in value} if isinstance(value, dict) else {key}
+    assert {key for key in keys if f"`{key}`" not in text} == set()

@@ -1,0 +1,76 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spectrain.models.heads import gradient_factors
+from spectrain.training.config import MixtureConfig
+from spectrain.training.systems import SYSTEMS, SoftmaxMixtureConfig, TwoLayerMixtureConfig
+
+
+def build(config, seed=0):
+    return config.build(torch.Generator().manual_seed(seed))
+
+
+SMALL = [system(dimension=20, dtype="float64") for system in SYSTEMS.values()]
+
+
+@pytest.mark.parametrize("config", SMALL)
+def test_the_loss_is_the_criterion_of_the_head(config):
+    system = build(config)
+    inputs, targets = system.law.sample(50, torch.Generator().manual_seed(1))
+    outputs = system.model(inputs)
+    expected = system.model.head.criterion(outputs, targets)
+    torch.testing.assert_close(system.loss(outputs, targets), expected, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("config", SMALL)
+def test_its_gradient_is_that_of_the_factors(config):
+    """grad_x = mean over samples of (d ell / dh) Y^T."""
+    system = build(config)
+    model = system.model
+    inputs, targets = system.law.sample(50, torch.Generator().manual_seed(1))
+    system.loss(model(inputs), targets).backward()
+    v = getattr(model, "second_layer", torch.zeros(0, dtype=torch.float64))
+    g_h, _ = gradient_factors(model.head, inputs @ model.weight.T, v, targets)
+    expected = g_h.T @ inputs / len(inputs)
+    torch.testing.assert_close(model.weight.grad, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_there_is_a_block_for_each_class():
+    system = build(SMALL[0])
+    assert [block.name for block in system.blocks] == ["class 0", "class 1", "class 2"]
+    assert [block.rows for block in system.blocks] == [(0,), (1,), (2,)]
+
+
+def test_there_is_a_block_for_each_unit_and_rarely_one_for_all():
+    system = build(SMALL[1])
+    assert [block.name for block in system.blocks] == [f"unit {unit}" for unit in range(4)]
+    assert [block.name for block in system.rare_blocks] == ["first layer"]
+    assert system.rare_blocks[0].resolve(system.model).keys() == {"weight"}
+
+
+def test_initial_directions_have_the_scale_asked_for():
+    """|x_a|^2 = scale^2 chi^2_d / d, which deviates by scale^2 sqrt(2/d)."""
+    d = 4000
+    for config in (SoftmaxMixtureConfig, TwoLayerMixtureConfig):
+        weight = build(config(dimension=d, scale=0.7)).model.weight
+        assert (weight.square().sum(1) - 0.49).abs().max() < 5 * 0.49 * (2 / d) ** 0.5
+
+
+def test_means_labels_and_activation_are_data():
+    """Three pairs of opposite means and another activation need no code."""
+    rows = tuple(
+        tuple(sign * float(i == j) for j in range(3)) for i in range(3) for sign in (1, -1)
+    )
+    mixture = MixtureConfig(rows, (1 / 6,) * 6, (0, 0, 1, 1, 0, 1), snr=2.0)
+    config = replace(SMALL[1], mixture=mixture, activation="tanh", second_layer=(1.0, -1.0))
+    system = build(config)
+    assert system.law.means.shape == (6, 20)
+    assert system.model.head.activation == "tanh"
+    assert len(system.blocks) == 2
+
+
+def test_an_unknown_activation_is_refused_by_name():
+    with pytest.raises(ValueError, match="activation: expected one of"):
+        build(replace(SMALL[1], activation="step"))

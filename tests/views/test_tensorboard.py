@@ -1,0 +1,197 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from spectrain.probes.record import Geometry, Record, Transition
+from spectrain.theory.spectrum import Eigenpair, Spectrum
+from spectrain.views.scalars import safe, scalars
+from spectrain.views.tensorboard import TensorBoardSink, layout
+
+
+def read(folder):
+    guidance = {"scalars": 0, "tensors": 0, "histograms": 0, "images": 0}
+    return EventAccumulator(str(folder), size_guidance=guidance).Reload()
+
+
+def write(folder, records, **options):
+    sink = TensorBoardSink(folder, **{"figures_every": 0} | options)
+    for record in records:
+        sink.write(record)
+    sink.close()
+    return read(folder)
+
+
+def test_values_read_back_are_those_of_the_records(tmp_path, records):
+    events = write(tmp_path, records)
+
+    def series(tag):
+        return {event.step: event.value for event in events.Scalars(tag)}
+
+    expected = {
+        "measured/hessian/class_0/top_1": lambda r: r.measured.spectra[0].top[0].value,
+        "predicted/hessian/class_0/top_1": lambda r: r.predicted.spectra[0].top[0].value,
+        "forecast/hessian/class_0/top_1": lambda r: r.forecast.spectra[0].top[0].value,
+        "measured/information/class_2/bottom_2": lambda r: r.measured.spectra[5].bottom[1].value,
+        "measured/hessian/class_0/overlap_top_1": lambda r: r.measured.spectra[0].top[0].overlap,
+        "predicted/hessian/class_0/upper_edge": lambda r: (
+            r.predicted.spectra[0].bulk.upper.finite_size
+        ),
+        "detection/hessian/class_0/lower_edge": lambda r: (
+            r.predicted.spectra[0].bulk.lower.detection
+        ),
+        "measured/gram/x0.mu1": lambda r: r.measured.gram[0, 4],
+        "predicted/gram/x0.mu1": lambda r: r.forecast.gram[0, 4],
+        "forecast/gram/x0.mu1": lambda r: r.forecast.gram[0, 4],
+        "measured/loss": lambda r: r.measured.loss,
+        "predicted/loss": lambda r: r.predicted.loss,
+        "forecast/accuracy": lambda r: r.forecast.accuracy,
+        "seconds/theory": lambda r: r.seconds["theory"],
+    }
+    for tag, value in expected.items():
+        values = series(tag)
+        assert sorted(values) == [record.step for record in records]
+        for record in records:
+            assert values[record.step] == pytest.approx(value(record), rel=1e-6), tag
+
+
+def test_every_predicted_tag_has_its_measured_twin(tmp_path, records, network_records):
+    for name, run in (("softmax", records), ("network", network_records)):
+        tags = set(write(tmp_path / name, run).Tags()["scalars"])
+        predicted = {tag.partition("/")[2] for tag in tags if tag.startswith("predicted/")}
+        forecast = {tag.partition("/")[2] for tag in tags if tag.startswith("forecast/")}
+        measured = {tag.partition("/")[2] for tag in tags if tag.startswith("measured/")}
+        assert predicted <= measured
+        assert forecast <= predicted
+        assert {"loss", "accuracy", "gram/x0.mu0"} <= predicted
+
+
+def test_resuming_leaves_one_value_a_step(tmp_path, records):
+    write(tmp_path, records[:5])
+    changed = [
+        replace(record, measured=replace(record.measured, loss=7.0)) for record in records[3:]
+    ]
+    events = write(tmp_path, changed, purge_step=records[3].step)
+    losses = {event.step: event.value for event in events.Scalars("measured/loss")}
+    assert len(events.Scalars("measured/loss")) == len(records)
+    assert [losses[record.step] for record in records[3:]] == [7.0] * len(changed)
+    assert losses[records[2].step] == pytest.approx(records[2].measured.loss)
+    assert len(events.Tensors("custom_scalars__config__")) == 1
+
+
+def test_transitions_and_failures_are_text(tmp_path, records):
+    transition = Transition("hessian", "class 0", "left", "splits", 2, 2)
+    events = write(
+        tmp_path,
+        [*records, Record(10_000, transitions=(transition,)), Record(20_000, failure="boom")],
+    )
+
+    def texts(tag):
+        return {
+            event.step: event.tensor_proto.string_val[0].decode()
+            for event in events.Tensors(f"{tag}/text_summary")
+        }
+
+    changes = texts("transitions")
+    assert set(changes) == {r.step for r in records if r.transitions} | {10_000}
+    assert "an outlier disappears (3 -> 2 predicted)" in changes[records[1].step]
+    assert "left of the bulk: two outliers split" in changes[10_000]
+    assert texts("failures") == {20_000: "boom"}
+
+
+def test_pictures_are_written_on_their_schedule(tmp_path, records):
+    events = write(tmp_path, records, figures_every=4)
+    assert set(events.Tags()["images"]) == {
+        "gram",
+        "spectra/class_0",
+        "spectra/class_1",
+        "spectra/class_2",
+    }
+    steps = [event.step for event in events.Images("gram")]
+    assert steps == [r.step for r in records if r.epoch % 4 == 0]
+    assert events.Images("gram")[0].encoded_image_string.startswith(b"\x89PNG")
+
+
+def test_pictures_without_epochs_go_by_count(tmp_path, records):
+    run = [replace(record, epoch=math.nan) for record in records[:4]]
+    events = write(tmp_path, run, figures_every=3)
+    assert [event.step for event in events.Images("gram")] == [run[0].step, run[3].step]
+
+
+def test_sink_takes_any_records(tmp_path, any_records):
+    events = write(tmp_path, any_records)
+    for tag in events.Tags()["scalars"]:
+        assert all(math.isfinite(event.value) for event in events.Scalars(tag))
+
+
+def test_sink_draws_any_record(tmp_path, any_records):
+    write(tmp_path, any_records[:2], figures_every=1)
+
+
+def test_numbers_that_are_not_finite_are_left_out():
+    pair = Eigenpair(math.nan, 0.0)
+    spectrum = Spectrum("hessian", "all", 1, (pair,), ())
+    geometry = Geometry(np.full((1, 1), math.inf), math.nan, spectra=(spectrum,))
+    assert scalars(Record(0, directions=("x0",), measured=geometry)) == {}
+
+
+def test_bands_are_two_standard_errors_wide(records):
+    record = records[3]
+    found = scalars(record, dimension=400)
+    pair = record.measured.spectra[0].top[0]
+    predicted = record.predicted.spectra[0].top[0].value
+    name = "hessian/class_0/top_1"
+    assert found[f"band/{name}/upper"] == pytest.approx(predicted + 2 * pair.sampling_error)
+    assert found[f"band/{name}/lower"] == pytest.approx(predicted - 2 * pair.sampling_error)
+    assert found["band/gram/x0.x1/upper"] - found["band/gram/x0.x1/lower"] == pytest.approx(0.2)
+    assert "band/gram/x0.x1/upper" not in scalars(record)
+
+
+def test_measured_edge_is_the_last_eigenvalue_inside(records):
+    record = records[0]
+    top = record.measured.spectra[0].top
+    assert len(record.predicted.spectra[0].top) == 3
+    assert scalars(record)["measured/hessian/class_0/upper_edge"] == top[3].value
+
+
+def test_tags_are_safe():
+    assert safe("class 0") == "class_0"
+    assert safe("layers.0/weight [all]") == "layers.0/weight_all_"
+
+
+def test_layout_overlays_measured_and_predicted(records):
+    import re
+
+    tags = scalars(records[0], 80)
+    charts = layout(records[0], 80)
+    assert list(charts)[:2] == ["Hessian, class 0", "Information matrix, class 0"]
+    for category in charts.values():
+        for kind, names in category.values():
+            for name in names:
+                if kind == "Margin":
+                    assert name in tags
+                else:
+                    shown = {tag.split("/")[0] for tag in tags if re.match(name, tag)}
+                    assert {"measured", "predicted"} <= shown or "bottom" in name
+    assert charts["Gram matrix"]["x0.mu1"] == [
+        "Margin",
+        ["measured/gram/x0.mu1", "band/gram/x0.mu1/lower", "band/gram/x0.mu1/upper"],
+    ]
+
+
+def test_layout_is_written_once_there_is_something_to_lay_out(tmp_path, records):
+    events = write(tmp_path, [Record(0, failure="boom"), *records])
+    assert len(events.Tensors("custom_scalars__config__")) == 1
+
+
+def test_schedule_is_checked(tmp_path):
+    with pytest.raises(ValueError, match="figures_every: expected 0 or more, got -1"):
+        TensorBoardSink(tmp_path, figures_every=-1)
+
+
+def test_closing_twice_does_nothing(tmp_path):
+    sink = TensorBoardSink(tmp_path)
+    sink.close()
+    sink.close()

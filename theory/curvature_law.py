@@ -1,0 +1,317 @@
+"""The law of the curvature factor D of one sample, jointly with the sample's place in the span."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from scipy.stats import norm, qmc
+
+from ..models.heads import Head, curvature_factors, gradient_factors, sample_losses
+from .quadrature import Quadrature
+from .spectrum import FloatArray, Matrix
+from .statistics import Statistics
+
+__all__ = ["CurvatureLaw", "FactorLaw", "factor_values"]
+
+_BINS = 150
+_SCAN_DIRECTIONS = 256
+_EXTREME_DIRECTIONS = 64
+_SCAN_SCALES = np.geomspace(0.05, 1e3, 28)
+_NOISE = 1e-13
+_GROWTH = 1.5  # a factor that still grows by this much over the last decade has no supremum
+
+
+def factor_values(
+    head: Head, matrix: Matrix, h: FloatArray, v: FloatArray, labels: np.ndarray
+) -> FloatArray:
+    """D of each sample for all directions, (N, C, C): d^2 ell/dh^2, or (d ell/dh)(d ell/dh)^T."""
+    arguments = (torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels))
+    if matrix == "hessian":
+        return curvature_factors(head, *arguments).numpy()
+    g = gradient_factors(head, *arguments)[0].numpy()
+    return g[:, :, None] * g[:, None, :]
+
+
+@dataclass(frozen=True)
+class CurvatureLaw:
+    """Joint law of D (m x m) and z z^T on finitely many nodes, for one block of one matrix.
+
+    Attributes:
+        weights: (N,) positive, summing to 1.
+        factors: (N, m, m) D at the nodes.
+        moments: (N, r, r) E[z z^T | node].
+        supremum: supremum of the largest eigenvalue of D over all samples that can occur, a
+            property of the head, not of the nodes; inf if there is none.
+        infimum: infimum of its smallest eigenvalue.
+        extremes: (L, m, m) values of D near the boundary of those that can occur.
+        aspect_ratio: phi = n / d.
+        snr: inverse variance of the noise.
+    """
+
+    weights: FloatArray
+    factors: FloatArray
+    moments: FloatArray
+    supremum: float
+    infimum: float
+    extremes: FloatArray
+    aspect_ratio: float
+    snr: float
+
+    @property
+    def rows(self) -> int:
+        """m, the number of directions in the block."""
+        return int(self.factors.shape[1])
+
+    @property
+    def span(self) -> int:
+        """Dimension r of the span of x and mu."""
+        return int(self.moments.shape[1])
+
+    @cached_property
+    def mirrored(self) -> CurvatureLaw:
+        """The law of -D: its spectrum is the negative, so that left edges become right edges."""
+        return replace(
+            self,
+            factors=-self.factors,
+            supremum=-self.infimum,
+            infimum=-self.supremum,
+            extremes=-self.extremes,
+        )
+
+    @cached_property
+    def scalar_factors(self) -> FloatArray:
+        """D as numbers, (N,), for m = 1."""
+        return np.ascontiguousarray(self.factors[:, 0, 0])
+
+    @cached_property
+    def flat_moments(self) -> FloatArray:
+        """Moments as rows, (N, r*r)."""
+        return self.moments.reshape(len(self.weights), -1)
+
+    @property
+    def scale(self) -> float:
+        """A typical size of the eigenvalues: E|D| / snr."""
+        return float(self.weights @ np.abs(self.factors).sum((1, 2))) / self.snr
+
+    def cut(self, samples: int) -> CurvatureLaw:
+        """The law without the upper tail of D that n samples leave half empty (m = 1 only).
+
+        Nodes go where n P(D >= node) < 1/2; the supremum becomes the largest node that stays.
+        """
+        d = self.scalar_factors
+        order = np.argsort(-d, kind="stable")
+        tail = np.empty_like(d)
+        tail[order] = np.cumsum(self.weights[order])
+        kept = tail >= 0.5 / samples
+        return replace(
+            self,
+            weights=self.weights[kept] / self.weights[kept].sum(),
+            factors=self.factors[kept],
+            moments=self.moments[kept],
+            supremum=float(d[kept].max()),
+        )
+
+    def compressed(self, bins: int = _BINS) -> CurvatureLaw:
+        """The same law on at most two nodes a bin of D (m = 1 only).
+
+        Each bin keeps its mass and the first three moments of D exactly by a two-point Gauss rule,
+        and E[z z^T], E[D z z^T]; an integrand smooth over a bin keeps its value to fourth order in
+        the bin's width.
+        """
+        if self.rows != 1 or len(self.weights) <= 2 * bins:
+            return self
+        order = np.argsort(self.scalar_factors, kind="stable")
+        d, w = self.scalar_factors[order], self.weights[order]
+        z = self.flat_moments[order]
+        span = max(d[-1] - d[0], 1e-300)
+        key = 0.5 * np.cumsum(w) + 0.5 * (d - d[0]) / span
+        starts = np.flatnonzero(np.diff(np.floor(key * bins), prepend=-1.0))
+        mass = np.add.reduceat(w, starts)
+        mean = np.add.reduceat(w * d, starts) / mass
+        centred = d - np.repeat(mean, np.diff(starts, append=len(d)))
+        variance = np.add.reduceat(w * centred**2, starts) / mass
+        third = np.add.reduceat(w * centred**3, starts) / mass
+        # Two-point rule with nodes mean + a -+ sqrt(a^2 + variance), a = third / (2 variance).
+        narrow = variance <= (1e-10 * span) ** 2
+        half = np.where(narrow, 0.0, third / np.where(narrow, 1.0, 2 * variance))
+        root = np.sqrt(half**2 + np.where(narrow, 1.0, variance))
+        low, high = half - root, half + root
+        share = np.where(narrow, 0.5, high / (high - low))  # of the lower node
+        low, high = np.where(narrow, 0.0, low), np.where(narrow, 0.0, high)
+        moment = np.add.reduceat(w[:, None] * z, starts) / mass[:, None]
+        slope = np.add.reduceat((w * centred)[:, None] * z, starts) / mass[:, None]
+        slope /= np.where(narrow, 1.0, variance)[:, None]
+        slope[narrow] = 0
+        flat = np.concatenate([moment + low[:, None] * slope, moment + high[:, None] * slope])
+        r = self.span
+        return replace(
+            self,
+            weights=np.concatenate([mass * share, mass * (1 - share)]),
+            factors=np.concatenate([mean + low, mean + high])[:, None, None],
+            moments=flat.reshape(-1, r, r),
+        )
+
+
+class FactorLaw:
+    """Laws of D for every block and matrix of one head at one Gram matrix; factors computed once.
+
+    Args:
+        head: the head.
+        statistics: Gram matrix and v.
+        nodes: quadrature for the mixture.
+        aspect_ratio: phi = n / d.
+    """
+
+    def __init__(
+        self, head: Head, statistics: Statistics, nodes: Quadrature, aspect_ratio: float
+    ) -> None:
+        self.head = head
+        self.statistics = statistics
+        self.nodes = nodes
+        self.aspect_ratio = aspect_ratio
+        self._factors: dict[Matrix, FloatArray] = {}
+
+    def factors(self, matrix: Matrix) -> FloatArray:
+        """D at the nodes for all directions, (N, C, C)."""
+        if matrix not in self._factors:
+            self._factors[matrix] = factor_values(
+                self.head,
+                matrix,
+                self.nodes.preactivations,
+                self.statistics.parameters,
+                self.nodes.labels,
+            )
+        return self._factors[matrix]
+
+    def loss(self) -> float:
+        """E[ell]."""
+        nodes = self.nodes
+        losses = sample_losses(
+            self.head,
+            torch.from_numpy(nodes.preactivations),
+            torch.from_numpy(self.statistics.parameters),
+            torch.from_numpy(nodes.labels),
+        )
+        return float(nodes.weights @ losses.numpy())
+
+    def law(self, matrix: Matrix, rows: tuple[int, ...]) -> CurvatureLaw:
+        """The law of one block.
+
+        Args:
+            matrix: which matrix.
+            rows: directions in the block. If they are all the directions of a shift-invariant
+                head, the null direction (1, .., 1) is projected out and m is one less.
+        """
+        lift = self.lift(rows)
+        block = np.ix_(range(len(self.nodes.weights)), rows, rows)
+        factors = np.einsum("ai,nab,bj->nij", lift, self.factors(matrix)[block], lift)
+        reach = self._reach(matrix, rows, lift)
+        own = np.linalg.eigvalsh(factors) if factors.shape[1] > 1 else factors[:, :, 0]
+        return CurvatureLaw(
+            weights=self.nodes.weights,
+            factors=factors,
+            moments=self.nodes.second_moments,
+            supremum=_unless_noise(max(reach.supremum, float(own.max())), own),
+            infimum=_unless_noise(min(reach.infimum, float(own.min())), own),
+            extremes=reach.extremes,
+            aspect_ratio=self.aspect_ratio,
+            snr=self.nodes.law.snr,
+        )
+
+    def lift(self, rows: tuple[int, ...]) -> FloatArray:
+        """Orthonormal basis (len(rows), m) of the block without the head's null direction."""
+        c = self.head.directions
+        if not self.head.shift_invariant or len(rows) < c:
+            return np.eye(len(rows))
+        basis: FloatArray = np.linalg.qr(np.hstack([np.ones((c, 1)), np.eye(c)[:, : c - 1]]))[0]
+        return basis[:, 1:]
+
+    def _reach(self, matrix: Matrix, rows: tuple[int, ...], lift: FloatArray) -> _Reach:
+        projection = self.nodes.projection
+        full = self.head.directions - self.head.shift_invariant
+        if projection.active == full:  # then the range is everything, whatever the Gram matrix
+            frame = np.eye(self.head.directions)
+        else:
+            frame = np.linalg.qr(projection.to_preactivations.T)[0].T
+        return _reach(
+            self.head,
+            matrix,
+            rows,
+            (lift.shape, lift.tobytes()),
+            (frame.shape, frame.tobytes()),
+            self.statistics.parameters.tobytes(),
+            tuple(np.unique(self.nodes.law.labels).tolist()),
+        )
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """How far D of one block reaches over all samples that can occur; see `CurvatureLaw`."""
+
+    supremum: float
+    infimum: float
+    extremes: FloatArray
+
+
+_Frozen = tuple[tuple[int, ...], bytes]  # shape and content of an array, hashable
+
+
+def _thaw(frozen: _Frozen) -> FloatArray:
+    return np.frombuffer(frozen[1]).reshape(frozen[0])
+
+
+@lru_cache(maxsize=256)
+def _reach(
+    head: Head,
+    matrix: Matrix,
+    rows: tuple[int, ...],
+    lift: _Frozen,
+    frame: _Frozen,
+    parameters: bytes,
+    labels: tuple[int, ...],
+) -> _Reach:
+    far = _far_factors(head, matrix, frame, parameters, labels)[:, rows][:, :, rows]
+    far = np.einsum("ai,nab,bj->nij", _thaw(lift), far, _thaw(lift))
+    spread = np.linalg.eigvalsh(far) if far.shape[1] > 1 else far[:, :, 0]
+    by_scale = (len(_SCAN_SCALES), -1)
+    top, bottom = spread[:, -1].reshape(by_scale).max(1), spread[:, 0].reshape(by_scale).min(1)
+    u = np.random.default_rng(2).standard_normal((_EXTREME_DIRECTIONS, far.shape[1]))
+    forms = np.einsum("pi,nij,pj->np", u, far, u, optimize=True)
+    chosen = np.unique(np.concatenate([forms.argmax(0), forms.argmin(0)]))
+    return _Reach(_supremum(top), -_supremum(-bottom), far[chosen])
+
+
+@lru_cache(maxsize=16)
+def _far_factors(
+    head: Head, matrix: Matrix, frame: _Frozen, parameters: bytes, labels: tuple[int, ...]
+) -> FloatArray:
+    """D at h = scale * ray @ frame, (scales * rays * labels, C, C), growing scale outermost."""
+    directions = _thaw(frame)
+    dimensions = max(len(directions), 1)
+    points = qmc.Sobol(dimensions, rng=np.random.default_rng(1)).random(_SCAN_DIRECTIONS)
+    rays = norm.ppf(np.clip(points, 1e-6, 1 - 1e-6))
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    # Each ray has its own radii, so that together they leave no wide gaps.
+    rays *= (_SCAN_SCALES[1] / _SCAN_SCALES[0]) ** np.linspace(0, 1, _SCAN_DIRECTIONS)[:, None]
+    z = (_SCAN_SCALES[:, None, None] * rays).reshape(-1, dimensions)[:, : len(directions)]
+    h, v = z @ directions, np.frombuffer(parameters).copy()
+    values = [factor_values(head, matrix, h, v, np.full(len(h), label)) for label in labels]
+    c = directions.shape[1]
+    return np.stack(values, axis=1).reshape(-1, c, c)
+
+
+def _supremum(by_scale: FloatArray) -> float:
+    """Supremum from the maxima in shells of growing radius; inf if they keep growing."""
+    decade = int(np.searchsorted(_SCAN_SCALES, _SCAN_SCALES[-1] / 10))
+    if by_scale[-1] > _GROWTH * max(by_scale[:decade].max(), 0.0) + 1e-9:
+        return math.inf
+    return float(by_scale.max())
+
+
+def _unless_noise(bound: float, values: FloatArray) -> float:
+    """Exactly 0 instead of a bound that rounding errors alone keep from it."""
+    return 0.0 if abs(bound) < _NOISE * np.abs(values).max() else bound

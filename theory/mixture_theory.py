@@ -1,0 +1,176 @@
+"""The theory of a head on a Gaussian mixture, as a probe uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..models.heads import Head, HeadModel
+from ..models.mixture import GaussianMixture
+from .dynamics import SGD, EffectiveDynamics
+from .effective_spectrum import EffectiveSpectrum
+from .quadrature import MixtureLaw
+from .spectrum import Matrix, Spectrum
+from .statistics import Statistics
+
+__all__ = ["MixtureTheory", "Prediction", "Selection", "Theory"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One spectrum that is asked for.
+
+    Attributes:
+        matrix: "hessian" or "information".
+        block: the block's name.
+        parameters: names of its parameters.
+        rows: rows of the (single) parameter; empty means all.
+    """
+
+    matrix: Matrix
+    block: str
+    parameters: tuple[str, ...]
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What theory says at one value of the statistics.
+
+    Attributes:
+        loss: expected loss, without ridge.
+        loss_error: its numerical error.
+        spectra: of those selections that the theory covers.
+    """
+
+    loss: float
+    loss_error: float
+    spectra: tuple[Spectrum, ...]
+
+
+class Theory(Protocol):
+    """What a probe asks of a theory; another system brings another one.
+
+    Attributes:
+        directions: names of the reference directions, rows of the Gram matrix.
+    """
+
+    directions: tuple[str, ...]
+
+    def time(self, step: int) -> float:
+        """The clock t of the dynamics after a number of steps; NaN without dynamics."""
+
+    def reference(self, model: nn.Module) -> Tensor:
+        """The reference directions, (d, r) float64, one a column."""
+
+    def statistics(self, model: nn.Module) -> Statistics:
+        """The statistics at the present weights."""
+
+    def predict(
+        self, statistics: Statistics, selections: Sequence[Selection], density: bool
+    ) -> Prediction:
+        """Loss and spectra from the statistics alone."""
+
+    def forecast(self, initial: Statistics, time: float) -> Statistics | None:
+        """The statistics at time t after the initial ones; None without dynamics."""
+
+
+class MixtureTheory:
+    """Effective spectrum and dynamics of a `HeadModel` trained on a Gaussian mixture.
+
+    Args:
+        mixture: the law of the data; its means, with the model's directions x, give the Gram
+            matrix.
+        head: the model's head.
+        aspect_ratio: phi = n/d of the probe sample.
+        sgd: the algorithm, for forecasts; None if only spectra are wanted.
+
+    Raises:
+        ValueError: if the aspect ratio is not positive.
+    """
+
+    def __init__(
+        self,
+        mixture: GaussianMixture,
+        head: Head,
+        aspect_ratio: float,
+        sgd: SGD | None = None,
+    ) -> None:
+        if not aspect_ratio > 0:
+            raise ValueError(f"aspect_ratio: expected a positive number, got {aspect_ratio}")
+        self.mixture, self.head, self.aspect_ratio, self.sgd = mixture, head, aspect_ratio, sgd
+        self.law = MixtureLaw(
+            weights=np.array(mixture.weights) / sum(mixture.weights),
+            labels=np.array(mixture.labels),
+            snr=mixture.snr,
+        )
+        self.directions = (
+            *(f"x{a}" for a in range(head.directions)),
+            *(f"mu{b}" for b in range(len(mixture.weights))),
+        )
+        self._direction_name = ""
+        self._dynamics: EffectiveDynamics | None = None
+
+    def time(self, step: int) -> float:
+        """t = steps * c/d; NaN without ``sgd``."""
+        if self.sgd is None:
+            return float("nan")
+        return step * self.sgd.scaled_learning_rate / self.mixture.dimension
+
+    def reference(self, model: nn.Module) -> Tensor:
+        """(x, mu), (d, C+k) float64, on the model's device.
+
+        Raises:
+            ValueError: if the model is not a `HeadModel` of the right shape.
+        """
+        if not isinstance(model, HeadModel) or model.head != self.head:
+            raise ValueError(
+                f"model: expected a HeadModel with the theory's head {self.head}, "
+                f"got {type(model).__name__}"
+            )
+        x = model.get_parameter(model.direction_name).detach()
+        expected = (self.head.directions, self.mixture.dimension)
+        if tuple(x.shape) != expected:
+            raise ValueError(
+                f"model: expected directions of shape {expected}, as the mixture's means have, "
+                f"got {tuple(x.shape)}"
+            )
+        self._direction_name = model.direction_name
+        return torch.cat([x.double(), self.mixture.means.to(x.device).double()]).T
+
+    def statistics(self, model: nn.Module) -> Statistics:
+        """G = (x, mu)^T (x, mu) in float64, and v."""
+        directions = self.reference(model)
+        assert isinstance(model, HeadModel)
+        v = [model.get_parameter(name).detach().flatten() for name in model.head_parameter_names]
+        parameters = torch.cat(v).double().cpu().numpy() if v else np.zeros(0)
+        return Statistics((directions.T @ directions).cpu().numpy(), parameters)
+
+    def predict(
+        self, statistics: Statistics, selections: Sequence[Selection], density: bool = True
+    ) -> Prediction:
+        """Effective spectra of the selections that are blocks of x, and the expected loss."""
+        at = EffectiveSpectrum(
+            self.head, statistics, self.law, self.aspect_ratio, self.mixture.dimension
+        )
+        every = tuple(range(self.head.directions))
+        loss, loss_error = at.loss()
+        spectra = tuple(
+            at.spectrum(selection.matrix, selection.rows or every, selection.block, density)
+            for selection in selections
+            if selection.parameters == (self._direction_name,)
+        )
+        return Prediction(loss, loss_error, spectra)
+
+    def forecast(self, initial: Statistics, time: float) -> Statistics | None:
+        """G(t) along the effective dynamics from the initial statistics."""
+        if self.sgd is None:
+            return None
+        if self._dynamics is None or self._dynamics.initial is not initial:
+            self._dynamics = EffectiveDynamics(self.head, self.law, self.sgd, initial)
+        return self._dynamics.at(time)

@@ -1,0 +1,93 @@
+"""Transitions: where the outliers of a predicted spectrum change in number or in degeneracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .spectrum import Matrix, Spectrum
+
+__all__ = ["Transition", "TransitionKind", "TransitionTracker"]
+
+TransitionKind = Literal["appears", "disappears", "splits", "merges"]
+
+# Neighbours count as one below the first relative distance and as two above the second; between
+# them they stay what they were, so that a pair that hovers does not split again and again.
+_TOGETHER, _APART = 0.01, 0.04
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A change in the predicted outliers of one block since the record before.
+
+    Attributes:
+        side: "right" or "left" of the bulk.
+        kind: an outlier "appears" out of the bulk or "disappears" into it; two neighbours "split"
+            when their relative distance, below 1 % before, exceeds 4 %, or "merge" the other way.
+        before: number of outliers on that side at the record before.
+        after: number now.
+    """
+
+    matrix: Matrix = field(metadata={"unit": "none"})
+    block: str = field(metadata={"unit": "none"})
+    side: Literal["right", "left"] = field(metadata={"unit": "none"})
+    kind: TransitionKind = field(metadata={"unit": "none"})
+    before: int = field(metadata={"unit": "outliers"})
+    after: int = field(metadata={"unit": "outliers"})
+
+
+class TransitionTracker:
+    """Follows the predicted outliers of every block from record to record."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[str, list[bool]] = {}
+
+    def update(self, spectra: Sequence[Spectrum]) -> tuple[Transition, ...]:
+        """What changed since the spectra of the same blocks that were seen last."""
+        found: list[Transition] = []
+        for spectrum in spectra:
+            for side, outliers in (("right", spectrum.top), ("left", spectrum.bottom)):
+                key = f"{spectrum.matrix}/{spectrum.block}/{side}"
+                values = [outlier.value for outlier in outliers]
+                before = self._pairs.get(key)
+                now = _degenerate(values, before or [])
+                self._pairs[key] = now
+                if before is None:
+                    continue
+                kinds: list[TransitionKind] = []
+                if len(now) != len(before):
+                    kinds.append("appears" if len(now) > len(before) else "disappears")
+                for was, is_now in zip(before[1:], now[1:], strict=False):
+                    if was != is_now:
+                        kinds.append("splits" if was else "merges")
+                found.extend(
+                    Transition(
+                        spectrum.matrix,
+                        spectrum.block,
+                        "right" if side == "right" else "left",
+                        kind,
+                        len(before),
+                        len(now),
+                    )
+                    for kind in kinds
+                )
+        return tuple(found)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen last."""
+        return {"pairs": {key: list(value) for key, value in self._pairs.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._pairs = {key: list(value) for key, value in state["pairs"].items()}
+
+
+def _degenerate(values: list[float], before: list[bool]) -> list[bool]:
+    """Whether each outlier counts as one with its more extreme neighbour; False for the first."""
+    flags = [False] * len(values)
+    for i in range(1, len(values)):
+        distance = abs(values[i] - values[i - 1]) / max(abs(values[i - 1]), 1e-300)
+        was = before[i] if i < len(before) else distance < _TOGETHER
+        flags[i] = distance < _TOGETHER if not was else distance < _APART
+    return flags

@@ -1,0 +1,62 @@
+"""Callbacks: what is told as a training goes along."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+__all__ = ["Callback", "ProgressBar"]
+
+
+class Callback(Protocol):
+    """Is told where the training stands: the steps taken and the epochs finished.
+
+    A subclass overrides what it wants to hear of; a `SpectralProbe` fits as it is.
+    """
+
+    def on_train_start(self, step: int, epoch: int) -> None:
+        """Before the first step, also of a run that is continued."""
+        return
+
+    def on_step_end(self, step: int, epoch: int) -> None:
+        """After a step of the optimiser."""
+        return
+
+    def on_epoch_end(self, step: int, epoch: int) -> None:
+        """After the last step of an epoch."""
+        return
+
+    def on_train_end(self, step: int, epoch: int) -> None:
+        """After the last epoch."""
+        return
+
+
+class ProgressBar(Callback):
+    """Shows the steps on a terminal, and nothing elsewhere.
+
+    Args:
+        steps: number of steps of the whole training.
+        description: is shown before the bar.
+    """
+
+    def __init__(self, steps: int, description: str) -> None:
+        self._steps = steps
+        self._description = description
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_start(self, step: int, epoch: int) -> None:
+        """Draw the bar where the training stands."""
+        self._bar = tqdm(
+            total=self._steps, initial=step, desc=self._description, unit="step", disable=None
+        )
+
+    def on_step_end(self, step: int, epoch: int) -> None:
+        """Move on by a step."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def on_train_end(self, step: int, epoch: int) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,122 @@
+"""Where the batches of a training come from: fresh samples of a law, or a fixed set."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Batch", "Batches", "FixedData", "FreshSamples", "Law"]
+
+Batch = tuple[Tensor, Tensor]
+
+# Samples are drawn that many at once: a draw for each batch would cost more than its step.
+_CHUNK = 1024
+
+
+class Law(Protocol):
+    """A law of data that can be drawn from."""
+
+    def sample(self, size: int, generator: torch.Generator) -> Batch:
+        """Inputs (size, ...) and targets (size, ...)."""
+
+
+class Batches(ABC):
+    """An endless iterator over batches whose place can be saved and restored exactly.
+
+    Args:
+        batch_size: number of samples of a batch, at least 1.
+        generator: source of all randomness; nothing else may draw from it.
+    """
+
+    def __init__(self, batch_size: int, generator: torch.Generator) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1 sample, got {batch_size}")
+        self.batch_size = batch_size
+        self._generator = generator
+        self._begin_chunk()
+
+    @abstractmethod
+    def _draw(self) -> Iterator[Batch]:
+        """The batches of the next chunk: what they are is decided by the generator's state."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        batch = next(self._chunk, None)
+        if batch is None:
+            self._begin_chunk()
+            batch = next(self._chunk)
+        self._position += 1
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator's state at the start of the chunk, and how many batches of it are taken."""
+        return {"generator": self._start, "position": self._position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self._generator.set_state(state["generator"])
+        self._begin_chunk(state["position"])
+
+    def _begin_chunk(self, position: int = 0) -> None:
+        self._start = self._generator.get_state()
+        self._position = position
+        self._chunk: Iterator[Batch] = islice(self._draw(), position, None)
+
+
+class FreshSamples(Batches):
+    """Every batch is drawn anew, so that no sample is seen twice.
+
+    Args:
+        law: what is drawn from.
+        batch_size: number of samples of a batch, at least 1.
+        generator: source of all randomness, on the device of the law.
+    """
+
+    def __init__(self, law: Law, batch_size: int, generator: torch.Generator) -> None:
+        self._law = law
+        super().__init__(batch_size, generator)
+
+    def _draw(self) -> Iterator[Batch]:
+        size = max(1, _CHUNK // self.batch_size) * self.batch_size
+        inputs, targets = self._law.sample(size, self._generator)
+        for first in range(0, size, self.batch_size):
+            chosen = slice(first, first + self.batch_size)
+            yield inputs[chosen], targets[chosen]
+
+
+class FixedData(Batches):
+    """Passes over the same samples, shuffled anew each time; the last batch may be short.
+
+    Args:
+        inputs: (N, ...), N >= 1.
+        targets: (N, ...).
+        batch_size: number of samples of a batch, at least 1.
+        generator: source of the shuffles, on the device of ``inputs``.
+    """
+
+    def __init__(
+        self, inputs: Tensor, targets: Tensor, batch_size: int, generator: torch.Generator
+    ) -> None:
+        if len(inputs) == 0 or len(inputs) != len(targets):
+            raise ValueError(
+                "inputs, targets: expected equally many samples, at least 1, "
+                f"got {len(inputs)} and {len(targets)}"
+            )
+        self._inputs = inputs
+        self._targets = targets
+        super().__init__(batch_size, generator)
+
+    def _draw(self) -> Iterator[Batch]:
+        order = torch.randperm(
+            len(self._inputs), generator=self._generator, device=self._inputs.device
+        )
+        for first in range(0, len(order), self.batch_size):
+            chosen = order[first : first + self.batch_size]
+            yield self._inputs[chosen], self._targets[chosen]

@@ -1,0 +1,97 @@
+"""The training loop: plain SGD with callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .callbacks import Callback
+from .data import Batch
+
+__all__ = ["fit"]
+
+
+def fit(
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    data: Iterable[Batch],
+    optimiser: torch.optim.Optimizer,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    callbacks: Sequence[Callback] = (),
+    finished_epochs: int = 0,
+) -> None:
+    """Train: each step takes one batch, and ``optimiser`` follows the gradient of its loss.
+
+    Args:
+        model: is trained in place.
+        loss: of (outputs, targets), a scalar: the mean over the batch.
+        data: gives (inputs, targets) at least once a step.
+        optimiser: of the parameters of ``model``.
+        epochs: number of epochs, those of ``finished_epochs`` included.
+        steps_per_epoch: number of steps that are called an epoch.
+        callbacks: are called in order.
+        finished_epochs: of a run that is continued.
+
+    Raises:
+        ValueError: if an argument is out of range, or ``data`` ends.
+        FloatingPointError: at the end of an epoch, before its callbacks, if a loss in it was not
+            finite.
+    """
+    for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
+        if value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")
+    if not 0 <= finished_epochs <= epochs:
+        raise ValueError(f"finished_epochs: expected 0 to {epochs}, got {finished_epochs}")
+    batches = iter(data)
+    step = finished_epochs * steps_per_epoch
+    model.train()
+    for callback in callbacks:
+        callback.on_train_start(step, finished_epochs)
+    for epoch in range(finished_epochs, epochs):
+        losses: list[Tensor] = []
+        for _ in range(steps_per_epoch):
+            losses.append(_sgd_step(model, loss, _next(batches, step), optimiser))
+            step += 1
+            for callback in callbacks:
+                callback.on_step_end(step, epoch)
+        _require_finite(losses, step, epoch + 1)
+        for callback in callbacks:
+            callback.on_epoch_end(step, epoch + 1)
+    for callback in callbacks:
+        callback.on_train_end(step, epochs)
+
+
+def _sgd_step(
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    batch: Batch,
+    optimiser: torch.optim.Optimizer,
+) -> Tensor:
+    inputs, targets = batch
+    optimiser.zero_grad(set_to_none=True)
+    value = loss(model(inputs), targets)
+    value.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return value.detach()
+
+
+def _next(batches: Iterator[Batch], step: int) -> Batch:
+    batch = next(batches, None)
+    if batch is None:
+        raise ValueError(f"data: expected a batch at every step, got none at step {step + 1}")
+    return batch
+
+
+def _require_finite(losses: list[Tensor], step: int, epoch: int) -> None:
+    # Looked at once an epoch: asking each loss would make a device wait at every step.
+    broken = torch.stack(losses).isfinite().logical_not().nonzero().flatten().tolist()
+    if broken:
+        first = step - len(losses) + broken[0] + 1
+        raise FloatingPointError(
+            f"loss: expected finite numbers, got {losses[broken[0]].item()} "
+            f"at step {first} (epoch {epoch})"
+        )

@@ -1,0 +1,144 @@
+"""A run: one configured training with its probe, records and checkpoints in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..probes.probe import Measurement, SpectralProbe
+from ..probes.record_file import RecordFile, Run, load
+from ..probes.sink import Sink
+from .callbacks import Callback
+from .checkpoint import Checkpoint, Checkpointer, Stateful
+from .config import TrainingConfig
+from .data import Batches, FixedData, FreshSamples, Law
+from .loop import fit
+from .run_folder import open_run_folder
+from .systems.system import System
+
+__all__ = ["run"]
+
+
+def run(
+    config: TrainingConfig,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    sinks: Sequence[Callable[[Path, int], Sink]] = (),
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Train a system, probe it after every epoch, and keep everything in a folder.
+
+    Args:
+        config: of the system and its training.
+        folder: is created; must not hold a run unless ``resume``.
+        resume: go on where the last checkpoint of the folder stands, or from the beginning if
+            there is none; weights and records become those of an uninterrupted run.
+        sinks: where records go besides the record file. Each is called with the folder and the
+            first step whose record it will be given: what it kept from there on is void.
+        callbacks: are told of the training, after the probe and the checkpoint.
+
+    Returns:
+        What the folder holds in the end.
+
+    Raises:
+        ValueError: naming the argument, what was expected and what came.
+        FloatingPointError: if the loss is not finite; what was measured before is kept.
+    """
+    _require_device(config.device)
+    # Independent streams: the probe's draws change neither the weights nor the data.
+    seeds: list[int] = np.random.SeedSequence(config.seed).generate_state(3, np.uint64).tolist()
+    system = config.build(_generator(seeds[0], config.device))
+    batches = _batches(config, system.law, _generator(seeds[1], config.device))
+    optimiser = _sgd(config, system)
+    with ExitStack() as stack:
+        files = stack.enter_context(open_run_folder(folder, config.to_dict(), resume=resume))
+        checkpoint = Checkpoint.read(files.checkpoint)
+        if checkpoint is None:
+            # What a run killed in its first epoch has written is written again.
+            files.records.unlink(missing_ok=True)
+        finished = checkpoint.epoch if checkpoint else 0
+        first_step = finished * config.steps_per_epoch + 1 if checkpoint else 0
+        records = stack.enter_context(closing(RecordFile(files.records)))
+        others = [stack.enter_context(closing(sink(files.path, first_step))) for sink in sinks]
+        probe = _probe(config, system, [records, *others], seeds[2])
+        parts: dict[str, Stateful] = {
+            "model": system.model,
+            "optimiser": optimiser,
+            "data": batches,
+            "probe": probe,
+        }
+        if checkpoint:
+            checkpoint.restore(parts, records)
+        fit(
+            system.model,
+            system.loss,
+            batches,
+            optimiser,
+            epochs=config.epochs,
+            steps_per_epoch=config.steps_per_epoch,
+            callbacks=[probe, Checkpointer(files.checkpoint, parts, records), *callbacks],
+            finished_epochs=finished,
+        )
+    return load(folder)
+
+
+def _require_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: expected one that torch can use here, got {name!r}") from error
+
+
+def _generator(seed: int, device: str) -> torch.Generator:
+    return torch.Generator(device).manual_seed(seed)
+
+
+def _batches(config: TrainingConfig, law: Law, generator: torch.Generator) -> Batches:
+    batch_size = config.optimiser.batch_size
+    if config.training_samples is None:
+        return FreshSamples(law, batch_size, generator)
+    inputs, targets = law.sample(config.training_samples, generator)
+    return FixedData(inputs, targets, batch_size, generator)
+
+
+def _sgd(config: TrainingConfig, system: System) -> torch.optim.SGD:
+    groups = []
+    for name, parameter in system.model.named_parameters():
+        rate = system.relative_rates.get(name, 1.0)
+        parameter.requires_grad_(rate > 0)
+        if rate > 0:
+            groups.append({"params": [parameter], "lr": rate * config.learning_rate})
+    return torch.optim.SGD(
+        groups,
+        lr=config.learning_rate,
+        momentum=config.optimiser.momentum,
+        weight_decay=config.optimiser.ridge,
+        # One tensor at a time is the faster way for the one or two that there are.
+        foreach=False,
+    )
+
+
+def _probe(
+    config: TrainingConfig, system: System, sinks: Sequence[Sink], seed: int
+) -> SpectralProbe:
+    settings = asdict(config.probe)
+    return SpectralProbe(
+        system.model,
+        system.loss,
+        lambda generator: system.law.sample(config.probe_samples, generator),
+        sinks=sinks,
+        theory=system.theory,
+        blocks=system.blocks,
+        rare_blocks=system.rare_blocks,
+        every=settings.pop("every"),
+        measurement=Measurement(**settings),
+        seed=seed,
+        thorough_epochs={0, config.epochs // 2, config.epochs},
+    )

@@ -1,0 +1,19 @@
+"""Figures, one a file: each function takes records and returns a matplotlib Figure."""
+
+from .dynamic_transitions import dynamic_transitions
+from .gram_entries import gram_entries
+from .gram_maps import gram_maps
+from .overlaps import overlaps
+from .phase_diagram import phase_diagram
+from .spectra import spectra
+from .static_transition import static_transition
+
+__all__ = [
+    "dynamic_transitions",
+    "gram_entries",
+    "gram_maps",
+    "overlaps",
+    "phase_diagram",
+    "spectra",
+    "static_transition",
+]

@@ -1,0 +1,140 @@
+"""Entries of the Gram matrix along training, measured over the effective dynamics' forecast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...probes.record import Record
+from ...theory.spectrum import FloatArray
+from .. import style
+from ..eigenvalue_paths import draw_failures
+from ..readings import clock
+
+__all__ = ["gram_entries"]
+
+_COLUMNS = 4
+
+
+@style.paper()
+def gram_entries(records: Sequence[Record], dimension: int) -> Figure:
+    """Overlaps x.mu of each direction, x.x, loss and accuracy; measured points, forecast lines.
+
+    Args:
+        records: of one run, in order.
+        dimension: d, the length of a direction; a run deviates from its forecast by O(d^(-1/2)).
+    """
+    panels = _panels(next((record.directions for record in records if record.directions), ()))
+    with_loss = any(math.isfinite(record.measured.loss) for record in records)
+    if not (panels or with_loss):
+        return style.empty_figure("No Gram matrix and no loss to show.")
+    times, label = clock(records)
+    count = len(panels) + 2 * with_loss
+    rows = math.ceil(count / _COLUMNS)
+    figure, grid = style.new_figure(rows, _COLUMNS, 0.7 + 1.9 * rows, sharex=True)
+    flat = list(grid.flat)
+    for axes, (title, entries) in zip(flat, panels.items(), strict=False):
+        _draw_entries(axes, times, records, entries, 1 / math.sqrt(dimension))
+        axes.set_title(title)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("squared parameter")
+    if with_loss:
+        _draw_means(flat[len(panels)], times, records, "loss")
+        _draw_means(flat[len(panels) + 1], times, records, "accuracy")
+    for axes in flat[:count]:
+        draw_failures(axes, times, records)
+    for axes in flat[count:]:
+        axes.set_axis_off()
+    for column in range(_COLUMNS):
+        lowest = [axes for axes in flat[:count] if axes in set(grid[:, column])]
+        if lowest:
+            lowest[-1].set_xlabel(label)
+            lowest[-1].tick_params(labelbottom=True)
+    _common_legend(figure)
+    return figure
+
+
+def _panels(directions: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
+    """Entries (row, column) of the Gram matrix by panel; the fixed means' own products left out."""
+    trained = [i for i, name in enumerate(directions) if not name.startswith("mu")]
+    means = [i for i, name in enumerate(directions) if name.startswith("mu")]
+    panels = {
+        f"{style.symbol(directions[a])} with the means": [(a, b) for b in means]
+        for a in trained
+        if means
+    }
+    if trained:
+        panels["squared lengths"] = [(a, a) for a in trained]
+    if len(trained) > 1:
+        panels["products of directions"] = [(a, c) for a in trained for c in trained if a < c]
+    return panels
+
+
+def _draw_entries(
+    axes: Axes,
+    times: FloatArray,
+    records: Sequence[Record],
+    entries: Sequence[tuple[int, int]],
+    scale: float,
+) -> None:
+    names = next(record.directions for record in records if record.directions)
+    for place, (a, b) in enumerate(entries):
+        color, marker, line = style.SERIES[place % len(style.SERIES)]
+        forecast = np.array(
+            [_entry(r.forecast.gram if r.forecast else None, a, b) for r in records]
+        )
+        measured = np.array([_entry(record.measured.gram, a, b) for record in records])
+        axes.fill_between(
+            times,
+            forecast - scale,
+            forecast + scale,
+            color=color,
+            alpha=0.13,
+            linewidth=0,
+            zorder=1,
+        )
+        style.draw_line(axes, times, forecast, color=color, linestyle=line, linewidth=1.1)
+        label = f"{style.symbol(names[a])}·{style.symbol(names[b])}"
+        axes.plot(
+            times, measured, marker, color=color, markersize=2.6, markeredgewidth=0.3,
+            markeredgecolor="#111111", label=label, zorder=3,
+        )  # fmt: skip
+    axes.legend(
+        fontsize=6.5, ncols=2 if len(entries) > 3 else 1, handlelength=1, labelspacing=0.2,
+        columnspacing=0.8, borderpad=0.2, loc="best",
+    )  # fmt: skip
+
+
+def _entry(gram: FloatArray | None, a: int, b: int) -> float:
+    return float(gram[a, b]) if gram is not None and max(a, b) < len(gram) else math.nan
+
+
+def _draw_means(axes: Axes, times: FloatArray, records: Sequence[Record], name: str) -> None:
+    """Loss or accuracy with its standard error over its forecast."""
+    forecast = np.array([getattr(r.forecast, name) if r.forecast else math.nan for r in records])
+    style.draw_line(axes, times, forecast, **(style.FORECAST | {"zorder": 5}))
+    axes.errorbar(
+        times,
+        np.array([getattr(record.measured, name) for record in records]),
+        yerr=np.array([getattr(record.measured, f"{name}_error") for record in records]),
+        **style.MEASURED,
+    )
+    axes.set_title(name)
+    axes.set_ylabel("right labels" if name == "accuracy" else "loss")
+
+
+def _common_legend(figure: Figure) -> None:
+    """What points, lines and bands mean in every panel."""
+    axes = figure.axes[0]
+    handles = [
+        axes.plot([], [], "o", color="#111111", markersize=3)[0],
+        axes.plot([], [], color="#111111", linewidth=1.1)[0],
+        axes.fill_between([], [], [], color="#111111", alpha=0.15, linewidth=0),
+    ]
+    labels = ["measured (points)", "forecast from the initial Gram matrix (lines)"]
+    labels += ["forecast ± 1/√d"]
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)

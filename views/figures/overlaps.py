@@ -1,0 +1,141 @@
+"""Eigenvectors of the outliers: their overlap with span(x, mu) and with each mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...probes.record import Geometry, Record
+from ...theory.spectrum import Eigenpair, FloatArray, Matrix
+from .. import style
+from ..eigenvalue_paths import draw_failures
+from ..readings import MATRICES, MATRIX_NAMES, SIDES, Side, blocks, clock, is_outlier, pairs
+
+__all__ = ["overlaps"]
+
+# Broad and pale, so that a mean that carries all of the overlap shows on top of it.
+_SPAN = "#A9A9A9"
+
+
+@style.paper()
+def overlaps(records: Sequence[Record], block: str = "") -> Figure:
+    """Squared norm of each outlier's eigenvector in span(x, mu), and its alignment with each mean.
+
+    Args:
+        records: of one run, in order.
+        block: which block; the first if empty.
+    """
+    names = blocks(records)
+    name = block or (names[0] if names else "")
+    shown = [
+        (matrix, side, rank)
+        for matrix in MATRICES
+        for side, rank in _outlier_ranks(records, matrix, name)
+    ]
+    if not shown:
+        return style.empty_figure("No predicted outlier with an eigenvector to show.")
+    times, label = clock(records)
+    rows = math.ceil(len(shown) / 2)
+    figure, panels = style.new_figure(rows, 2, 0.9 + 1.7 * rows, sharex=True, sharey=True)
+    for axes, (matrix, side, rank) in zip(panels.flat, shown, strict=False):
+        _draw_outlier(axes, times, records, matrix, name, side, rank)
+        draw_failures(axes, times, records)
+        axes.set_title(f"{MATRIX_NAMES[matrix]}, {name}, {side} {rank + 1}")
+    for axes in panels.flat[len(shown) :]:
+        axes.set_axis_off()
+    for axes in panels[:, 0]:
+        axes.set_ylabel("squared cosine (1)")
+    for axes in panels.flat[max(0, len(shown) - 2) : len(shown)]:
+        axes.set_xlabel(label)
+        axes.tick_params(labelbottom=True)
+    panels[0, 0].set_ylim(-0.04, 1.04)
+    style.legend_below(figure)
+    return figure
+
+
+def _outlier_ranks(
+    records: Sequence[Record], matrix: Matrix, block: str
+) -> tuple[tuple[Side, int], ...]:
+    """Sides and ranks that are predicted to be an outlier at least once."""
+    most: dict[Side, int] = dict.fromkeys(SIDES, 0)
+    for record in records:
+        for side in SIDES:
+            found = _pairs(record.predicted, matrix, block, side)
+            most[side] = max(most[side], len(found))
+    return tuple((side, rank) for side in SIDES for rank in range(most[side]))
+
+
+def _pairs(
+    geometry: Geometry | None, matrix: Matrix, block: str, side: Side
+) -> tuple[Eigenpair, ...]:
+    return () if geometry is None else pairs(geometry.spectrum(matrix, block), side)
+
+
+def _draw_outlier(
+    axes: Axes,
+    times: FloatArray,
+    records: Sequence[Record],
+    matrix: Matrix,
+    block: str,
+    side: Side,
+    rank: int,
+) -> None:
+    directions = next((record.directions for record in records if record.directions), ())
+    means = [i for i, name in enumerate(directions) if name.startswith("mu")]
+    curves = [("span(x, μ)", None), *((style.symbol(directions[i]), i) for i in means)]
+    for place, (name, index) in enumerate(curves):
+        color, marker, line = style.SERIES[place % len(style.SERIES)]
+        measured = _series(records, matrix, block, side, rank, index, predicted=False)
+        predicted = _series(records, matrix, block, side, rank, index, predicted=True)
+        style.draw_line(
+            axes, times, predicted, color=_SPAN if index is None else color, linestyle=line,
+            linewidth=2.6 if index is None else 1.2, zorder=2, label=f"predicted, {name}",
+        )  # fmt: skip
+        clear = np.array([_is_clear(record, matrix, block, side, rank) for record in records])
+        look: dict[str, Any] = {
+            "color": color,
+            "marker": marker,
+            "markersize": 3.2,
+            "linestyle": "none",
+        }
+        axes.plot(times[clear], measured[clear], label=f"measured, {name}", zorder=3, **look)
+        hollow = look | {"markerfacecolor": "white", "markersize": 2.4, "markeredgewidth": 0.6}
+        axes.plot(times[~clear], measured[~clear], zorder=2.5, **hollow)
+
+
+def _series(
+    records: Sequence[Record],
+    matrix: Matrix,
+    block: str,
+    side: Side,
+    rank: int,
+    direction: int | None,
+    *,
+    predicted: bool,
+) -> FloatArray:
+    values = np.full(len(records), math.nan)
+    for place, record in enumerate(records):
+        found = _pairs(record.predicted if predicted else record.measured, matrix, block, side)
+        if rank < len(found):
+            pair = found[rank]
+            if direction is None:
+                values[place] = pair.overlap
+            elif direction < len(pair.alignment):
+                values[place] = pair.alignment[direction]
+    return values
+
+
+def _is_clear(record: Record, matrix: Matrix, block: str, side: Side, rank: int) -> bool:
+    """Whether the measured eigenvalue lies beyond the predicted detection edge."""
+    theory = record.predicted.spectrum(matrix, block) if record.predicted else None
+    found = _pairs(record.measured, matrix, block, side)
+    return (
+        theory is not None
+        and rank < len(found)
+        and is_outlier(found[rank].value, theory.bulk, side)
+    )

@@ -1,0 +1,61 @@
+"""The static transition: outliers leave the bulk as a parameter grows, before any training."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...probes.sweep import Sweep
+from ...theory.spectrum import Matrix
+from .. import style
+from ..eigenvalue_paths import draw_paths
+from ..readings import MATRICES, MATRIX_NAMES, blocks
+
+__all__ = ["static_transition"]
+
+
+@style.paper()
+def static_transition(sweep: Sweep) -> Figure:
+    """Largest eigenvalues against a parameter at initialisation, with the BBP thresholds.
+
+    Args:
+        sweep: one probing a value; one row of panels for each block it holds.
+    """
+    names = blocks(sweep.records)
+    if not names:
+        return style.empty_figure(f"No spectrum over {sweep.parameter} to show.")
+    figure, panels = style.new_figure(len(names), 2, 0.9 + 2.3 * len(names), sharex=True)
+    for row, block in zip(panels, names, strict=True):
+        for axes, matrix in zip(row, MATRICES, strict=True):
+            if not draw_paths(axes, sweep.values, sweep.records, matrix, block):
+                axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")
+            axes.set_title(f"{MATRIX_NAMES[matrix]}, {block}, at initialisation")
+            axes.set_xscale(style.scale_for(sweep.values, ratio=8))
+            _mark_thresholds(axes, sweep, matrix, block)
+        row[0].set_ylabel(f"eigenvalue\n({style.CURVATURE})")
+    for axes in panels.flat:
+        style.finish_scale(axes.yaxis)
+    for axes in panels[-1]:
+        style.finish_scale(axes.xaxis)
+        axes.set_xlabel(style.with_unit(sweep.parameter))
+    style.legend_below(figure)
+    return figure
+
+
+def _mark_thresholds(axes: Axes, sweep: Sweep, matrix: Matrix, block: str) -> None:
+    for threshold in sweep.thresholds:
+        if (threshold.matrix, threshold.block) == (matrix, block):
+            axes.axvline(
+                threshold.value, color="#111111", linewidth=0.8, linestyle="-.", zorder=2,
+                label="BBP threshold (predicted)",
+            )  # fmt: skip
+            axes.annotate(
+                f"BBP {threshold.value:.3g}",
+                (threshold.value, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(2, -2),
+                textcoords="offset points",
+                rotation=90,
+                va="top",
+                fontsize=6.5,
+            )

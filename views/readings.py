@@ -1,0 +1,125 @@
+"""Readings: the numbers that figures, boards and tables take out of records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from ..probes.record import Record
+from ..theory.spectrum import Bulk, Edge, Eigenpair, FloatArray, Matrix, Spectrum
+
+__all__ = [
+    "MATRICES",
+    "MATRIX_NAMES",
+    "SIDES",
+    "Side",
+    "blocks",
+    "clock",
+    "edge",
+    "estimate",
+    "is_beyond",
+    "is_outlier",
+    "landmarks",
+    "outlier_count",
+    "pairs",
+]
+
+Side = Literal["top", "bottom"]
+SIDES: tuple[Side, ...] = ("top", "bottom")
+MATRICES: tuple[Matrix, ...] = ("hessian", "information")
+MATRIX_NAMES: dict[Matrix, str] = {"hessian": "Hessian", "information": "Information matrix"}
+
+# Eigenvalues of the atom come out as rounding errors: below this share of the bulk's upper edge.
+_ATOM_TOLERANCE = 1e-4
+
+
+def pairs(spectrum: Spectrum | None, side: Side) -> tuple[Eigenpair, ...]:
+    """Eigenpairs on one side, the most extreme first; none where there is no spectrum."""
+    if spectrum is None:
+        return ()
+    return spectrum.top if side == "top" else spectrum.bottom
+
+
+def estimate(pair: Eigenpair) -> tuple[float, float]:
+    """An eigenvalue and its standard error over probe samples.
+
+    Returns:
+        mean and standard error of the mean where several samples were drawn; otherwise the value
+        with its estimated sampling error (NaN if unknown).
+    """
+    draws = pair.draws[np.isfinite(pair.draws)]
+    if len(draws) > 1:
+        return float(draws.mean()), float(draws.std(ddof=1) / math.sqrt(len(draws)))
+    return pair.value, pair.sampling_error
+
+
+def edge(bulk: Bulk, side: Side) -> Edge:
+    """The end of the bulk on one side."""
+    return bulk.upper if side == "top" else bulk.lower
+
+
+def is_beyond(value: float, limit: float, side: Side) -> bool:
+    """Whether ``value`` lies outside ``limit`` on one side; False if either is NaN."""
+    return value > limit if side == "top" else value < limit
+
+
+def is_outlier(value: float, bulk: Bulk | None, side: Side) -> bool:
+    """Whether an eigenvalue lies beyond the detection edge.
+
+    False without a predicted bulk, and for the eigenvalues of an atom at zero below the bulk.
+    """
+    if bulk is None:
+        return False
+    if side == "bottom" and bulk.atom > 0:
+        rounding = _ATOM_TOLERANCE * abs(bulk.upper.detection)
+        if abs(value) <= rounding:
+            return False
+    return is_beyond(value, edge(bulk, side).detection, side)
+
+
+def outlier_count(spectrum: Spectrum | None, bulk: Bulk | None, side: Side) -> int:
+    """Number of eigenvalues on one side beyond the detection edge of ``bulk``."""
+    return sum(is_outlier(estimate(pair)[0], bulk, side) for pair in pairs(spectrum, side))
+
+
+def blocks(records: Iterable[Record]) -> tuple[str, ...]:
+    """Names of all measured or predicted blocks, in order of appearance."""
+    names: dict[str, None] = {}
+    for record in records:
+        for geometry in (record.measured, record.predicted):
+            if geometry is not None:
+                names.update(dict.fromkeys(spectrum.block for spectrum in geometry.spectra))
+    return tuple(names)
+
+
+def clock(records: Sequence[Record]) -> tuple[FloatArray, str]:
+    """When the records were taken: (N,) times t, or epochs or steps without theory; axis label."""
+    times = np.array([record.time for record in records])
+    if np.all(np.isfinite(times)):
+        return times, "time t = steps × c/d"
+    epochs = np.array([record.epoch for record in records])
+    if np.all(np.isfinite(epochs)):
+        return epochs, "epochs"
+    return np.array([float(record.step) for record in records]), "optimiser steps"
+
+
+def landmarks(records: Sequence[Record]) -> tuple[Record, ...]:
+    """The first, the middle and the last record; fewer if there are fewer.
+
+    The middle one is, among those with most probe samples drawn, nearest to half of the records.
+    """
+    if len(records) < 3:
+        return tuple(records)
+    inside = range(1, len(records) - 1)
+    half = (len(records) - 1) / 2
+    middle = max(inside, key=lambda place: (_draw_count(records[place]), -abs(place - half)))
+    return records[0], records[middle], records[-1]
+
+
+def _draw_count(record: Record) -> int:
+    """Largest number of probe samples behind one eigenvalue."""
+    sides = (pairs(spectrum, side) for spectrum in record.measured.spectra for side in SIDES)
+    return max((len(pair.draws) for side in sides for pair in side), default=0)
