@@ -128,3 +128,86 @@ def test_check_reports_agreement_with_the_independent_library(capsys):
     output = capsys.readouterr().out
     assert all(system in output for system in SYSTEMS)
     assert output.endswith("the libraries agree\n")
+
+
+# Figures and the demo.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["figures", "--only", "moon"], "only: expected figures that need no run"),
+        (["figures", "--only", "spectra"], "only: expected figures that need no run"),
+        (["figures", "nowhere"], "run: expected a run folder, got 'nowhere'"),
+        (["figures", "--onl", "spectra"], "--onl"),
+        (["figures", "--only"], "--only"),
+        (["figures", "a", "b"], "b"),
+        (["demo", "--fast"], "--fast"),
+        (["demo", "--quick", "yes"], "yes"),
+        (["demo", "extra"], "extra"),
+        (["demo", "--folder"], "--folder"),
+        (["board", "nowhere"], "logdir: expected a folder, got 'nowhere'"),
+        (["board"], "logdir"),
+        (["check", "--seed", "many"], "seed"),
+        (["check", "--sed", "1"], "--sed"),
+        (["train", "--resume", "yes"], "yes"),
+    ],
+)
+def test_bad_arguments_of_any_command_are_refused_by_name(arguments, words, capsys, empty_folder):
+    assert words in refused(arguments, capsys)
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_figures_of_a_folder_that_holds_no_run_are_refused(capsys, empty_folder):
+    (empty_folder / "empty").mkdir()
+    assert "empty" in refused(["figures", "empty"], capsys)
+    assert list((empty_folder / "empty").iterdir()) == []
+
+
+def test_a_demo_over_another_one_is_refused(capsys, empty_folder):
+    folder = empty_folder / "shown" / "softmax-mixture"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("system: softmax-mixture\n")
+    refused_as = refused(["demo", "--quick", "--folder", "shown"], capsys)
+    assert "folder: expected one without a run" in refused_as
+
+
+@pytest.mark.parametrize("command", ["train", "figures", "demo", "board", "check"])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert f"spectrain {command}" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["abacus"])
+    assert "abacus" in capsys.readouterr().err
+
+
+def test_a_run_and_its_figures_from_the_command_line(capsys, empty_folder):
+    trained = ["--dimension", "30", "--epochs", "2", "--time", "0.4", "--folder", "run"]
+    assert main(["train", *trained]) == 0
+    assert "3 records in run" in capsys.readouterr().out
+    assert main(["figures", "run", "--only", "gram-entries"]) == 0
+    assert capsys.readouterr().out.split() == ["run/figures/gram-entries.png"]
+    assert {path.name for path in (empty_folder / "run" / "figures").iterdir()} == {
+        "gram-entries.png",
+        "gram-entries.pdf",
+    }
+    assert "only: expected figures of a run" in refused(
+        ["figures", "run", "--only", "phase-diagram"], capsys
+    )
+
+
+def test_the_figures_that_need_no_run_go_where_they_are_asked_to(capsys, empty_folder, monkeypatch):
+    from spectrain import figures
+
+    small = figures.Scale(30, 2, (3, 3), (1, 1))
+    monkeypatch.setattr(figures, "Scale", lambda: small)
+    assert main(["figures", "--output", "there"]) == 0
+    assert capsys.readouterr().out.split() == [
+        "there/static-transition.png",
+        "there/phase-diagram.png",
+    ]
+    assert (empty_folder / "there" / "phase-diagram.pdf").is_file()

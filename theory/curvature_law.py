@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import cast
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from scipy.stats import norm, qmc
 
 from ..models.heads import Head, curvature_factors, gradient_factors, sample_losses
 from .quadrature import Quadrature
 from .spectrum import FloatArray, Matrix
 from .statistics import Statistics
+from .threads import single_thread
 
 __all__ = ["CurvatureLaw", "FactorLaw", "factor_values"]
 
@@ -30,10 +34,12 @@ def factor_values(
 ) -> FloatArray:
     """D of each sample for all directions, (N, C, C): d^2 ell/dh^2, or (d ell/dh)(d ell/dh)^T."""
     arguments = (torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels))
-    if matrix == "hessian":
-        return curvature_factors(head, *arguments).numpy()
-    g = gradient_factors(head, *arguments)[0].numpy()
-    return g[:, :, None] * g[:, None, :]
+    with single_thread():
+        if matrix == "hessian":
+            factors: FloatArray = curvature_factors(head, *arguments).numpy()
+            return factors
+        g: FloatArray = gradient_factors(head, *arguments)[0].numpy()
+        return g[:, :, None] * g[:, None, :]
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,6 @@ class CurvatureLaw:
             return self
         order = np.argsort(self.scalar_factors, kind="stable")
         d, w = self.scalar_factors[order], self.weights[order]
-        z = self.flat_moments[order]
         span = max(d[-1] - d[0], 1e-300)
         key = 0.5 * np.cumsum(w) + 0.5 * (d - d[0]) / span
         starts = np.flatnonzero(np.diff(np.floor(key * bins), prepend=-1.0))
@@ -142,8 +147,15 @@ class CurvatureLaw:
         low, high = half - root, half + root
         share = np.where(narrow, 0.5, high / (high - low))  # of the lower node
         low, high = np.where(narrow, 0.0, low), np.where(narrow, 0.0, high)
-        moment = np.add.reduceat(w[:, None] * z, starts) / mass[:, None]
-        slope = np.add.reduceat((w * centred)[:, None] * z, starts) / mass[:, None]
+
+        def binned(values: FloatArray) -> FloatArray:
+            """Mean over each bin of values (of the sorted nodes) times the moments."""
+            ends = np.append(starts, len(d))
+            sums = csr_array((w * values, order, ends), shape=(len(starts), len(d)))
+            means: FloatArray = (sums @ self.flat_moments) / mass[:, None]
+            return means
+
+        moment, slope = binned(np.ones_like(d)), binned(centred)
         slope /= np.where(narrow, 1.0, variance)[:, None]
         slope[narrow] = 0
         flat = np.concatenate([moment + low[:, None] * slope, moment + high[:, None] * slope])
@@ -160,7 +172,7 @@ class FactorLaw:
     """Laws of D for every block and matrix of one head at one Gram matrix; factors computed once.
 
     Args:
-        head: the head.
+        head: the head; hashable, since what it does far out is computed once for all.
         statistics: Gram matrix and v.
         nodes: quadrature for the mixture.
         aspect_ratio: phi = n / d.
@@ -190,12 +202,13 @@ class FactorLaw:
     def loss(self) -> float:
         """E[ell]."""
         nodes = self.nodes
-        losses = sample_losses(
-            self.head,
-            torch.from_numpy(nodes.preactivations),
-            torch.from_numpy(self.statistics.parameters),
-            torch.from_numpy(nodes.labels),
-        )
+        with single_thread():
+            losses = sample_losses(
+                self.head,
+                torch.from_numpy(nodes.preactivations),
+                torch.from_numpy(self.statistics.parameters),
+                torch.from_numpy(nodes.labels),
+            )
         return float(nodes.weights @ losses.numpy())
 
     def law(self, matrix: Matrix, rows: tuple[int, ...]) -> CurvatureLaw:
@@ -238,7 +251,7 @@ class FactorLaw:
         else:
             frame = np.linalg.qr(projection.to_preactivations.T)[0].T
         return _reach(
-            self.head,
+            cast(Hashable, self.head),
             matrix,
             rows,
             (lift.shape, lift.tobytes()),
@@ -274,7 +287,7 @@ def _reach(
     parameters: bytes,
     labels: tuple[int, ...],
 ) -> _Reach:
-    far = _far_factors(head, matrix, frame, parameters, labels)[:, rows][:, :, rows]
+    far = _far_factors(cast(Hashable, head), matrix, frame, parameters, labels)[:, rows][:, :, rows]
     far = np.einsum("ai,nab,bj->nij", _thaw(lift), far, _thaw(lift))
     spread = np.linalg.eigvalsh(far) if far.shape[1] > 1 else far[:, :, 0]
     by_scale = (len(_SCAN_SCALES), -1)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.integrate import OdeSolution, solve_ivp
+from scipy.integrate import RK45, DenseOutput
 
 from ..models.heads import Head, gradient_factors
 from .quadrature import MixtureLaw, project, quadrature
 from .spectrum import FloatArray
 from .statistics import Statistics
+from .threads import single_thread
 
 __all__ = ["SGD", "EffectiveDynamics"]
 
@@ -77,8 +79,17 @@ class EffectiveDynamics:
 
     def __init__(self, head: Head, law: MixtureLaw, sgd: SGD, initial: Statistics) -> None:
         self.head, self.law, self.sgd, self.initial = head, law, sgd, initial
-        self._solution: OdeSolution | None = None
-        self._reached = 0.0
+        # Without an end its steps depend on the initial statistics alone, not on what is asked:
+        # a resumed run forecasts the very bits of an uninterrupted one.
+        self._solver = RK45(
+            lambda _, state: self.velocity(state),
+            0.0,
+            self._pack(initial),
+            math.inf,
+            rtol=_RTOL,
+            atol=_ATOL,
+        )
+        self._pieces: list[DenseOutput] = []
 
     def at(self, time: float) -> Statistics:
         """Predicted statistics at time t >= 0.
@@ -89,28 +100,21 @@ class EffectiveDynamics:
         clock = time / (1 - self.sgd.momentum)
         if clock <= 0:
             return self.initial
-        if self._solution is None or clock > self._reached:
-            self._integrate(max(clock, 2 * self._reached))
-        assert self._solution is not None
-        return self._unpack(self._solution(clock))
+        while self._solver.t < clock:
+            self._advance(clock)
+        piece = self._pieces[bisect_left(self._pieces, clock, key=lambda piece: piece.t)]
+        return self._unpack(piece(clock))
 
-    def _integrate(self, end: float) -> None:
-        # Integrated anew from 0, so that a result does not depend on what was asked before.
-        result = solve_ivp(
-            lambda _, state: self.velocity(state),
-            (0.0, end),
-            self._pack(self.initial),
-            method="RK45",
-            rtol=_RTOL,
-            atol=_ATOL,
-            dense_output=True,
-        )
-        if not result.success or not np.isfinite(result.y).all():
+    def _advance(self, end: float) -> None:
+        """One step of the solver towards ``end``."""
+        solver = self._solver
+        message = solver.step() if solver.status == "running" else None
+        if solver.status != "running" or not np.isfinite(solver.y).all():
             raise ArithmeticError(
-                f"effective dynamics stopped at t = {result.t[-1]:.4g} of {end:.4g}: "
-                f"{result.message}"
+                f"effective dynamics stopped at t = {solver.t:.4g} of {end:.4g}: "
+                f"{message or 'the solution diverges'}"
             )
-        self._solution, self._reached = result.sol, end
+        self._pieces.append(solver.dense_output())
 
     @cached_property
     def _upper(self) -> tuple[np.ndarray, np.ndarray]:
@@ -141,15 +145,16 @@ class EffectiveDynamics:
         statistics = self._unpack(state)
         projection = project(statistics, self.head)
         nodes = quadrature(projection, self.law, 1)
-        g_h, g_v = (
-            part.numpy()
-            for part in gradient_factors(
-                self.head,
-                torch.from_numpy(nodes.preactivations),
-                torch.from_numpy(statistics.parameters),
-                torch.from_numpy(nodes.labels),
+        with single_thread():
+            g_h, g_v = (
+                part.numpy()
+                for part in gradient_factors(
+                    self.head,
+                    torch.from_numpy(nodes.preactivations),
+                    torch.from_numpy(statistics.parameters),
+                    torch.from_numpy(nodes.labels),
+                )
             )
-        )
         weighted = nodes.weights[:, None] * g_h
         pull = weighted.T @ nodes.means @ projection.coordinates  # E[g_a (Y . each direction)]
         gram = statistics.gram

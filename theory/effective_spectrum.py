@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from ..models.heads import Head
 from .curvature_law import CurvatureLaw, FactorLaw
-from .detection import square_root_detection_edge, thin_detection_edge
+from .detection import (
+    counted_detection_edge,
+    square_root_detection_edge,
+    thin_detection_edge,
+)
 from .exterior import Exterior, exterior
 from .interior import Profile, interior
 from .outliers import count_outliers, find_outliers
@@ -71,8 +76,9 @@ class EffectiveSpectrum:
     ) -> Spectrum:
         """Predicted spectrum of one block of directions.
 
-        At a thin edge outliers are those of the law without the tail that n samples leave half
-        empty: outliers of a sample of this size, which the limiting bulk may have swallowed.
+        At a thin edge the limiting bulk swallows outliers by a tail that no sample of n points
+        shows. There the law is taken without the part of the tail that n samples leave half empty,
+        and its outliers beyond the detection edge are kept beside those of the limit.
 
         Args:
             matrix: "hessian" or "information".
@@ -86,8 +92,8 @@ class EffectiveSpectrum:
         right, left = exterior(law), exterior(law.mirrored)
         right_coarse, left_coarse = exterior(coarse), exterior(coarse.mirrored)
         inside = interior(law, -left.edge, right.edge)
-        half = 0.5 / (law.rows * self.dimension)
-        lower_half, upper_half = inside.quantile(1 - half), inside.quantile(half)
+        lower = self._edge(left, left_coarse, -1, lambda share: inside.quantile(1 - share))
+        upper = self._edge(right, right_coarse, 1, inside.quantile)
         null = 1 - law.rows / len(rows)  # the share of a projected-out null direction
         profile = None
         if density:
@@ -96,11 +102,11 @@ class EffectiveSpectrum:
             matrix=matrix,
             block=name,
             size=len(rows) * self.dimension,
-            top=self._outliers(right, right_coarse, 1, upper_half),
-            bottom=self._outliers(left, left_coarse, -1, lower_half),
+            top=self._outliers(right, right_coarse, 1, upper.detection),
+            bottom=self._outliers(left, left_coarse, -1, lower.detection),
             bulk=Bulk(
-                lower=self._edge(left, left_coarse, -1, lower_half),
-                upper=self._edge(right, right_coarse, 1, upper_half),
+                lower=lower,
+                upper=upper,
                 atom=null + (1 - null) * inside.atom,
             ),
             density=None if profile is None else _density(profile, null),
@@ -131,8 +137,9 @@ class EffectiveSpectrum:
         return round(self.aspect_ratio * self.dimension)
 
     def _outliers(
-        self, side: Exterior, coarse: Exterior, sign: int, half: float
+        self, side: Exterior, coarse: Exterior, sign: int, detection: float
     ) -> tuple[Eigenpair, ...]:
+        limiting = count_outliers(side)
         if side.kind == "thin" and side.law.rows == 1:
             # The limit's edge lies in a tail that n samples do not reach; outliers that it has
             # swallowed stand clear of the bulk that a sample does show.
@@ -146,7 +153,7 @@ class EffectiveSpectrum:
                 alignment=outlier.overlap * self._alignment(outlier.direction),
             )
             for i, outlier in enumerate(find_outliers(side))
-            if side.kind != "square-root" or outlier.value > sign * half
+            if i < limiting or outlier.value > sign * detection
         )
 
     def _alignment(self, w: FloatArray) -> FloatArray:
@@ -158,9 +165,14 @@ class EffectiveSpectrum:
         squares: FloatArray = ((w.reshape(-1, len(coordinates)) @ unit) ** 2).sum(0)
         return squares
 
-    def _edge(self, side: Exterior, coarse: Exterior, sign: int, half: float) -> Edge:
+    def _edge(
+        self, side: Exterior, coarse: Exterior, sign: int, quantile: Callable[[float], float]
+    ) -> Edge:
+        """One end of the bulk; ``quantile`` is the point with a share of eigenvalues beyond it."""
         edge = sign * side.edge
         error = abs(side.edge - coarse.edge) if math.isfinite(side.edge) else math.nan
+        size = side.law.rows * self.dimension
+        half = quantile(0.5 / size)
         if side.kind == "square-root":
             noise = side.edge_noise() / math.sqrt(self._samples)
             detection = square_root_detection_edge(edge, half, noise)
@@ -169,7 +181,7 @@ class EffectiveSpectrum:
         elif side.law.rows == 1:
             detection = sign * thin_detection_edge(side.law, self.dimension)
         else:
-            detection = edge if math.isfinite(edge) else half
+            detection = counted_detection_edge(quantile, size)
         return Edge(edge, side.kind, half, detection, error)
 
 

@@ -51,10 +51,10 @@ class Exterior(ABC):
 
     def __init__(self, law: CurvatureLaw) -> None:
         self.law = law
-        self.kind: EdgeKind = "infinite"
-        self.edge, self.start = math.inf, -math.inf
-        if not math.isinf(law.supremum):
-            self.start = self._march()
+        self.start, self.kind = self._march()
+        if self.kind == "infinite":
+            self.edge = math.inf
+        else:
             self.edge = 0.0 if self.kind == "hard" else self.position(self.start)
 
     @abstractmethod
@@ -82,9 +82,11 @@ class Exterior(ABC):
         samples fluctuates by this number / sqrt(n).
         """
 
-    def _march(self) -> float:
+    def _march(self) -> tuple[float, EdgeKind]:
         """Go in from infinity until the radius reaches 1 or definiteness is lost."""
         law = self.law
+        if law.supremum == math.inf:
+            return -math.inf, "infinite"
         largest = max(
             float(np.abs(law.factors).max(initial=0.0)), abs(law.supremum), law.rows * 1e-300
         )
@@ -103,17 +105,10 @@ class Exterior(ABC):
                 parameter += step
                 step = min(2 * step, -parameter / 2)
             else:
-                self.kind = "square-root"
-                return float(
-                    brentq(
-                        self._log_radius,
-                        parameter,
-                        parameter + step,
-                        xtol=_RADIUS_TOLERANCE * abs(parameter),
-                    )
-                )
-        self.kind = "hard" if law.supremum <= 0 else "thin"
-        return parameter
+                tolerance = _RADIUS_TOLERANCE * abs(parameter)
+                edge = brentq(self._log_radius, parameter, parameter + step, xtol=tolerance)
+                return float(edge), "square-root"
+        return parameter, "hard" if law.supremum <= 0 else "thin"
 
     def _log_radius(self, parameter: float) -> float:
         radius = self.radius(parameter)

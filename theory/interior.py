@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from .spectrum import FloatArray
 
 __all__ = ["Interior", "Profile", "interior"]
 
-ComplexArray = NDArray[np.complex128]
+ComplexArray = NDArray[Any]  # of complex128
 
 _NEWTON_STEPS = 10
 _TOLERANCE = 1e-7  # of the last step; the error left is of the order of its square
@@ -221,12 +222,13 @@ class Interior:
         if known[-1][1] >= share_above:
             return known[-1][0]
         last = max(i for i, (_, above) in enumerate(known) if above > share_above)
-        ends = dict(known[last : last + 2])
+        (low, above_low), (high, above_high) = known[last : last + 2]
+        ends = {low: above_low, high: above_high}
 
         def excess(lam: float) -> float:
             return (ends[lam] if lam in ends else self._solve(lam).above) - share_above
 
-        return float(brentq(excess, *ends, xtol=1e-12 * self.law.scale, rtol=1e-10))
+        return float(brentq(excess, low, high, xtol=1e-12 * self.law.scale, rtol=1e-10))
 
     def _shares_above(self) -> list[tuple[float, float]]:
         """The counting function at the known points and at finite edges, from left to right."""

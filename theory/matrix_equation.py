@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,8 @@ def symmetric_inverse(packed: AnyArray) -> tuple[AnyArray, AnyArray]:
     """
     m = int((2 * len(packed)) ** 0.5)
     place = {}
-    for position, (i, j) in enumerate(zip(*np.triu_indices(m), strict=True)):
-        place[int(i), int(j)] = place[int(j), int(i)] = position
+    for position, (i, j) in enumerate(combinations_with_replacement(range(m), 2)):
+        place[i, j] = place[j, i] = position
     # One contiguous row an entry: every operation stays in the cache.
     a = list(packed)
     pivots = np.empty((m, packed.shape[1]), dtype=packed.dtype)

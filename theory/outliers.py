@@ -55,7 +55,7 @@ def find_outliers(side: Exterior) -> list[Outlier]:
 
     def eigenvalues(parameter: float) -> FloatArray:
         if parameter not in spectra:
-            spectra[parameter] = np.linalg.eigvalsh(side.outlier_matrix(parameter))
+            spectra[parameter] = np.linalg.eigvalsh(side.outlier_matrix(parameter)).astype(float)
         return spectra[parameter]
 
     outer = side.start

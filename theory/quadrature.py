@@ -124,16 +124,17 @@ class Quadrature:
     @cached_property
     def labels(self) -> np.ndarray:
         """Label of each node, (N,) int64."""
-        return self.law.labels[self.components]
+        labels: np.ndarray = self.law.labels[self.components]
+        return labels
 
 
 def _orders(deviations: FloatArray, level: int) -> tuple[int, ...]:
     """Number of nodes along each direction; empty if a tensor grid would be too coarse."""
     wanted = _FEW + _REFINED.get(len(deviations), 1.0) * _MORE * deviations
-    affordable = min(1.0, (_BUDGET / np.prod(wanted)) ** (1 / max(len(wanted), 1)))
+    affordable = min(1.0, float(_BUDGET / np.prod(wanted)) ** (1 / max(len(wanted), 1)))
     if affordable < _COARSE:
         return ()
-    return tuple(max(2, round(order * affordable * _LEVEL**level)) for order in wanted)
+    return tuple(max(2, round(float(order) * affordable * _LEVEL**level)) for order in wanted)
 
 
 @lru_cache(maxsize=64)
@@ -146,6 +147,7 @@ def _tensor(orders: tuple[int, ...], wide: tuple[bool, ...]) -> tuple[FloatArray
             reach = min(_RANGE * order**0.5, _LARGEST_RANGE)
             nodes = np.linspace(-reach, reach, order)
             weights = np.exp(-(nodes**2) / 2)
+            nodes /= np.sqrt(weights @ nodes**2 / weights.sum())  # a variance of exactly 1
         else:
             nodes, weights = np.polynomial.hermite_e.hermegauss(order)
         grid = np.hstack([np.repeat(grid, order, axis=0), np.tile(nodes, len(grid))[:, None]])

@@ -47,7 +47,7 @@ def train(arguments: Sequence[str]) -> int:
 
 def board(arguments: Sequence[str]) -> int:
     """Show runs in TensorBoard, every step of them."""
-    parser = ArgumentParser(prog="spectrain board", description=board.__doc__, exit_on_error=False)
+    parser = _parser(board)
     parser.add_argument("logdir", type=str, help="a run folder, or a folder of them")
     parser.add_argument("--host", type=str, default="localhost", help="to listen on")
     parser.add_argument("--port", type=int, default=6006, help="to listen on")
@@ -66,9 +66,7 @@ def board(arguments: Sequence[str]) -> int:
 
 def figures(arguments: Sequence[str]) -> int:
     """Draw the figures of a run, or, without one, those that need none."""
-    parser = ArgumentParser(
-        prog="spectrain figures", description=figures.__doc__, exit_on_error=False
-    )
+    parser = _parser(figures)
     parser.add_argument("run", type=str, nargs="?", help="a run folder")
     parser.add_argument("--only", type=str, nargs="+", default=[], help="names of figures")
     parser.add_argument("--output", type=str, help="folder; by default RUN/figures, or figures")
@@ -88,7 +86,7 @@ def figures(arguments: Sequence[str]) -> int:
 
 def demo(arguments: Sequence[str]) -> int:
     """Train two systems with the probe attached; draw figures and compare with theory."""
-    parser = ArgumentParser(prog="spectrain demo", description=demo.__doc__, exit_on_error=False)
+    parser = _parser(demo)
     parser.add_argument("--quick", action="store_true", help="smaller and shorter")
     parser.add_argument("--folder", type=str, help="for the runs; by default a new one in runs")
     parser.add_argument("--figures", type=str, default="figures", help="folder for the figures")
@@ -102,6 +100,15 @@ def demo(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _parser(command: Callable[..., int]) -> ArgumentParser:
+    return ArgumentParser(
+        prog=f"spectrain {command.__name__}",
+        description=command.__doc__,
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+
+
 def _new_folder(parent: Path, name: str) -> Path:
     """A folder that does not exist yet: name, name-2, name-3, ..."""
     names = (name if count == 1 else f"{name}-{count}" for count in itertools.count(1))
@@ -110,7 +117,7 @@ def _new_folder(parent: Path, name: str) -> Path:
 
 def check(arguments: Sequence[str]) -> int:
     """Compare largest eigenvalue and trace with PyHessian's on small models."""
-    parser = ArgumentParser(prog="spectrain check", description=check.__doc__, exit_on_error=False)
+    parser = _parser(check)
     parser.add_argument("--seed", type=int, default=0, help="of weights, data and probing")
     seed = parser.parse_args(list(arguments)).seed
 

@@ -23,9 +23,7 @@ def generator(seed=0):
 def by_component():
     """Samples of one component each: a mixture with one mean has nothing else."""
     n = 200_000
-    return n, [
-        mixture(MEANS[b : b + 1], (1.0,), (b,)).sample(n, generator(b))[0] for b in range(3)
-    ]
+    return n, [mixture(MEANS[b : b + 1], (1.0,), (b,)).sample(n, generator(b))[0] for b in range(3)]
 
 
 def test_the_mean_of_a_component_is_within_five_standard_errors(by_component):

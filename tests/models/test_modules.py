@@ -90,7 +90,7 @@ def test_bad_input_is_refused_by_name(build, options, message):
 
 @both
 def test_a_scale_that_is_no_number_is_refused(build):
-    with pytest.raises(ValueError, match="scale: .*nan"):
+    with pytest.raises(ValueError, match=r"scale: .*nan"):
         build(scale=float("nan"), generator=generator())
 
 

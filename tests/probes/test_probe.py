@@ -284,7 +284,11 @@ def inputs_for_network(n=40):
 )
 def test_any_module_and_loss(loss, targets):
     model, inputs = network(), inputs_for_network()
-    blocks = [Block("all"), Block("last", ("2.weight", "2.bias")), Block("unit", ("0.weight",), (1,))]
+    blocks = [
+        Block("all"),
+        Block("last", ("2.weight", "2.bias")),
+        Block("unit", ("0.weight",), (1,)),
+    ]
     record = SpectralProbe(model, loss, (inputs, targets), blocks=blocks, measurement=SMALL)(5)
     assert record.failure == ""
     assert record.operator == "autograd"
@@ -895,7 +899,7 @@ def test_a_model_without_trained_parameters_is_refused(model, got):
 
 
 def test_a_theory_of_head_models_refuses_others():
-    with pytest.raises(ValueError, match="model: expected a HeadModel .*, got Linear"):
+    with pytest.raises(ValueError, match=r"model: expected a HeadModel .*, got Linear"):
         SpectralProbe(plain(), nn.CrossEntropyLoss(), plain_batch(), theory=softmax().theory)
 
 

@@ -83,9 +83,7 @@ def information_count(snr, phi):
 @pytest.mark.parametrize("phi", [1.0, 4.0])
 def test_outliers_of_the_information_matrix_appear_one_by_one(phi):
     snrs = np.geomspace(0.3, 30, 9)
-    counts = outlier_counts(
-        HEAD, origin(), law(), "information", (0,), snrs, np.array([phi])
-    )
+    counts = outlier_counts(HEAD, origin(), law(), "information", (0,), snrs, np.array([phi]))
     np.testing.assert_array_equal(counts[0], [information_count(snr, phi) for snr in snrs])
     thresholds = snr_thresholds(HEAD, origin(), law(), "information", (0,), snrs, phi)
     for value in thresholds:

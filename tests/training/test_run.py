@@ -26,6 +26,7 @@ TWO_LAYER = TwoLayerMixtureConfig(
     epochs=3,
     probe=PROBE,
     second_layer=(1.0,),
+    start=(),
     second_layer_rate=0.5,
     training_samples=7,
 )
@@ -102,8 +103,8 @@ def test_the_folder_holds_configuration_and_records(whole):
     assert comparable(loaded) == comparable(result)
 
 
-# Where the process is killed: in the first epoch, in the second, and after the second epoch's
-# record was written but before its checkpoint.
+# Where the process is killed: in the first epoch, in the second, after the second epoch's record
+# was written but before its checkpoint, and in the third.
 KILLER = """
 import os, signal
 from spectrain.training.run import run
@@ -133,6 +134,7 @@ run(SOFTMAX, {folder!r}, sinks=[AtRecord], callbacks=[AtStep()])
         (5, -1, 0),
         (SOFTMAX.steps_per_epoch + 3, -1, 1),
         (-1, 2 * SOFTMAX.steps_per_epoch, 1),
+        (2 * SOFTMAX.steps_per_epoch + 3, -1, 2),
     ],
 )
 def test_a_killed_and_resumed_run_is_the_uninterrupted_one(

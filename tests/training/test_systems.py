@@ -54,8 +54,17 @@ def test_initial_directions_have_the_scale_asked_for():
     """|x_a|^2 = scale^2 chi^2_d / d, which deviates by scale^2 sqrt(2/d)."""
     d = 4000
     for config in (SoftmaxMixtureConfig, TwoLayerMixtureConfig):
-        weight = build(config(dimension=d, scale=0.7)).model.weight
+        weight = build(config(dimension=d, scale=0.7, start=())).model.weight
         assert (weight.square().sum(1) - 0.49).abs().max() < 5 * 0.49 * (2 / d) ** 0.5
+
+
+def test_initial_directions_lean_the_way_asked_for():
+    start = ((0.5, 0.0), (0.0, -0.5), (1.0, 1.0), (0.0, 0.0))
+    weight = build(TwoLayerMixtureConfig(dimension=30, scale=0.0, start=start)).model.weight
+    assert torch.equal(weight[:, :2].double(), torch.tensor(start, dtype=torch.float64))
+    assert not weight[:, 2:].any()
+    with pytest.raises(ValueError, match="start: expected 4 rows"):
+        build(TwoLayerMixtureConfig(dimension=30, start=start[:3]))
 
 
 def test_means_labels_and_activation_are_data():
@@ -64,7 +73,9 @@ def test_means_labels_and_activation_are_data():
         tuple(sign * float(i == j) for j in range(3)) for i in range(3) for sign in (1, -1)
     )
     mixture = MixtureConfig(rows, (1 / 6,) * 6, (0, 0, 1, 1, 0, 1), snr=2.0)
-    config = replace(SMALL[1], mixture=mixture, activation="tanh", second_layer=(1.0, -1.0))
+    config = replace(
+        SMALL[1], mixture=mixture, activation="tanh", second_layer=(1.0, -1.0), start=()
+    )
     system = build(config)
     assert system.law.means.shape == (6, 20)
     assert system.model.head.activation == "tanh"

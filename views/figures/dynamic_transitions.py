@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,6 +14,9 @@ from ..eigenvalue_paths import draw_failures, draw_paths
 from ..readings import MATRICES, MATRIX_NAMES, blocks, clock
 
 __all__ = ["dynamic_transitions"]
+
+_TEXT_LINES = 4
+_TEXT_WIDTH = 0.019  # of one character, as a share of the axis
 
 
 @style.paper()
@@ -36,8 +38,8 @@ def dynamic_transitions(records: Sequence[Record], names: Sequence[str] = ()) ->
                 axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")
             draw_failures(axes, times, records)
             style.finish_scale(axes.yaxis)
-            axes.set_title(f"{MATRIX_NAMES[matrix]}, {block}", pad=18)
-            _mark_transitions(axes, times, records, matrix, block)
+            lines = _mark_transitions(axes, times, records, matrix, block)
+            axes.set_title(f"{MATRIX_NAMES[matrix]}, {block}", pad=6 + 7 * lines)
         row[0].set_ylabel(f"eigenvalue\n({style.CURVATURE})")
     for axes in panels[-1]:
         axes.set_xlabel(label)
@@ -47,53 +49,45 @@ def dynamic_transitions(records: Sequence[Record], names: Sequence[str] = ()) ->
 
 def _mark_transitions(
     axes: Axes, times: FloatArray, records: Sequence[Record], matrix: Matrix, block: str
-) -> None:
-    """A vertical line and a word at every record with a transition."""
+) -> int:
+    """A vertical line and words at every record with a transition; the lines of text they take."""
     marks: list[tuple[float, str]] = []
     for time, record in zip(times, records, strict=True):
-        here = [
-            transition
+        here = dict.fromkeys(
+            _word(transition)
             for transition in record.transitions
             if (transition.matrix, transition.block) == (matrix, block)
-        ]
-        if here:
-            marks.append((time, "\n".join(map(_word, here))))
-    if not marks:
-        return
+        )
+        marks.extend((time, word) for word in here)
     first, last = axes.get_xlim()
-    places = _spread(np.array([time for time, _ in marks]), 0.15 * (last - first), last)
-    for (time, text), place in zip(marks, places, strict=True):
+    free = [first] * _TEXT_LINES  # where the text of each line ends so far
+    used = 0
+    for time, word in marks:
         axes.axvline(
             time, color="#111111", linewidth=0.7, linestyle="-.", zorder=2,
             label="predicted transition",
         )  # fmt: skip
+        width = _TEXT_WIDTH * len(word) * (last - first)
+        left = min(max(time - width / 2, first), last - width)
+        line = next((i for i, end in enumerate(free) if end <= left), _TEXT_LINES - 1)
+        free[line] = left + width
+        used = max(used, line + 1)
         axes.annotate(
-            text,
+            word,
             (time, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(place, 1.03),
-            textcoords=("data", "axes fraction"),
+            xytext=(left + width / 2, 2 + 7 * line),
+            textcoords=("data", "offset points"),
             ha="center",
             va="bottom",
             fontsize=6,
-            linespacing=0.95,
+            annotation_clip=False,
         )
+    return used
 
 
 def _word(transition: Transition) -> str:
     side = "" if transition.side == "right" else "left "
     if transition.before == transition.after:
         return f"{side}{transition.kind}"
-    return f"{side}{transition.kind}\n{transition.before}→{transition.after}"
-
-
-def _spread(places: FloatArray, gap: float, last: float) -> FloatArray:
-    """Increasing places, moved apart by at least ``gap`` but not beyond ``last``."""
-    moved = places.copy()
-    for index in range(1, len(moved)):
-        moved[index] = max(moved[index], moved[index - 1] + gap)
-    if moved[-1] > last:
-        moved[-1] = last
-        for index in range(len(moved) - 2, -1, -1):
-            moved[index] = min(moved[index], moved[index + 1] - gap)
-    return moved
+    return f"{side}{transition.kind} {transition.before}→{transition.after}"

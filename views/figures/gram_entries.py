@@ -103,9 +103,11 @@ def _draw_entries(
             times, measured, marker, color=color, markersize=2.6, markeredgewidth=0.3,
             markeredgecolor="#111111", label=label, zorder=3,
         )  # fmt: skip
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
     axes.legend(
         fontsize=6.5, ncols=2 if len(entries) > 3 else 1, handlelength=1, labelspacing=0.2,
-        columnspacing=0.8, borderpad=0.2, loc="best",
+        columnspacing=0.8, borderpad=0.2, loc="upper left",
     )  # fmt: skip
 
 

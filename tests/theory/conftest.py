@@ -1,0 +1,95 @@
+"""Oracles: samples of a mixture with a prescribed Gram matrix, and their dense blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from spectrain.models.heads import SoftmaxHead, TwoLayerHead, curvature_factors, gradient_factors
+from spectrain.theory.effective_spectrum import EffectiveSpectrum
+from spectrain.theory.quadrature import MixtureLaw
+from spectrain.theory.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A head on a mixture at one value of the statistics."""
+
+    head: object
+    statistics: Statistics
+    law: MixtureLaw
+    aspect_ratio: float
+
+    def theory(self, dimension: int) -> EffectiveSpectrum:
+        return EffectiveSpectrum(self.head, self.statistics, self.law, self.aspect_ratio, dimension)
+
+    def embedded(self, dimension: int) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors x (C, d) and mu (k, d) with the Gram matrix."""
+        values, vectors = np.linalg.eigh(self.statistics.gram)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        basis = np.linalg.qr(np.random.default_rng(9).standard_normal((dimension, len(root))))[0]
+        all_directions = root @ basis.T
+        return all_directions[: self.head.directions], all_directions[self.head.directions :]
+
+    def dense(self, matrix: str, rows: tuple[int, ...], dimension: int, seed: int) -> np.ndarray:
+        """The block (m d, m d) on one sample of n = phi d points."""
+        x, mu = self.embedded(dimension)
+        n, m = round(self.aspect_ratio * dimension), len(rows)
+        rng = np.random.default_rng(seed)
+        component = rng.choice(len(mu), size=n, p=self.law.weights)
+        y = mu[component] + rng.standard_normal((n, dimension)) * self.law.snr**-0.5
+        arguments = (
+            torch.from_numpy(y @ x.T),
+            torch.from_numpy(self.statistics.parameters),
+            torch.from_numpy(self.law.labels[component]),
+        )
+        if matrix == "hessian":
+            d = curvature_factors(self.head, *arguments).numpy()
+        else:
+            g = gradient_factors(self.head, *arguments)[0].numpy()
+            d = g[:, :, None] * g[:, None, :]
+        blocks = [[(y.T * d[:, a, b]) @ y / n for b in rows] for a in rows]
+        return np.block(blocks).reshape(m * dimension, m * dimension)
+
+
+def softmax_problem(
+    x_scale: float = 0.6, snr: float = 6.0, phi: float = 3.0, classes: int = 3, seed: int = 0
+) -> Problem:
+    """Orthonormal means, unequal weights, directions somewhat towards their means."""
+    rng = np.random.default_rng(seed)
+    vectors = np.eye(2 * classes)
+    vectors[:classes, classes:] = 0.4 * np.eye(classes)
+    vectors[:classes, classes:] += 0.2 * rng.standard_normal((classes, classes))
+    vectors[:classes] *= x_scale
+    weights = np.linspace(1.6, 1.0, classes)
+    law = MixtureLaw(weights / weights.sum(), np.arange(classes), snr)
+    return Problem(SoftmaxHead(classes), Statistics(vectors @ vectors.T), law, phi)
+
+
+def xor_problem(width: int = 2, x_scale: float = 0.4, snr: float = 6.0, phi: float = 4.0):
+    """Means +-mu (label 0) and +-nu (label 1), second layer of alternating signs."""
+    rng = np.random.default_rng(1)
+    means = 1.5 * np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+    x = x_scale * rng.standard_normal((width, 2 + width))
+    vectors = np.vstack([x, np.hstack([means, np.zeros((4, width))])])
+    v = 1.5 * (-1.0) ** np.arange(width)
+    law = MixtureLaw(np.full(4, 0.25), np.array([0, 0, 1, 1]), snr)
+    return Problem(TwoLayerHead(width), Statistics(vectors @ vectors.T, v), law, phi)
+
+
+@pytest.fixture
+def softmax():
+    return softmax_problem
+
+
+@pytest.fixture
+def xor():
+    return xor_problem
+
+
+@pytest.fixture
+def problem():
+    return Problem

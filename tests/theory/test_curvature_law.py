@@ -1,0 +1,134 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spectrain.models.heads import SoftmaxHead, TwoLayerHead
+from spectrain.theory.curvature_law import FactorLaw
+from spectrain.theory.exterior import exterior
+from spectrain.theory.outliers import find_outliers
+from spectrain.theory.quadrature import project, quadrature
+
+
+def factor_law(problem, level=0):
+    nodes = quadrature(project(problem.statistics, problem.head), problem.law, level)
+    return FactorLaw(problem.head, problem.statistics, nodes, problem.aspect_ratio)
+
+
+def law_of(problem, matrix, rows, level=0):
+    return factor_law(problem, level).law(matrix, rows)
+
+
+def test_suprema_are_those_of_the_head(softmax, xor):
+    hessian = law_of(softmax(), "hessian", (0,))
+    assert hessian.supremum == pytest.approx(0.25, rel=2e-3)  # p (1 - p)
+    assert hessian.infimum == 0
+    information = law_of(softmax(), "information", (0,))
+    assert information.supremum == pytest.approx(1, rel=1e-6)  # (p - y)^2
+    whole = law_of(softmax(), "information", (0, 1, 2))
+    assert whole.supremum == pytest.approx(2, rel=1e-6)
+    assert whole.infimum == 0
+    unit = law_of(xor(), "hessian", (0,))
+    # A fine scan of v^2 a'^2 p(1-p) + v a'' (p - y) over the two preactivations and labels.
+    assert unit.supremum > unit.factors.max() - 1e-12
+    assert unit.infimum < unit.factors.min() + 1e-12
+
+
+def test_growing_factors_have_no_supremum():
+    class Squared:
+        directions, parameters, shift_invariant = 1, 0, False
+
+        def output(self, h, v):
+            return h[..., 0]
+
+        def criterion(self, outputs, targets):
+            return ((outputs - targets) ** 2).mean() / 2
+
+    from spectrain.theory.quadrature import MixtureLaw
+    from spectrain.theory.statistics import Statistics
+
+    law = MixtureLaw(np.array([1.0]), np.array([0]), 2.0)
+    statistics = Statistics(np.eye(2))
+    nodes = quadrature(project(statistics, Squared()), law)
+    laws = FactorLaw(Squared(), statistics, nodes, 3.0)
+    assert laws.law("information", (0,)).supremum == np.inf
+    assert laws.law("hessian", (0,)).supremum == pytest.approx(1)
+
+
+def test_the_mirrored_law_has_the_negative_spectrum(xor):
+    law = law_of(xor(), "hessian", (0,))
+    twice = law.mirrored.mirrored
+    np.testing.assert_array_equal(twice.factors, law.factors)
+    assert (twice.supremum, twice.infimum) == (law.supremum, law.infimum)
+    negative = replace(law, factors=-law.factors, supremum=-law.infimum, infimum=-law.supremum)
+    assert exterior(law.mirrored).edge == exterior(negative).edge
+
+
+@pytest.mark.parametrize("matrix", ["hessian", "information"])
+def test_compression_keeps_moments_and_resolvent(xor, matrix):
+    law = law_of(xor(), matrix, (0,))
+    small = law.compressed()
+    assert len(small.weights) <= 300 < len(law.weights)
+    d, e = law.scalar_factors, small.scalar_factors
+    for power in range(4):
+        assert small.weights @ e**power == pytest.approx(law.weights @ d**power, rel=1e-11)
+    for power in range(2):
+        kept = np.tensordot(small.weights * e**power, small.moments, 1)
+        np.testing.assert_allclose(
+            kept, np.tensordot(law.weights * d**power, law.moments, 1), atol=1e-12
+        )
+    # Far from and near to the poles of 1 / (P + D).
+    for p in (-10 * law.supremum, -1.2 * law.supremum, -0.3 * law.supremum - 0.2j * law.supremum):
+        exact = law.weights @ (d / (p + d))
+        assert abs(small.weights @ (e / (p + e)) - exact) < 1e-6 * abs(exact)
+    assert exterior(small).edge == pytest.approx(exterior(law).edge, rel=1e-6)
+    for one, other in zip(
+        find_outliers(exterior(small)), find_outliers(exterior(law)), strict=True
+    ):
+        assert one.value == pytest.approx(other.value, rel=1e-5)
+        assert one.overlap == pytest.approx(other.overlap, abs=1e-5)
+
+
+def test_the_cut_leaves_half_a_sample_beyond(xor):
+    law = law_of(xor(), "information", (0,))
+    cut = law.cut(100)
+    share = law.weights[law.scalar_factors >= cut.supremum].sum()
+    beyond = law.weights[law.scalar_factors > cut.supremum].sum()
+    assert beyond < 0.5 / 100 <= share
+    assert cut.weights.sum() == pytest.approx(1)
+
+
+def test_all_rows_of_softmax_lose_their_null_direction(softmax):
+    laws = factor_law(softmax())
+    lift = laws.lift((0, 1, 2))
+    np.testing.assert_allclose(lift.T @ lift, np.eye(2), atol=1e-14)
+    np.testing.assert_allclose(lift.sum(0), 0, atol=1e-14)
+    assert laws.law("hessian", (0, 1, 2)).rows == 2
+    assert laws.law("hessian", (0, 1)).rows == 2
+
+
+def test_factors_are_those_of_the_closed_forms():
+    from spectrain.theory.curvature_law import factor_values
+
+    h = np.random.default_rng(0).standard_normal((5, 3))
+    y = np.array([0, 1, 2, 0, 1])
+    p = np.exp(h) / np.exp(h).sum(1, keepdims=True)
+    hessian = p[:, :, None] * np.eye(3) - p[:, :, None] * p[:, None, :]
+    g = p - np.eye(3)[y]
+    v = np.zeros(0)
+    np.testing.assert_allclose(
+        factor_values(SoftmaxHead(3), "hessian", h, v, y), hessian, atol=1e-14
+    )
+    np.testing.assert_allclose(
+        factor_values(SoftmaxHead(3), "information", h, v, y),
+        g[:, :, None] * g[:, None, :],
+        atol=1e-14,
+    )
+    tanh = TwoLayerHead(1, "tanh")
+    t, w = np.tanh(h[:, :1]), 1.5
+    q = 1 / (1 + np.exp(-w * t[:, 0])) - np.minimum(y, 1)
+    first, second = 1 - t[:, 0] ** 2, -2 * t[:, 0] * (1 - t[:, 0] ** 2)
+    s = 1 / (1 + np.exp(-w * t[:, 0]))
+    expected = (w * first) ** 2 * s * (1 - s) + w * second * q
+    found = factor_values(tanh, "hessian", h[:, :1], np.array([w]), np.minimum(y, 1))
+    np.testing.assert_allclose(found[:, 0, 0], expected, atol=1e-14)
