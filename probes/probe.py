@@ -68,8 +68,8 @@ class Measurement:
     smallest: int = 3
     tolerance: float = 1e-3
     density: bool = True
-    width: int = 8
-    max_steps: int = 60
+    width: int = 16
+    max_steps: int = 40
     draws: int = 1
 
     def __post_init__(self) -> None:

@@ -32,6 +32,8 @@ _CLOSE = 1.1  # a radius up to which the branch may be followed beyond a square-
 _NEWTON_STEPS = 20
 _CONTINUATIONS = 60
 _TOLERANCE = 1e-11
+_ROUNDING = 1e-14
+_SHIFT = 1e-7
 _RADIUS_TOLERANCE = 1e-12
 
 
@@ -202,8 +204,9 @@ class MatrixExterior(Exterior):
         """Its value is the standard deviation of <X, A>, over snr."""
         p, _, at = self._at(self.start)
         m = self.law.rows
-        values, vectors = np.linalg.eig(at.derivative.T)
-        x = vectors[:, np.abs(values).argmin()].real.reshape(m, m)
+        # One step of inverse iteration from I, which the null vector is never orthogonal to.
+        shifted = at.derivative.T + _SHIFT * np.eye(m * m)
+        x = np.linalg.solve(shifted, np.eye(m).reshape(-1)).reshape(m, m)
         x /= np.trace(x)
         # A = P - P M P, so only M varies; off the diagonal an upper triangle counts twice.
         pull = p @ (x + x.T) @ p / 2
@@ -259,12 +262,16 @@ class MatrixExterior(Exterior):
             right = np.append(residual.reshape(-1), np.trace(p) - parameter)
             if not (np.isfinite(right).all() and np.isfinite(bordered).all()):
                 return None
+            size = float(np.abs(p).max())
+            # Where several directions reach their edge together the step stays noisy.
+            if np.abs(right).max() < _ROUNDING * size:
+                return (p, lam, at) if self._definite(p) else None
             try:
                 step = np.linalg.solve(bordered, right)
             except np.linalg.LinAlgError:
                 return None
-            if np.abs(step[:-1]).max() < _TOLERANCE * np.abs(p).max():
-                return (p, lam, at) if self._definite(p) else None
+            if np.abs(step[:-1]).max() < _TOLERANCE * size:
+                return (p, lam - float(step[-1]), at) if self._definite(p) else None
             change = step[:-1].reshape(m, m)
             p = p - (change + change.T) / 2
             lam -= float(step[-1])

