@@ -294,15 +294,17 @@ class _Probing:
             statistics = theory.forecast(initial, elapsed)
             if statistics is None:
                 return
-            found = theory.predict(statistics, self._selections(), False)
-        self.keep(
-            forecast=Geometry(
-                gram=statistics.gram,
-                loss=found.loss,
-                loss_error=found.loss_error,
-                spectra=found.spectra,
-            )
-        )
+            if statistics is self.statistics and self.record.predicted is not None:
+                # At the start the forecast is the prediction.
+                spectra = self.record.predicted.spectra
+                found = replace(
+                    self.record.predicted,
+                    spectra=tuple(replace(spectrum, density=None) for spectrum in spectra),
+                )
+            else:
+                at = theory.predict(statistics, self._selections(), False)
+                found = Geometry(loss=at.loss, loss_error=at.loss_error, spectra=at.spectra)
+        self.keep(forecast=replace(found, gram=statistics.gram))
 
     def _selections(self) -> list[Selection]:
         return [

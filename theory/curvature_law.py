@@ -25,6 +25,7 @@ _BINS = 150
 _SCAN_DIRECTIONS = 256
 _EXTREME_DIRECTIONS = 64
 _SCAN_SCALES = np.geomspace(0.05, 1e3, 28)
+_UNSEEN = 1e-20  # relative; of squares
 _NOISE = 1e-13
 _GROWTH = 1.5  # a factor that still grows by this much over the last decade has no supremum
 
@@ -216,13 +217,13 @@ class FactorLaw:
 
         Args:
             matrix: which matrix.
-            rows: directions in the block. If they are all the directions of a shift-invariant
-                head, the null direction (1, .., 1) is projected out and m is one less.
+            rows: directions in the block. Directions of the block that D never sees, whatever
+                the sample, are projected out: m is less than their number by one for all the
+                directions of a shift-invariant head, and where directions x_a coincide.
         """
-        lift = self.lift(rows)
+        reach = self._reach(matrix, rows)
         block = np.ix_(range(len(self.nodes.weights)), rows, rows)
-        factors = np.einsum("ai,nab,bj->nij", lift, self.factors(matrix)[block], lift)
-        reach = self._reach(matrix, rows, lift)
+        factors = np.einsum("ai,nab,bj->nij", reach.lift, self.factors(matrix)[block], reach.lift)
         own = np.linalg.eigvalsh(factors) if factors.shape[1] > 1 else factors[:, :, 0]
         return CurvatureLaw(
             weights=self.nodes.weights,
@@ -235,15 +236,7 @@ class FactorLaw:
             snr=self.nodes.law.snr,
         )
 
-    def lift(self, rows: tuple[int, ...]) -> FloatArray:
-        """Orthonormal basis (len(rows), m) of the block without the head's null direction."""
-        c = self.head.directions
-        if not self.head.shift_invariant or len(rows) < c:
-            return np.eye(len(rows))
-        basis: FloatArray = np.linalg.qr(np.hstack([np.ones((c, 1)), np.eye(c)[:, : c - 1]]))[0]
-        return basis[:, 1:]
-
-    def _reach(self, matrix: Matrix, rows: tuple[int, ...], lift: FloatArray) -> _Reach:
+    def _reach(self, matrix: Matrix, rows: tuple[int, ...]) -> _Reach:
         projection = self.nodes.projection
         full = self.head.directions - self.head.shift_invariant
         if projection.active == full:  # then the range is everything, whatever the Gram matrix
@@ -254,7 +247,6 @@ class FactorLaw:
             cast(Hashable, self.head),
             matrix,
             rows,
-            (lift.shape, lift.tobytes()),
             (frame.shape, frame.tobytes()),
             self.statistics.parameters.tobytes(),
             tuple(np.unique(self.nodes.law.labels).tolist()),
@@ -263,8 +255,13 @@ class FactorLaw:
 
 @dataclass(frozen=True)
 class _Reach:
-    """How far D of one block reaches over all samples that can occur; see `CurvatureLaw`."""
+    """How far D of one block reaches over all samples that can occur; see `CurvatureLaw`.
 
+    Attributes:
+        lift: (len(rows), m) orthonormal basis of the directions of the block that D sees.
+    """
+
+    lift: FloatArray
     supremum: float
     infimum: float
     extremes: FloatArray
@@ -282,20 +279,20 @@ def _reach(
     head: Head,
     matrix: Matrix,
     rows: tuple[int, ...],
-    lift: _Frozen,
     frame: _Frozen,
     parameters: bytes,
     labels: tuple[int, ...],
 ) -> _Reach:
     far = _far_factors(cast(Hashable, head), matrix, frame, parameters, labels)[:, rows][:, :, rows]
-    far = np.einsum("ai,nab,bj->nij", _thaw(lift), far, _thaw(lift))
+    lift = _seen(far)
+    far = np.einsum("ai,nab,bj->nij", lift, far, lift)
     spread = np.linalg.eigvalsh(far) if far.shape[1] > 1 else far[:, :, 0]
     by_scale = (len(_SCAN_SCALES), -1)
     top, bottom = spread[:, -1].reshape(by_scale).max(1), spread[:, 0].reshape(by_scale).min(1)
     u = np.random.default_rng(2).standard_normal((_EXTREME_DIRECTIONS, far.shape[1]))
     forms = np.einsum("pi,nij,pj->np", u, far, u, optimize=True)
     chosen = np.unique(np.concatenate([forms.argmax(0), forms.argmin(0)]))
-    return _Reach(_supremum(top), -_supremum(-bottom), far[chosen])
+    return _Reach(lift, _supremum(top), -_supremum(-bottom), far[chosen])
 
 
 @lru_cache(maxsize=16)
@@ -315,6 +312,15 @@ def _far_factors(
     values = [factor_values(head, matrix, h, v, np.full(len(h), label)) for label in labels]
     c = directions.shape[1]
     return np.stack(values, axis=1).reshape(-1, c, c)
+
+
+def _seen(factors: FloatArray) -> FloatArray:
+    """Orthonormal basis (C, m) of the complement of the common null space of D (N, C, C)."""
+    scales = np.abs(factors).max((1, 2), keepdims=True)
+    unit = factors / np.where(scales > 0, scales, 1.0)
+    values, vectors = np.linalg.eigh(np.einsum("nij,njk->ik", unit, unit))
+    seen = values > _UNSEEN * values[-1]
+    return np.eye(len(values)) if seen.all() or not values[-1] > 0 else vectors[:, seen]
 
 
 def _supremum(by_scale: FloatArray) -> float:

@@ -20,6 +20,7 @@ from .threads import single_thread
 __all__ = ["SGD", "EffectiveDynamics"]
 
 _RTOL, _ATOL = 1e-6, 1e-9
+_DIVERGED = 1e9  # an entry of G this large is on its way to infinity
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class SGD:
 
 
 class EffectiveDynamics:
-    """G(t) from G(0) for SGD on fresh samples, t = steps * delta, delta = c/d:
+    """The path G(t) from G(0) for SGD on fresh samples, t = steps * delta, delta = c/d.
 
         d(x_a.mu_b)/dt = -E[g_a (mu_b.Y)] - kappa x_a.mu_b
         d(x_a.x_c)/dt  = -E[g_a h_c] - E[g_c h_a] - 2 kappa x_a.x_c + (c/(B snr)) E[g_a g_c]
@@ -108,8 +109,10 @@ class EffectiveDynamics:
     def _advance(self, end: float) -> None:
         """One step of the solver towards ``end``."""
         solver = self._solver
-        message = solver.step() if solver.status == "running" else None
-        if solver.status != "running" or not np.isfinite(solver.y).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            message = solver.step() if solver.status == "running" else None
+        finite = bool(np.isfinite(solver.y).all()) and np.abs(solver.y).max() < _DIVERGED
+        if solver.status != "running" or not finite:
             raise ArithmeticError(
                 f"effective dynamics stopped at t = {solver.t:.4g} of {end:.4g}: "
                 f"{message or 'the solution diverges'}"

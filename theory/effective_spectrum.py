@@ -16,7 +16,7 @@ from .detection import (
 )
 from .exterior import Exterior, exterior
 from .interior import Profile, interior
-from .outliers import count_outliers, find_outliers
+from .outliers import Outlier, count_outliers, find_outliers
 from .quadrature import MixtureLaw, project, quadrature
 from .spectrum import Bulk, Density, Edge, Eigenpair, FloatArray, Matrix, Spectrum
 from .statistics import Statistics
@@ -140,21 +140,24 @@ class EffectiveSpectrum:
         self, side: Exterior, coarse: Exterior, sign: int, detection: float
     ) -> tuple[Eigenpair, ...]:
         limiting = count_outliers(side)
-        if side.kind == "thin" and side.law.rows == 1:
-            # The limit's edge lies in a tail that n samples do not reach; outliers that it has
-            # swallowed stand clear of the bulk that a sample does show.
-            side, coarse = (exterior(one.law.cut(self._samples)) for one in (side, coarse))
-        check = [outlier.value for outlier in find_outliers(coarse)]
+        found, check = self._isolated(side), self._isolated(coarse)
         return tuple(
             Eigenpair(
                 value=sign * outlier.value,
-                error=abs(outlier.value - (check[i] if i < len(check) else coarse.edge)),
+                error=abs(outlier.value - (check[i].value if i < len(check) else coarse.edge)),
                 overlap=outlier.overlap,
                 alignment=outlier.overlap * self._alignment(outlier.direction),
             )
-            for i, outlier in enumerate(find_outliers(side))
+            for i, outlier in enumerate(found)
             if i < limiting or outlier.value > sign * detection
         )
+
+    def _isolated(self, side: Exterior) -> list[Outlier]:
+        """The outliers of the limit, then those that only its invisible tail has swallowed."""
+        found = find_outliers(side)
+        if side.kind == "thin" and side.law.rows == 1:
+            found += find_outliers(exterior(side.law.cut(self._samples)))[len(found) :]
+        return found
 
     def _alignment(self, w: FloatArray) -> FloatArray:
         """Squared cosine of the eigenvector's part in the span with each direction, (C+k,)."""

@@ -89,6 +89,8 @@ class Exterior(ABC):
         law = self.law
         if law.supremum == math.inf:
             return -math.inf, "infinite"
+        if law.supremum == law.infimum == 0:
+            raise NoSolutionError("the curvature factors vanish: every eigenvalue is 0")
         largest = max(
             float(np.abs(law.factors).max(initial=0.0)), abs(law.supremum), law.rows * 1e-300
         )

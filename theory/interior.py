@@ -3,8 +3,10 @@
 Equation (1) of docs/theory.md in P = T^(-1) = phi snr S^(-1) on the branch Im P < 0, on which it
 has exactly one solution (M = (P + D)^(-1)), and the counting function
 
-    #{eigenvalues > lam} / d = m + (1/pi) Im[ (1 - phi) log det P
-                                              + phi E log det(P + D) + phi tr P E[M] ].
+    #{eigenvalues > lam} / d = m + (1/pi) Im[ log det(Q/snr - lam) - phi log det P
+                                              + phi E log det(P + D) + phi tr P E[M] ]
+
+with Q = E[D M P], stationary in P at the solution.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ _FLOOR = 1e-9  # height at which a point without density is read, in typical eig
 _RESOLUTION = 2.5  # largest share of the eigenvalues between neighbours, times the points
 _PASSES = 40
 _INCONSISTENT = 0.02  # share by which density and counting function may contradict each other
-_NEAR_ZERO = 1e-10  # height at which the mass at zero is read, in typical eigenvalues
+_NEAR_ZERO = 1e-9  # height at which the mass at zero is read, in typical eigenvalues
 _ATOM = 1e-4  # a smaller mass at zero is none
 _TAIL = 1e-6  # share of eigenvalues in a tail that is left out
 
@@ -85,8 +87,8 @@ class _Equation(ABC):
         """Newton's step towards P(lam), and dP/dlam, both at P."""
 
     @abstractmethod
-    def above(self, p: ComplexArray) -> float:
-        """Share of the eigenvalues above lam if P = P(lam); stationary in P there."""
+    def above(self, lam: complex, p: ComplexArray) -> float:
+        """Share of the eigenvalues above lam, stationary in P at P(lam)."""
 
     def density(self, p: ComplexArray) -> float:
         """(1/pi) Im tr S / m."""
@@ -112,13 +114,13 @@ class _ScalarEquation(_Equation):
         step: ComplexArray = np.array([[-residual / derivative]])
         return step, np.array([[law.snr / derivative]])
 
-    def above(self, p: ComplexArray) -> float:
-        phi = self.law.aspect_ratio
-        shifted = p[0, 0] + self._d
+    def above(self, lam: complex, p: ComplexArray) -> float:
+        phi, snr, value = self.law.aspect_ratio, self.law.snr, p[0, 0]
+        shifted = value + self._d
         mean = self._w @ (1 / shifted)
-        total = (1 - phi) * _lower_angle(p[0, 0]) + phi * float(
-            self._w @ _lower_angle(shifted) + (p[0, 0] * mean).imag
-        )
+        q = value * (self._w @ (self._d / shifted))
+        at_nodes = float(self._w @ _lower_angle(shifted) + (value * mean).imag)
+        total = _lower_angle(q / snr - lam) + phi * (at_nodes - _lower_angle(value))
         return float(1 + total / math.pi)
 
 
@@ -140,15 +142,22 @@ class _MatrixEquation(_Equation):
         step, slope = np.linalg.solve(at.derivative, right).T.reshape(2, m, m)
         return (step + step.T) / 2, (slope + slope.T) / 2
 
-    def above(self, p: ComplexArray) -> float:
+    def above(self, lam: complex, p: ComplexArray) -> float:
         law, phi = self.law, self.law.aspect_ratio
         at = self._equation.evaluate(p)
-        # In the lower half plane the argument of a determinant, continued from -m pi at minus
-        # infinity, is the sum of its pivots' arguments.
+        inner = (at.value + p / phi) / law.snr - lam * np.eye(law.rows)
         at_nodes = float(law.weights @ _lower_angle(at.pivots).sum(0))
-        alone = float(_lower_angle(symmetric_inverse(p[self._upper][:, None])[1]).sum())
-        total = (1 - phi) * alone + phi * (at_nodes + float(np.trace(p @ at.mean).imag))
+        at_nodes += float(np.trace(p @ at.mean).imag)
+        total = self._argument(inner) + phi * (at_nodes - self._argument(p))
         return 1 + total / math.pi / law.rows
+
+    def _argument(self, matrix: ComplexArray) -> float:
+        """The argument of det of a matrix in the lower half plane, from 0 down to -m pi.
+
+        Continued from -m pi at minus infinity it is the sum of the arguments of the pivots.
+        """
+        pivots = symmetric_inverse(matrix[self._upper][:, None])[1]
+        return float(_lower_angle(pivots).sum())
 
 
 class Interior:
@@ -251,6 +260,9 @@ class Interior:
                 beyond = 1 - point.above if lam <= self._middle else point.above
                 if beyond - self.atom * ((lam > 0) == (lam <= self._middle)) < _TAIL:
                     break
+        if self.atom > 0 and low < 0 < high:  # an atom in between: its two sides
+            self._add(-_NEAR_ZERO * self.law.scale)
+            self._add(_NEAR_ZERO * self.law.scale)
         for _ in range(_PASSES):
             new = self._gaps(_RESOLUTION / points)
             for lam in new:
@@ -287,7 +299,7 @@ class Interior:
 
     def _change(self, other: _Equation, point: _Point) -> tuple[float, float]:
         """Changes of density and counting function, to first order, under another law."""
-        above = abs(other.above(point.p) - point.above)
+        above = abs(other.above(point.lam, point.p) - point.above)
         if point.density == 0:
             return 0.0, above
         with np.errstate(all="ignore"):
@@ -313,7 +325,8 @@ class Interior:
         return self._descend(lam)
 
     def _point(self, lam: float, p: ComplexArray, slope: ComplexArray) -> _Point:
-        return _Point(lam, p, slope, self._equation.above(p), self._equation.density(p))
+        above = self._equation.above(lam, p)
+        return _Point(lam, p, slope, above, self._equation.density(p))
 
     def _descend(self, lam: float) -> _Point:
         """P(lam + i0) from above; where there is no density it is read at a tiny height."""
@@ -329,7 +342,8 @@ class Interior:
         on_axis = self._newton(lam, moved[0])
         if on_axis is not None:
             return self._point(lam, *on_axis)
-        return _Point(lam, *moved, self._equation.above(moved[0]), 0.0)
+        above = self._equation.above(lam + 1j * height, moved[0])
+        return _Point(lam, *moved, above, 0.0)
 
     def _walk(
         self, start: complex, end: complex, p: ComplexArray, slope: ComplexArray

@@ -13,7 +13,7 @@ from .spectrum import FloatArray
 __all__ = ["Outlier", "count_outliers", "find_outliers"]
 
 _AT_THE_EDGE = 1e-9  # relative: an eigenvalue of K this close to zero at the edge is no outlier
-_ROOT_TOLERANCE = 1e-13
+_ROOT_TOLERANCE = 1e-11
 
 
 @dataclass(frozen=True)

@@ -80,16 +80,16 @@ def xor_problem(width: int = 2, x_scale: float = 0.4, snr: float = 6.0, phi: flo
     return Problem(TwoLayerHead(width), Statistics(vectors @ vectors.T, v), law, phi)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def softmax():
     return softmax_problem
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def xor():
     return xor_problem
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def problem():
     return Problem
