@@ -5,6 +5,8 @@ PYTHON ?= python3
 # builds, or this variable does: make test TORCH="torch --index-url ADDRESS".
 TORCH ?= torch
 LOGDIR ?= runs
+# Threads that wait sleep: spinning ones make everything ten times as slow on a busy machine.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 BIN := .venv/bin
 INSTALLED := .venv/.stamp-installed
