@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -45,6 +46,7 @@ class TensorBoardSink:
     ) -> None:
         if figures_every < 0:
             raise ValueError(f"figures_every: expected 0 or more, got {figures_every}")
+        _let_a_second_begin(Path(directory))
         self._writer = SummaryWriter(str(directory), purge_step=purge_step)
         self._figures_every = figures_every
         self._dimension = dimension
@@ -88,6 +90,19 @@ class TensorBoardSink:
 
     def _write_figure(self, tag: str, figure: Figure, step: int) -> None:
         self._writer.add_image(tag, style.pixels(figure), step, dataformats="HWC")
+
+
+def _let_a_second_begin(directory: Path) -> None:
+    """Wait, for less than a second, until a new event file sorts behind those that are there.
+
+    TensorBoard reads them in the order of their names, which begin with the second of their start
+    and go on with numbers that do not sort as such; ``purge_step`` works on what was read before.
+    """
+    seconds = [path.name.split(".")[3] for path in directory.glob("events.out.tfevents.*")]
+    latest = max((int(second) for second in seconds if second.isdigit()), default=0)
+    # A file from a clock that runs ahead is not waited for.
+    while 0 <= latest - int(time.time()) <= 1:
+        time.sleep(0.02)
 
 
 def layout(record: Record, dimension: int | None = None) -> Layout:

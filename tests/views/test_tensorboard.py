@@ -81,6 +81,16 @@ def test_resuming_leaves_one_value_a_step(tmp_path, records):
     assert len(events.Tensors("custom_scalars__config__")) == 1
 
 
+def test_many_writers_within_a_second_are_read_in_order(tmp_path, records):
+    """Event files of one second sort by a counter as text: 10 comes before 9."""
+    for writer in range(3):
+        changed = replace(records[0], measured=replace(records[0].measured, loss=float(writer)))
+        events = write(tmp_path, [changed], purge_step=records[0].step)
+    assert [event.value for event in events.Scalars("measured/loss")] == [2.0]
+    names = sorted(path.name for path in tmp_path.glob("events.*"))
+    assert len({name.split(".")[3] for name in names}) == len(names)
+
+
 def test_transitions_and_failures_are_text(tmp_path, records):
     transition = Transition("hessian", "class 0", "left", "splits", 2, 2)
     events = write(
