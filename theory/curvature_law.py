@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import cast
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy.sparse import csr_array
-from scipy.stats import norm, qmc
 
-from ..models.heads import Head, curvature_factors, gradient_factors, sample_losses
+from ..models.heads import Head, sample_losses
+from .factors import FactorRange, factor_range, factor_values
 from .quadrature import Quadrature
 from .spectrum import FloatArray, Matrix
 from .statistics import Statistics
 from .threads import single_thread
 
-__all__ = ["CurvatureLaw", "FactorLaw", "factor_values"]
+__all__ = ["CurvatureLaw", "FactorLaw"]
 
 _BINS = 150
-_SCAN_DIRECTIONS = 256
-_EXTREME_DIRECTIONS = 64
-_SCAN_SCALES = np.geomspace(0.05, 1e3, 28)
-_UNSEEN = 1e-20  # relative; of squares
 _NOISE = 1e-13
-_GROWTH = 1.5  # a factor that still grows by this much over the last decade has no supremum
-
-
-def factor_values(
-    head: Head, matrix: Matrix, h: FloatArray, v: FloatArray, labels: np.ndarray
-) -> FloatArray:
-    """D of each sample for all directions, (N, C, C): d^2 ell/dh^2, or (d ell/dh)(d ell/dh)^T."""
-    arguments = (torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels))
-    with single_thread():
-        if matrix == "hessian":
-            factors: FloatArray = curvature_factors(head, *arguments).numpy()
-            return factors
-        g: FloatArray = gradient_factors(head, *arguments)[0].numpy()
-        return g[:, :, None] * g[:, None, :]
 
 
 @dataclass(frozen=True)
@@ -221,7 +200,7 @@ class FactorLaw:
                 the sample, are projected out: m is less than their number by one for all the
                 directions of a shift-invariant head, and where directions x_a coincide.
         """
-        reach = self._reach(matrix, rows)
+        reach = self._range(matrix, rows)
         block = np.ix_(range(len(self.nodes.weights)), rows, rows)
         factors = np.einsum("ai,nab,bj->nij", reach.lift, self.factors(matrix)[block], reach.lift)
         own = np.linalg.eigvalsh(factors) if factors.shape[1] > 1 else factors[:, :, 0]
@@ -236,99 +215,15 @@ class FactorLaw:
             snr=self.nodes.law.snr,
         )
 
-    def _reach(self, matrix: Matrix, rows: tuple[int, ...]) -> _Reach:
+    def _range(self, matrix: Matrix, rows: tuple[int, ...]) -> FactorRange:
         projection = self.nodes.projection
         full = self.head.directions - self.head.shift_invariant
-        if projection.active == full:  # then the range is everything, whatever the Gram matrix
+        if projection.active == full:  # then h reaches everything, whatever the Gram matrix
             frame = np.eye(self.head.directions)
         else:
             frame = np.linalg.qr(projection.to_preactivations.T)[0].T
-        return _reach(
-            cast(Hashable, self.head),
-            matrix,
-            rows,
-            (frame.shape, frame.tobytes()),
-            self.statistics.parameters.tobytes(),
-            tuple(np.unique(self.nodes.law.labels).tolist()),
-        )
-
-
-@dataclass(frozen=True)
-class _Reach:
-    """How far D of one block reaches over all samples that can occur; see `CurvatureLaw`.
-
-    Attributes:
-        lift: (len(rows), m) orthonormal basis of the directions of the block that D sees.
-    """
-
-    lift: FloatArray
-    supremum: float
-    infimum: float
-    extremes: FloatArray
-
-
-_Frozen = tuple[tuple[int, ...], bytes]  # shape and content of an array, hashable
-
-
-def _thaw(frozen: _Frozen) -> FloatArray:
-    return np.frombuffer(frozen[1]).reshape(frozen[0])
-
-
-@lru_cache(maxsize=256)
-def _reach(
-    head: Head,
-    matrix: Matrix,
-    rows: tuple[int, ...],
-    frame: _Frozen,
-    parameters: bytes,
-    labels: tuple[int, ...],
-) -> _Reach:
-    far = _far_factors(cast(Hashable, head), matrix, frame, parameters, labels)[:, rows][:, :, rows]
-    lift = _seen(far)
-    far = np.einsum("ai,nab,bj->nij", lift, far, lift)
-    spread = np.linalg.eigvalsh(far) if far.shape[1] > 1 else far[:, :, 0]
-    by_scale = (len(_SCAN_SCALES), -1)
-    top, bottom = spread[:, -1].reshape(by_scale).max(1), spread[:, 0].reshape(by_scale).min(1)
-    u = np.random.default_rng(2).standard_normal((_EXTREME_DIRECTIONS, far.shape[1]))
-    forms = np.einsum("pi,nij,pj->np", u, far, u, optimize=True)
-    chosen = np.unique(np.concatenate([forms.argmax(0), forms.argmin(0)]))
-    return _Reach(lift, _supremum(top), -_supremum(-bottom), far[chosen])
-
-
-@lru_cache(maxsize=16)
-def _far_factors(
-    head: Head, matrix: Matrix, frame: _Frozen, parameters: bytes, labels: tuple[int, ...]
-) -> FloatArray:
-    """D at h = scale * ray @ frame, (scales * rays * labels, C, C), growing scale outermost."""
-    directions = _thaw(frame)
-    dimensions = max(len(directions), 1)
-    points = qmc.Sobol(dimensions, rng=np.random.default_rng(1)).random(_SCAN_DIRECTIONS)
-    rays = norm.ppf(np.clip(points, 1e-6, 1 - 1e-6))
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    # Each ray has its own radii, so that together they leave no wide gaps.
-    rays *= (_SCAN_SCALES[1] / _SCAN_SCALES[0]) ** np.linspace(0, 1, _SCAN_DIRECTIONS)[:, None]
-    z = (_SCAN_SCALES[:, None, None] * rays).reshape(-1, dimensions)[:, : len(directions)]
-    h, v = z @ directions, np.frombuffer(parameters).copy()
-    values = [factor_values(head, matrix, h, v, np.full(len(h), label)) for label in labels]
-    c = directions.shape[1]
-    return np.stack(values, axis=1).reshape(-1, c, c)
-
-
-def _seen(factors: FloatArray) -> FloatArray:
-    """Orthonormal basis (C, m) of the complement of the common null space of D (N, C, C)."""
-    scales = np.abs(factors).max((1, 2), keepdims=True)
-    unit = factors / np.where(scales > 0, scales, 1.0)
-    values, vectors = np.linalg.eigh(np.einsum("nij,njk->ik", unit, unit))
-    seen = values > _UNSEEN * values[-1]
-    return np.eye(len(values)) if seen.all() or not values[-1] > 0 else vectors[:, seen]
-
-
-def _supremum(by_scale: FloatArray) -> float:
-    """Supremum from the maxima in shells of growing radius; inf if they keep growing."""
-    decade = int(np.searchsorted(_SCAN_SCALES, _SCAN_SCALES[-1] / 10))
-    if by_scale[-1] > _GROWTH * max(by_scale[:decade].max(), 0.0) + 1e-9:
-        return math.inf
-    return float(by_scale.max())
+        labels = tuple(np.unique(self.nodes.law.labels).tolist())
+        return factor_range(self.head, matrix, rows, frame, self.statistics.parameters, labels)
 
 
 def _unless_noise(bound: float, values: FloatArray) -> float:

@@ -34,14 +34,16 @@ ComplexArray = NDArray[Any]  # of complex128
 _NEWTON_STEPS = 10
 _TOLERANCE = 1e-7  # of the last step; the error left is of the order of its square
 _HALVINGS = 3
-_ROUNDING = 1e-12
 _REAL = 1e-9  # relative imaginary part below which a solution counts as real: no density there
 _HEIGHT = 0.3  # of the way round where Newton cannot follow the axis, in typical eigenvalues
+_NONE = 1e-4  # density, in units of one over the typical eigenvalue, that is none at that height
+_PILE = 1e-7  # eigenvalues nearer to zero, in units of the typical one, are not told apart
 _FLOOR = 1e-9  # height at which a point without density is read, in typical eigenvalues
 _RESOLUTION = 2.5  # largest share of the eigenvalues between neighbours, times the points
 _PASSES = 40
 _INCONSISTENT = 0.02  # share by which density and counting function may contradict each other
-_NEAR_ZERO = 1e-9  # height at which the mass at zero is read, in typical eigenvalues
+_BESIDE = 1e-5  # distance of the points next to an atom, in typical eigenvalues
+_NEAR_ZERO = 1e-10  # height at which the mass at zero is read, in typical eigenvalues
 _ATOM = 1e-4  # a smaller mass at zero is none
 _TAIL = 1e-6  # share of eigenvalues in a tail that is left out
 
@@ -261,8 +263,8 @@ class Interior:
                 if beyond - self.atom * ((lam > 0) == (lam <= self._middle)) < _TAIL:
                     break
         if self.atom > 0 and low < 0 < high:  # an atom in between: its two sides
-            self._add(-_NEAR_ZERO * self.law.scale)
-            self._add(_NEAR_ZERO * self.law.scale)
+            self._add(-_BESIDE * self.law.scale)
+            self._add(_BESIDE * self.law.scale)
         for _ in range(_PASSES):
             new = self._gaps(_RESOLUTION / points)
             for lam in new:
@@ -280,7 +282,8 @@ class Interior:
         new = []
         for (a, above_a), (b, above_b) in pairwise(known):
             atom = self.atom if a < 0 < b else 0.0
-            if above_a - above_b - atom > share and b - a > 1e-12 * self.law.scale:
+            near_zero = max(abs(a), abs(b)) < _PILE * self.law.scale
+            if above_a - above_b - atom > share and not near_zero:
                 new += _between(a, b)
         return new
 
@@ -289,7 +292,10 @@ class Interior:
         share = np.diff(cumulative) - self.atom * ((lam[:-1] < 0) & (lam[1:] > 0))
         most = np.maximum(density[:-1], density[1:]) * np.diff(lam)
         least = np.minimum(density[:-1], density[1:]) * np.diff(lam)
-        excess = np.maximum(share - most, 0) + np.maximum(least - share, 0)
+        # Next to zero a law may pile up between two points, which `_sample` bounds.
+        around_zero = (lam[:-1] < 0) & (lam[1:] > 0)
+        excess = np.where(around_zero, 0.0, np.maximum(share - most, 0))
+        excess += np.maximum(least - share, 0)
         if excess.sum() > _INCONSISTENT:
             worst = int(excess.argmax())
             raise NoSolutionError(
@@ -329,10 +335,11 @@ class Interior:
         return _Point(lam, p, slope, above, self._equation.density(p))
 
     def _descend(self, lam: float) -> _Point:
-        """P(lam + i0) from above; where there is no density it is read at a tiny height."""
+        """P(lam + i0) from above; read at a tiny height where some direction has no density."""
         height = self._top.imag
         moved = self._walk(self._top, lam + 1j * height, *self._base)
-        floor = _FLOOR * self.law.scale
+        # Close to zero an atom there must not be smeared over lam.
+        floor = _FLOOR * min(self.law.scale, max(abs(lam), _PILE * self.law.scale))
         while moved is not None and height > floor:
             lower = max(0.2 * height, floor)
             moved = self._walk(lam + 1j * height, lam + 1j * lower, *moved)
@@ -343,7 +350,8 @@ class Interior:
         if on_axis is not None:
             return self._point(lam, *on_axis)
         above = self._equation.above(lam + 1j * height, moved[0])
-        return _Point(lam, *moved, above, 0.0)
+        density = self._equation.density(moved[0])
+        return _Point(lam, *moved, above, density if density * self.law.scale > _NONE else 0.0)
 
     def _walk(
         self, start: complex, end: complex, p: ComplexArray, slope: ComplexArray
@@ -368,8 +376,8 @@ class Interior:
     ) -> tuple[ComplexArray, ComplexArray] | None:
         """P(lam) near a guess and dP/dlam, if it lies on the branch; None otherwise.
 
-        On the real axis a solution without imaginary part is refused: Newton cannot tell there on
-        which branch it is.
+        On the real axis a solution that is real along some direction is refused: there Newton
+        cannot tell on which branch it is.
         """
         p, least = guess, _REAL if lam.imag == 0 else 0.0
         with np.errstate(all="ignore"):
@@ -416,12 +424,10 @@ class Interior:
 
 
 def _is_lower(p: ComplexArray, least: float = 0.0) -> bool:
-    """Whether -Im P is positive semidefinite with a trace above ``least`` |P|."""
+    """Whether every eigenvalue of -Im P is above ``least`` |P|."""
     if len(p) == 1:
         return bool(-p[0, 0].imag > least * abs(p[0, 0]))
-    size = float(np.abs(p).max())
-    lowest = float(np.linalg.eigvalsh(-p.imag)[0])
-    return lowest > -_ROUNDING * size and bool(-np.trace(p.imag) > least * size)
+    return bool(np.linalg.eigvalsh(-p.imag)[0] > least * np.abs(p).max())
 
 
 def _lower_angle(values: ComplexArray) -> FloatArray:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from spectrain.models.heads import SoftmaxHead, TwoLayerHead
-from spectrain.theory.curvature_law import FactorLaw, factor_values
+from spectrain.theory.curvature_law import FactorLaw
 from spectrain.theory.exterior import exterior
+from spectrain.theory.factors import factor_values
 from spectrain.theory.outliers import find_outliers
 from spectrain.theory.quadrature import MixtureLaw, project, quadrature
 from spectrain.theory.statistics import Statistics
@@ -22,7 +23,7 @@ def law_of(problem, matrix, rows, level=0):
 
 def test_suprema_are_those_of_the_head(softmax, xor):
     hessian = law_of(softmax(), "hessian", (0,))
-    assert hessian.supremum == pytest.approx(0.25, rel=2e-3)  # p (1 - p)
+    assert hessian.supremum == pytest.approx(0.25, rel=1e-5)  # p (1 - p)
     assert hessian.infimum == 0
     information = law_of(softmax(), "information", (0,))
     assert information.supremum == pytest.approx(1, rel=1e-6)  # (p - y)^2
@@ -30,9 +31,15 @@ def test_suprema_are_those_of_the_head(softmax, xor):
     assert whole.supremum == pytest.approx(2, rel=1e-6)
     assert whole.infimum == 0
     unit = law_of(xor(), "hessian", (0,))
-    # A fine scan of v^2 a'^2 p(1-p) + v a'' (p - y) over the two preactivations and labels.
-    assert unit.supremum > unit.factors.max() - 1e-12
-    assert unit.infimum < unit.factors.min() + 1e-12
+    # v^2 a'^2 p(1-p) + v a'' (p - y) with gelu, on a fine grid of both preactivations.
+    grid = np.linspace(-10, 10, 501)
+    h = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
+    v = xor().statistics.parameters
+    values = [
+        factor_values(TwoLayerHead(2), "hessian", h, v, np.full(len(h), y))[:, 0, 0] for y in (0, 1)
+    ]
+    assert unit.supremum == pytest.approx(np.max(values), rel=1e-3)
+    assert unit.infimum == pytest.approx(np.min(values), rel=1e-3)
 
 
 def test_growing_factors_have_no_supremum():

@@ -111,3 +111,24 @@ def test_a_lost_resolvent_names_the_point(monkeypatch):
     monkeypatch.setattr(Interior, "_newton", lambda *_: None)
     with pytest.raises(NoSolutionError, match="lam = "):
         inside.profile(60, law)
+
+
+def test_twin_directions_stay_on_their_branch():
+    """Two decoupled bulks of very different width: far out only one of them has a density."""
+    rng = np.random.default_rng(0)
+    diagonals = np.stack([rng.uniform(0.5, 1.0, 12), rng.uniform(0.02, 0.2, 12)], axis=1)
+    weights = rng.dirichlet(np.ones(12))
+    law = discrete_law(rotated(diagonals), weights, 2.4)
+    inside = inside_of(law)
+    coarse = [inside.quantile(share) for share in (0.001, 0.5, 0.999)]
+    profile = inside.profile(80, law)
+    assert (np.diff(profile.cumulative) >= 0).all()
+    singles = [inside_of(discrete_law(d[:, None, None], weights, 2.4)) for d in diagonals.T]
+    fine = [single.profile(300, single.law) for single in singles]
+    for lam, share in zip(coarse, (0.001, 0.5, 0.999), strict=True):
+        above = [np.interp(lam, one.points, 1 - one.cumulative, left=1, right=0) for one in fine]
+        assert np.mean(above) == pytest.approx(share, abs=1e-3)
+    union = np.mean(
+        [np.interp(profile.points, one.points, one.cumulative, left=0, right=1) for one in fine], 0
+    )
+    np.testing.assert_allclose(profile.cumulative, union, atol=1e-3)
