@@ -227,10 +227,11 @@ bulk_bounds = pytest.mark.parametrize(
 def test_full_bulks_are_near_on_average(full, system, matrix, bound):
     """In the mean over the probings of each block.
 
-    A density that is singular at a hard edge at zero is left out: Lanczos does not resolve it.
+    The whole first layer is left out: its spectrum piles up near zero more sharply than the nodes
+    of Lanczos can resolve, and its distance (.03, .19) is that of the quadrature.
     """
     rows = [row for row in bulk_distances(full.records[system]) if row.matrix == matrix]
-    resolved = [row for row in rows if not row.hard]
+    resolved = [row for row in rows if row.block != "first layer"]
     assert len(resolved) >= 3
     assert [row for row in resolved if not row.mean <= bound] == []
 
