@@ -5,8 +5,8 @@ PYTHON ?= python3
 # builds, or this variable does: make test TORCH="torch --index-url ADDRESS".
 TORCH ?= torch
 LOGDIR ?= runs
-# Threads that wait sleep: spinning ones make everything ten times as slow on a busy machine.
-export OMP_WAIT_POLICY ?= PASSIVE
+# Threads that wait for one another spin only briefly: kinder where other processes want the cores.
+export GOMP_SPINCOUNT ?= 20000
 
 BIN := .venv/bin
 INSTALLED := .venv/.stamp-installed

@@ -167,9 +167,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 if the command failed, 2 for bad input.
     """
-    # Read when torch is imported: threads that wait for one another then sleep. Spinning, the
-    # default, makes a probing ten times as slow as soon as another process wants a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Read when torch is imported: threads that wait for one another then spin only briefly. Spinning
+    # on, the default, makes a probing many times as slow once another process wants a core.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="spectrain", usage="spectrain COMMAND ...")
     commands = parser.add_subparsers(dest="command", title="commands", required=True)
