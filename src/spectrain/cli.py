@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 if the command failed, 2 for bad input.
     """
-    # Read when torch is imported: threads that wait for one another then spin only briefly. Spinning
+    # Read when torch is imported: threads that wait for one another then spin but briefly. Spinning
     # on, the default, makes a probing many times as slow once another process wants a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     arguments = sys.argv[1:] if arguments is None else arguments

@@ -40,7 +40,7 @@ FULL = Programme(
     (SoftmaxMixtureConfig(), TwoLayerMixtureConfig(probe=ProbeConfig(draws=8, smallest=5))),
     Scale(),
 )
-QUICK = FULL.shrunk(300, 8, Scale(300, 8, (24, 24), (5, 4)))
+QUICK = FULL.shrunk(200, 3, Scale(200, 4, (10, 10), (3, 3)))
 
 
 def demo(
