@@ -238,6 +238,25 @@ def test_full_bulks_are_near_on_average(full, system, matrix, bound):
 
 @slow
 @bulk_bounds
+@pytest.mark.xfail(strict=True, reason="Lanczos does not resolve the first layer near zero")
+def test_full_the_first_layer_is_near(full, matrix, bound):
+    """The bound that the other blocks keep; here the quadrature's own error is larger."""
+    rows = [row for row in bulk_distances(full.records[TWO_LAYER]) if row.matrix == matrix]
+    assert [row for row in rows if row.block == "first layer" and not row.mean <= bound] == []
+
+
+@slow
+@bulk_bounds
+@pytest.mark.xfail(strict=True, reason="one sample's exact law is itself further away for XOR")
+def test_full_xor_bulks_are_near_at_every_probing(full, matrix, bound):
+    """The mean over probings keeps the bound; single probings do not."""
+    rows = [row for row in bulk_distances(full.records[TWO_LAYER]) if row.matrix == matrix]
+    units = [row for row in rows if row.block != "first layer"]
+    assert [row for row in units if not row.largest <= bound] == []
+
+
+@slow
+@bulk_bounds
 def test_full_softmax_bulks_are_near_at_every_probing(full, matrix, bound):
     """Not so for XOR: there the exact law of a single sample is up to .02 (.04) away by itself."""
     rows = [row for row in bulk_distances(full.records[SOFTMAX]) if row.matrix == matrix]
