@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
+from ..theory.spectrum import Bulk, Density, Edge, Eigenpair, Gap, Spectrum
 from .record import Geometry, Record, Transition
 
 __all__ = ["ENCODING", "decode", "encode", "schema"]
@@ -22,7 +22,7 @@ ENCODING = {
 
 _TYPES: dict[str, type] = {
     kind.__name__: kind
-    for kind in (Record, Geometry, Transition, Spectrum, Eigenpair, Density, Bulk, Edge)
+    for kind in (Record, Geometry, Transition, Spectrum, Eigenpair, Density, Bulk, Gap, Edge)
 }
 _ARRAY_KINDS = "biufc"
 

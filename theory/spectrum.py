@@ -9,7 +9,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bulk", "Density", "Edge", "EdgeKind", "Eigenpair", "FloatArray", "Matrix", "Spectrum"]
+__all__ = [
+    "Bulk",
+    "Density",
+    "Edge",
+    "EdgeKind",
+    "Eigenpair",
+    "FloatArray",
+    "Gap",
+    "Matrix",
+    "Spectrum",
+]
 
 FloatArray = NDArray[np.float64]
 Matrix = Literal["hessian", "information"]
@@ -78,9 +88,9 @@ class Edge:
         kind: "square-root" (the density vanishes as a square root), "thin" (it ends in a tail
             that no finite spectrum shows), "hard" (at the atom at zero) or "infinite".
         finite_size: the point beyond which the predicted density leaves half an eigenvalue; a
-            typical place of the last bulk eigenvalue, not a bound.
+            typical place of the last bulk eigenvalue, not a bound. NaN if no dimension was given.
         detection: beyond it an eigenvalue is called an outlier: the 99 % point of the last bulk
-            eigenvalue.
+            eigenvalue. NaN if no dimension was given, and at the edges of gaps.
         error: estimated numerical error of ``value``.
     """
 
@@ -92,12 +102,40 @@ class Edge:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """An interval without density between two bands of the bulk.
+
+    Attributes:
+        lower: its lower end, where the band below it ends.
+        upper: its upper end, where the band above it begins.
+    """
+
+    lower: Edge = field(metadata={"unit": "see Edge"})
+    upper: Edge = field(metadata={"unit": "see Edge"})
+
+
+@dataclass(frozen=True)
 class Bulk:
-    """The predicted bulk: one band between two edges, and a possible atom at zero."""
+    """The predicted bulk: one band or several, and a possible atom at zero.
+
+    Attributes:
+        lower: lower edge of the lowest band.
+        upper: upper edge of the highest band.
+        atom: share of the eigenvalues that are exactly zero.
+        gaps: between the bands, in increasing order.
+    """
 
     lower: Edge = field(metadata={"unit": "see Edge"})
     upper: Edge = field(metadata={"unit": "see Edge"})
     atom: float = field(default=0.0, metadata=_SHARE)
+    gaps: tuple[Gap, ...] = field(default=(), metadata={"unit": "see Gap"})
+
+    @property
+    def bands(self) -> tuple[tuple[Edge, Edge], ...]:
+        """Lower and upper edge of each band, in increasing order."""
+        starts = (self.lower, *(gap.upper for gap in self.gaps))
+        ends = (*(gap.lower for gap in self.gaps), self.upper)
+        return tuple(zip(starts, ends, strict=True))
 
 
 @dataclass(frozen=True)
@@ -113,6 +151,7 @@ class Spectrum:
         bottom: the same below the bulk, smallest first.
         bulk: predicted only.
         density: None if it was not asked for.
+        inside: predicted only: the outliers in gaps of the bulk, largest first.
     """
 
     matrix: Matrix = field(metadata={"unit": "none"})
@@ -122,3 +161,4 @@ class Spectrum:
     bottom: tuple[Eigenpair, ...] = field(metadata={"unit": "see Eigenpair"})
     bulk: Bulk | None = field(default=None, metadata={"unit": "see Bulk"})
     density: Density | None = field(default=None, metadata={"unit": "see Density"})
+    inside: tuple[Eigenpair, ...] = field(default=(), metadata={"unit": "see Eigenpair"})
