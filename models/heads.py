@@ -24,6 +24,7 @@ __all__ = [
     "TwoLayerHead",
     "curvature_factors",
     "gradient_factors",
+    "joint_curvature_factors",
     "sample_losses",
 ]
 
@@ -188,4 +189,16 @@ def curvature_factors(head: Head, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
     """D = d^2 ell/dh^2 of each sample, (n, C, C), for h (n, C), v (q,), y (n,) int64."""
     # Reverse mode twice: faster here, and forward mode warns of torch's own deprecated code.
     result: Tensor = vmap(jacrev(grad(_sample_loss(head))), in_dims=(0, None, 0))(h, v, y)
+    return result
+
+
+def joint_curvature_factors(head: Head, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
+    """Second derivative of ell in (h, v) of each sample, (n, C + q, C + q)."""
+    ell, c = _sample_loss(head), head.directions
+
+    def at_once(both: Tensor, y: Tensor) -> Tensor:
+        return ell(both[:c], both[c:], y)
+
+    both = torch.cat([h, v.expand(len(h), -1)], dim=1)
+    result: Tensor = vmap(jacrev(grad(at_once)))(both, y)
     return result

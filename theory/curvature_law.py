@@ -10,16 +10,31 @@ import torch
 from scipy.sparse import csr_array
 
 from ..models.heads import Head, sample_losses
-from .factors import FactorRange, factor_range, factor_values
+from .factors import FactorRange, factor_range, factor_values, merged, outermost
 from .quadrature import Quadrature
 from .spectrum import FloatArray, Matrix
 from .statistics import Statistics
 from .threads import single_thread
 
-__all__ = ["CurvatureLaw", "FactorLaw"]
+__all__ = ["CurvatureLaw", "FactorLaw", "JointCurvature"]
 
 _BINS = 150
 _NOISE = 1e-13
+
+
+@dataclass(frozen=True)
+class JointCurvature:
+    """What the finite parameters v add to the law of D.
+
+    Attributes:
+        means: (N, r) E[z | node].
+        cross: (N, m, q) M_hv at the nodes, for the directions of the block.
+        inner: (q, q) E[M_vv].
+    """
+
+    means: FloatArray
+    cross: FloatArray
+    inner: FloatArray
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,9 @@ class CurvatureLaw:
         extremes: (L, m, m) values of D near the boundary of those that can occur.
         aspect_ratio: phi = n / d.
         snr: inverse variance of the noise.
+        parts: for m = 1, the intervals that make up the support of D, increasing and disjoint;
+            empty for a single one, from infimum to supremum.
+        joint: what the parameters v add, for blocks that hold them.
     """
 
     weights: FloatArray
@@ -46,6 +64,18 @@ class CurvatureLaw:
     extremes: FloatArray
     aspect_ratio: float
     snr: float
+    parts: tuple[tuple[float, float], ...] = ()
+    joint: JointCurvature | None = None
+
+    @property
+    def support(self) -> tuple[tuple[float, float], ...]:
+        """The intervals that make up the support of D (m = 1)."""
+        return self.parts or ((self.infimum, self.supremum),)
+
+    @property
+    def parameters(self) -> int:
+        """q, the number of parameters v in the block."""
+        return 0 if self.joint is None else int(self.joint.inner.shape[0])
 
     @property
     def rows(self) -> int:
@@ -66,6 +96,9 @@ class CurvatureLaw:
             supremum=-self.infimum,
             infimum=-self.supremum,
             extremes=-self.extremes,
+            parts=tuple((-high, -low) for low, high in reversed(self.parts)),
+            joint=self.joint
+            and replace(self.joint, cross=-self.joint.cross, inner=-self.joint.inner),
         )
 
     @cached_property
@@ -84,31 +117,39 @@ class CurvatureLaw:
         return float(self.weights @ np.abs(self.factors).sum((1, 2))) / self.snr
 
     def cut(self, samples: int) -> CurvatureLaw:
-        """The law without the upper tail of D that n samples leave half empty (m = 1 only).
+        """The law without the upper tail of D that n samples leave half empty.
 
-        Nodes go where n P(D >= node) < 1/2; the supremum becomes the largest node that stays.
+        With L the largest eigenvalue of D, nodes go where n P(L >= node) < 1/2; the supremum
+        becomes the largest node that stays.
         """
-        d = self.scalar_factors
+        d = self.scalar_factors if self.rows == 1 else np.linalg.eigvalsh(self.factors)[:, -1]
         order = np.argsort(-d, kind="stable")
         tail = np.empty_like(d)
         tail[order] = np.cumsum(self.weights[order])
         kept = tail >= 0.5 / samples
+        joint = self.joint and replace(
+            self.joint, means=self.joint.means[kept], cross=self.joint.cross[kept]
+        )
+        supremum = float(d[kept].max())
         return replace(
             self,
             weights=self.weights[kept] / self.weights[kept].sum(),
             factors=self.factors[kept],
             moments=self.moments[kept],
-            supremum=float(d[kept].max()),
+            supremum=supremum,
+            extremes=outermost(self.factors[kept]),
+            parts=tuple((low, min(high, supremum)) for low, high in self.parts if low <= supremum),
+            joint=joint,
         )
 
     def compressed(self, bins: int = _BINS) -> CurvatureLaw:
-        """The same law on at most two nodes a bin of D (m = 1 only).
+        """The same law on at most two nodes a bin of D (m = 1 without v only).
 
         Each bin keeps its mass and the first three moments of D exactly by a two-point Gauss rule,
         and E[z z^T], E[D z z^T]; an integrand smooth over a bin keeps its value to fourth order in
         the bin's width.
         """
-        if self.rows != 1 or len(self.weights) <= 2 * bins:
+        if self.rows != 1 or self.joint is not None or len(self.weights) <= 2 * bins:
             return self
         order = np.argsort(self.scalar_factors, kind="stable")
         d, w = self.scalar_factors[order], self.weights[order]
@@ -165,19 +206,20 @@ class FactorLaw:
         self.statistics = statistics
         self.nodes = nodes
         self.aspect_ratio = aspect_ratio
-        self._factors: dict[Matrix, FloatArray] = {}
+        self._factors: dict[tuple[Matrix, bool], FloatArray] = {}
 
-    def factors(self, matrix: Matrix) -> FloatArray:
-        """D at the nodes for all directions, (N, C, C)."""
-        if matrix not in self._factors:
-            self._factors[matrix] = factor_values(
+    def factors(self, matrix: Matrix, joint: bool = False) -> FloatArray:
+        """M at the nodes: D for all directions (N, C, C), or with v (N, C + q, C + q)."""
+        if (matrix, joint) not in self._factors:
+            self._factors[matrix, joint] = factor_values(
                 self.head,
                 matrix,
                 self.nodes.preactivations,
                 self.statistics.parameters,
                 self.nodes.labels,
+                joint,
             )
-        return self._factors[matrix]
+        return self._factors[matrix, joint]
 
     def loss(self) -> float:
         """E[ell]."""
@@ -191,18 +233,23 @@ class FactorLaw:
             )
         return float(nodes.weights @ losses.numpy())
 
-    def law(self, matrix: Matrix, rows: tuple[int, ...]) -> CurvatureLaw:
+    def law(
+        self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool = False
+    ) -> CurvatureLaw:
         """The law of one block.
 
         Args:
             matrix: which matrix.
-            rows: directions in the block. Directions of the block that D never sees, whatever
+            rows: directions in the block. Directions of the block that M never sees, whatever
                 the sample, are projected out: m is less than their number by one for all the
                 directions of a shift-invariant head, and where directions x_a coincide.
+            with_parameters: whether v belongs to the block.
         """
-        reach = self._range(matrix, rows)
+        joint = with_parameters and self.head.parameters > 0
+        reach = self._range(matrix, rows, joint)
+        every, c = self.factors(matrix, joint), self.head.directions
         block = np.ix_(range(len(self.nodes.weights)), rows, rows)
-        factors = np.einsum("ai,nab,bj->nij", reach.lift, self.factors(matrix)[block], reach.lift)
+        factors = np.einsum("ai,nab,bj->nij", reach.lift, every[block], reach.lift)
         own = np.linalg.eigvalsh(factors) if factors.shape[1] > 1 else factors[:, :, 0]
         return CurvatureLaw(
             weights=self.nodes.weights,
@@ -213,9 +260,29 @@ class FactorLaw:
             extremes=reach.extremes,
             aspect_ratio=self.aspect_ratio,
             snr=self.nodes.law.snr,
+            parts=self._parts(reach, own),
+            joint=JointCurvature(
+                means=self.nodes.means,
+                cross=np.einsum("ai,naq->niq", reach.lift, every[:, rows, c:]),
+                inner=np.tensordot(self.nodes.weights, every[:, c:, c:], 1),
+            )
+            if joint
+            else None,
         )
 
-    def _range(self, matrix: Matrix, rows: tuple[int, ...]) -> FactorRange:
+    def _parts(self, reach: FactorRange, own: FloatArray) -> tuple[tuple[float, float], ...]:
+        """The support of D for m = 1: the reach of each label, and of the nodes that have it."""
+        if not reach.intervals:
+            return ()
+        labels = np.unique(self.nodes.law.labels)
+        intervals = []
+        for label, (low, high) in zip(labels, reach.intervals, strict=True):
+            there = own[self.nodes.labels == label]
+            low, high = min(low, float(there.min())), max(high, float(there.max()))
+            intervals.append((_unless_noise(low, own), _unless_noise(high, own)))
+        return merged(intervals)
+
+    def _range(self, matrix: Matrix, rows: tuple[int, ...], joint: bool) -> FactorRange:
         projection = self.nodes.projection
         full = self.head.directions - self.head.shift_invariant
         if projection.active == full:  # then h reaches everything, whatever the Gram matrix
@@ -223,7 +290,8 @@ class FactorLaw:
         else:
             frame = np.linalg.qr(projection.to_preactivations.T)[0].T
         labels = tuple(np.unique(self.nodes.law.labels).tolist())
-        return factor_range(self.head, matrix, rows, frame, self.statistics.parameters, labels)
+        parameters = self.statistics.parameters
+        return factor_range(self.head, matrix, rows, frame, parameters, labels, joint)
 
 
 def _unless_noise(bound: float, values: FloatArray) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,36 +15,65 @@ from .detection import (
     square_root_detection_edge,
     thin_detection_edge,
 )
-from .exterior import Exterior, exterior
-from .interior import Profile, interior
+from .exterior import exterior
+from .interior import Profile
+from .law_spectrum import LawSpectrum, mirrored
 from .outliers import Outlier, count_outliers, find_outliers
 from .quadrature import MixtureLaw, project, quadrature
-from .spectrum import Bulk, Density, Edge, Eigenpair, FloatArray, Matrix, Spectrum
+from .spectrum import (
+    Bulk,
+    Density,
+    Edge,
+    EdgeKind,
+    Eigenpair,
+    FloatArray,
+    Gap,
+    Matrix,
+    Spectrum,
+)
 from .statistics import Statistics
 
 __all__ = ["EffectiveSpectrum"]
 
-_SCALAR_POINTS = 160
-_MATRIX_POINTS = 80
-_MATRIX_LEVEL = 2  # of the quadrature: matrix blocks cost m^2 as much a node
+_POINTS = 160
+_TOLERANCE = 1e-4
+_SHARPER = 1e-2  # tolerance of an outlier away from the edges, in that of the edges
+_NEAR = 0.05  # an outlier this close to an edge, relatively, is as inaccurate as the edge
+_FIRST_LEVEL = {1: 2}  # of the quadrature, by the number of directions
+_LATER_LEVEL = 3
+_COUNTING_LEVELS = (0, 2)  # for one direction, and for several
+_MOST_NODES = 60_000  # of the finest rule for one direction; m^(1/2) times fewer for m
 _NO_LENGTH = 1e-6  # relative length below which a direction is taken for zero
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """The spectrum of one block's law on a fine and on a coarser quadrature."""
+
+    fine: LawSpectrum
+    coarse: LawSpectrum
 
 
 class EffectiveSpectrum:
     """Spectra of a head on a Gaussian mixture at one value of the statistics.
 
-    Everything that blocks and matrices share (nodes, factors D) is computed once. Each number
-    carries the difference between two quadrature rules as its error.
+    Everything that blocks and matrices share (nodes, factors D) is computed once. The quadrature
+    is refined until edges and outliers hardly change; each number carries its last change as its
+    error.
 
     Args:
         head: the head.
         statistics: G = (x, mu)^T (x, mu) and v.
         law: weights, labels and snr of the mixture.
         aspect_ratio: phi = n/d of the probe sample.
-        dimension: d; sets the finite-size and detection edges.
+        dimension: d; sets the finite-size and detection edges. None for the limit alone.
+        tolerance: relative change of an edge at which the refinement of the quadrature ends; for
+            outliers away from the edges it is 100 times smaller. The size of the finest rule is
+            limited (it is met with beyond three effective dimensions, where Sobol points take the
+            place of tensor grids); the errors say what was reached.
 
     Raises:
-        ValueError: if the Gram matrix does not have C + k rows.
+        ValueError: if the Gram matrix does not have C + k rows, or a number is not positive.
 
     Source: docs/theory.md; arXiv 2502.15655 for the diagonal blocks of softmax regression.
     """
@@ -54,7 +84,8 @@ class EffectiveSpectrum:
         statistics: Statistics,
         law: MixtureLaw,
         aspect_ratio: float,
-        dimension: int,
+        dimension: int | None = None,
+        tolerance: float = _TOLERANCE,
     ) -> None:
         expected = head.directions + len(law.weights)
         if len(statistics.gram) != expected:
@@ -66,15 +97,26 @@ class EffectiveSpectrum:
             raise ValueError(
                 f"parameters: expected {head.parameters}, got {len(statistics.parameters)}"
             )
+        for name, value in (("aspect_ratio", aspect_ratio), ("tolerance", tolerance)):
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name}: expected a positive number, got {value}")
+        if dimension is not None and dimension < 1:
+            raise ValueError(f"dimension: expected at least 1, got {dimension}")
         self.head, self.statistics, self.mixture = head, statistics, law
-        self.aspect_ratio, self.dimension = aspect_ratio, dimension
+        self.aspect_ratio, self.dimension, self.tolerance = aspect_ratio, dimension, tolerance
         self.projection = project(statistics, head)
         self._laws: dict[int, FactorLaw] = {}
+        self._solved: dict[tuple[Matrix, tuple[int, ...], bool], _Solved] = {}
 
     def spectrum(
-        self, matrix: Matrix, rows: tuple[int, ...], name: str, density: bool = True
+        self,
+        matrix: Matrix,
+        rows: tuple[int, ...],
+        name: str,
+        density_points: int = _POINTS,
+        with_parameters: bool = False,
     ) -> Spectrum:
-        """Predicted spectrum of one block of directions.
+        """Predicted spectrum of one block of directions, with or without the parameters v.
 
         At a thin edge the limiting bulk swallows outliers by a tail that no sample of n points
         shows. There the law is taken without the part of the tail that n samples leave half empty,
@@ -84,37 +126,93 @@ class EffectiveSpectrum:
             matrix: "hessian" or "information".
             rows: directions in the block.
             name: the block's name in the result.
-            density: whether to compute the density on a grid.
+            density_points: number of points of the density, 0 for none.
+            with_parameters: whether v belongs to the block; its q eigenvalues are outliers at most,
+                they leave the bulk as it is.
+
+        Raises:
+            ValueError: if a row is out of range or not trained.
+            NoSolutionError: if the equations could not be solved; says where and why.
         """
-        first = 0 if len(rows) == 1 else _MATRIX_LEVEL
-        law = self._law(first, matrix, rows)
-        coarse = self._law(first + 1, matrix, rows)
-        right, left = exterior(law), exterior(law.mirrored)
-        right_coarse, left_coarse = exterior(coarse), exterior(coarse.mirrored)
-        inside = interior(law, -left.edge, right.edge)
-        lower = self._edge(left, left_coarse, -1, lambda share: inside.quantile(1 - share))
-        upper = self._edge(right, right_coarse, 1, inside.quantile)
-        null = 1 - law.rows / len(rows)  # the share of a projected-out null direction
-        profile = None
-        if density:
-            profile = inside.profile(_SCALAR_POINTS if law.rows == 1 else _MATRIX_POINTS, coarse)
+        solved = self._solve(matrix, rows, with_parameters)
+        fine, coarse = solved.fine, solved.coarse
+        lower, upper = self._edge(solved, -1), self._edge(solved, 1)
+        null = self._null_share(fine, rows)
+        profile = fine.inside.profile(density_points, coarse.law) if density_points > 0 else None
         return Spectrum(
             matrix=matrix,
             block=name,
-            size=len(rows) * self.dimension,
-            top=self._outliers(right, right_coarse, 1, upper.detection),
-            bottom=self._outliers(left, left_coarse, -1, lower.detection),
+            size=self._size(rows, with_parameters),
+            top=self._outliers(fine.above, coarse.above, upper, 1, solved),
+            bottom=self._outliers(fine.below, coarse.below, lower, -1, solved),
             bulk=Bulk(
                 lower=lower,
                 upper=upper,
-                atom=null + (1 - null) * inside.atom,
+                atom=null + (1 - null) * fine.inside.atom,
+                gaps=self._gaps(solved),
             ),
             density=None if profile is None else _density(profile, null),
+            inside=tuple(
+                self._eigenpair(
+                    outlier, _nearest(outlier.value, coarse.between), fine.law.parameters
+                )
+                for outlier in fine.between
+            ),
         )
 
+    def eigenvalues(
+        self,
+        matrix: Matrix,
+        rows: tuple[int, ...],
+        ranks: Sequence[int],
+        with_parameters: bool = False,
+    ) -> FloatArray:
+        """Predicted eigenvalues of given ranks at dimension d, in the order asked, (len(ranks),).
+
+        The eigenvalue of rank j is an outlier, or the point of the bulk above which
+        N(lam) + (outliers above lam) = j - 1/2.
+
+        Args:
+            matrix: "hessian" or "information".
+            rows: directions in the block.
+            ranks: 1 for the largest, up to the size of the block.
+            with_parameters: whether v belongs to the block.
+
+        Raises:
+            ValueError: if there is no dimension, or a rank is out of range.
+        """
+        if self.dimension is None:
+            raise ValueError("dimension: expected a number for eigenvalues by rank, got none")
+        size = self._size(rows, with_parameters)
+        for rank in ranks:
+            if not 1 <= rank <= size:
+                raise ValueError(f"ranks: expected 1 to {size}, got {rank}")
+        spectrum = self.spectrum(matrix, rows, "", 0, with_parameters)
+        fine = self._solve(matrix, rows, with_parameters).fine
+        outliers = [*spectrum.top, *spectrum.inside, *spectrum.bottom[::-1]]
+        values = [outlier.value for outlier in outliers]
+        null = self._null_share(fine, rows)
+        bulk = size - len(values)
+
+        def share_above(lam: float) -> float:
+            """Of the eigenvalues in the bulk, those of a projected-out direction included."""
+            return (1 - null) * fine.inside.share_above(lam) + null * (lam < 0)
+
+        # Rank of each outlier: those before it, and the bulk above it.
+        places = [i + 1 + round(bulk * share_above(lam)) for i, lam in enumerate(values)]
+        found = []
+        for rank in ranks:
+            if rank in places:
+                found.append(values[places.index(rank)])
+                continue
+            share = (rank - sum(place < rank for place in places) - 0.5) / bulk
+            found.append(self._bulk_quantile(fine, share, null))
+        return np.array(found)
+
     def counts(self, matrix: Matrix, rows: tuple[int, ...]) -> tuple[int, int]:
-        """Numbers of outliers above and below the bulk, without their places."""
-        law = self._law(0 if len(rows) == 1 else _MATRIX_LEVEL, matrix, rows)
+        """Numbers of outliers above and below the bulk in the limit, without their places."""
+        self._require_rows(rows)
+        law = self._law(_COUNTING_LEVELS[len(rows) > 1], matrix, rows, False)
         return count_outliers(exterior(law)), count_outliers(exterior(law.mirrored))
 
     def loss(self) -> tuple[float, float]:
@@ -122,42 +220,129 @@ class EffectiveSpectrum:
         values = [self._factor_law(level).loss() for level in (0, 1)]
         return values[0], abs(values[0] - values[1])
 
+    def law(
+        self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool = False
+    ) -> CurvatureLaw:
+        """The law of D of one block, on the quadrature that its spectrum needs."""
+        return self._solve(matrix, rows, with_parameters).fine.law
+
+    def _require_rows(self, rows: tuple[int, ...]) -> None:
+        trained = self.head.directions - int(getattr(self.head, "teachers", 0))
+        if not rows or len(set(rows)) != len(rows) or not all(0 <= row < trained for row in rows):
+            raise ValueError(
+                f"rows: expected distinct trained directions among 0 to {trained - 1}, got {rows}"
+            )
+
+    def _size(self, rows: tuple[int, ...], with_parameters: bool) -> int:
+        if self.dimension is None:
+            return 0
+        return len(rows) * self.dimension + with_parameters * self.head.parameters
+
+    @staticmethod
+    def _null_share(solved: LawSpectrum, rows: tuple[int, ...]) -> float:
+        """The share of eigenvalues along projected-out directions."""
+        return 1 - solved.law.rows / len(rows)
+
+    def _solve(self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool) -> _Solved:
+        """Refine the quadrature until edges and outliers are as accurate as asked."""
+        key = (matrix, rows, with_parameters)
+        if key in self._solved:
+            return self._solved[key]
+        self._require_rows(rows)
+        level = _FIRST_LEVEL.get(len(rows), _LATER_LEVEL)
+        most = _MOST_NODES / math.sqrt(len(rows))
+        coarse = LawSpectrum(self._law(level, *key))
+        while True:
+            level -= 1
+            fine = LawSpectrum(self._law(level, *key))
+            nodes = len(self._factor_law(level).nodes.weights)
+            settled = self._is_settled(fine, coarse)
+            if settled or nodes > most / 2 or nodes == len(coarse.law.weights):
+                break
+            coarse = fine
+        coarse.model = fine
+        self._solved[key] = _Solved(fine, coarse)
+        return self._solved[key]
+
+    def _is_settled(self, fine: LawSpectrum, coarse: LawSpectrum) -> bool:
+        """Whether edges and outliers agree to the tolerance, relative to themselves."""
+        width = max(
+            (abs(side.edge) for side in (fine.right, fine.left) if math.isfinite(side.edge)),
+            default=0.0,
+        )
+        sides = (
+            (fine.right, coarse.right, fine.right_outliers, coarse.right_outliers),
+            (fine.left, coarse.left, fine.left_outliers, coarse.left_outliers),
+        )
+        for one, other, found, check in sides:
+            if one.kind != other.kind:
+                return False
+            change = abs(one.edge - other.edge) if math.isfinite(one.edge) else 0.0
+            if change > self.tolerance * max(abs(one.edge), _SHARPER * width):
+                return False
+            if len(found) != len(check):
+                return False
+            for outlier, again in zip(found, check, strict=True):
+                near = abs(outlier.value) - one.edge < _NEAR * abs(outlier.value)
+                allowed = self.tolerance * (1.0 if near else _SHARPER)
+                if abs(outlier.value - again.value) > allowed * abs(outlier.value):
+                    return False
+        return True
+
     def _factor_law(self, level: int) -> FactorLaw:
         if level not in self._laws:
             nodes = quadrature(self.projection, self.mixture, level)
             self._laws[level] = FactorLaw(self.head, self.statistics, nodes, self.aspect_ratio)
         return self._laws[level]
 
-    def _law(self, level: int, matrix: Matrix, rows: tuple[int, ...]) -> CurvatureLaw:
-        return self._factor_law(level).law(matrix, rows).compressed()
-
-    @property
-    def _samples(self) -> int:
-        """Number n of points of the probe sample."""
-        return round(self.aspect_ratio * self.dimension)
+    def _law(
+        self, level: int, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool
+    ) -> CurvatureLaw:
+        return self._factor_law(level).law(matrix, rows, with_parameters).compressed()
 
     def _outliers(
-        self, side: Exterior, coarse: Exterior, sign: int, detection: float
+        self,
+        limiting: list[Outlier],
+        check: list[Outlier],
+        edge: Edge,
+        sign: int,
+        solved: _Solved,
     ) -> tuple[Eigenpair, ...]:
-        limiting = count_outliers(side)
-        found, check = self._isolated(side), self._isolated(coarse)
-        return tuple(
-            Eigenpair(
-                value=sign * outlier.value,
-                error=abs(outlier.value - (check[i].value if i < len(check) else coarse.edge)),
-                overlap=outlier.overlap,
-                alignment=outlier.overlap * self._alignment(outlier.direction),
-            )
-            for i, outlier in enumerate(found)
-            if i < limiting or outlier.value > sign * detection
-        )
+        """The outliers of one side, those of the limit first."""
+        q = solved.fine.law.parameters
+        found = [
+            self._eigenpair(outlier, check[i].value if i < len(check) else edge.value, q)
+            for i, outlier in enumerate(limiting)
+        ]
+        if self.dimension is None or edge.kind not in ("thin", "infinite"):
+            return tuple(found)
+        samples = round(self.aspect_ratio * self.dimension)
+        cut, again = (self._isolated(one, sign, samples) for one in (solved.fine, solved.coarse))
+        found += [
+            self._eigenpair(outlier, again[i].value if i < len(again) else edge.detection, q)
+            for i, outlier in enumerate(cut)
+            if i >= len(limiting) and sign * (outlier.value - edge.detection) > 0
+        ]
+        return tuple(found)
 
-    def _isolated(self, side: Exterior) -> list[Outlier]:
-        """The outliers of the limit, then those that only its invisible tail has swallowed."""
-        found = find_outliers(side)
-        if side.kind == "thin" and side.law.rows == 1:
-            found += find_outliers(exterior(side.law.cut(self._samples)))[len(found) :]
-        return found
+    @staticmethod
+    def _isolated(solved: LawSpectrum, sign: int, samples: int) -> list[Outlier]:
+        """The outliers of one side that n samples show, though the limit may swallow them."""
+        law = solved.law if sign > 0 else solved.law.mirrored
+        found = find_outliers(exterior(law.cut(samples)))
+        return found if sign > 0 else [mirrored(outlier) for outlier in found]
+
+    def _eigenpair(self, outlier: Outlier, again: float, parameters: int) -> Eigenpair:
+        """An outlier with the shares of its eigenvector, and its value on the coarser rule."""
+        w = outlier.direction
+        inner = w[len(w) - parameters :]
+        return Eigenpair(
+            value=outlier.value,
+            error=abs(outlier.value - again),
+            overlap=outlier.overlap,
+            alignment=outlier.overlap * self._alignment(w[: len(w) - parameters]),
+            parameter_overlap=outlier.overlap * float(inner @ inner),
+        )
 
     def _alignment(self, w: FloatArray) -> FloatArray:
         """Squared cosine of the eigenvector's part in the span with each direction, (C+k,)."""
@@ -168,24 +353,81 @@ class EffectiveSpectrum:
         squares: FloatArray = ((w.reshape(-1, len(coordinates)) @ unit) ** 2).sum(0)
         return squares
 
-    def _edge(
-        self, side: Exterior, coarse: Exterior, sign: int, quantile: Callable[[float], float]
-    ) -> Edge:
-        """One end of the bulk; ``quantile`` is the point with a share of eigenvalues beyond it."""
-        edge = sign * side.edge
-        error = abs(side.edge - coarse.edge) if math.isfinite(side.edge) else math.nan
-        size = side.law.rows * self.dimension
+    def _edge(self, solved: _Solved, sign: int) -> Edge:
+        """One end of the bulk."""
+        fine, coarse = solved.fine, solved.coarse
+        (value, kind), (again, _) = (
+            (one.upper if sign > 0 else one.lower) for one in (fine, coarse)
+        )
+        error = abs(value - again) if math.isfinite(value) else math.nan
+        if self.dimension is None:
+            return Edge(value, kind, math.nan, math.nan, error)
+        size = fine.law.rows * self.dimension
+        atom = self._atom_beyond(fine, value, sign)
+
+        def quantile(share: float) -> float:
+            """The point with a share of the eigenvalues between it and this end of the bulk."""
+            return fine.inside.quantile(atom + share if sign > 0 else 1 - atom - share)
+
         half = quantile(0.5 / size)
-        if side.kind == "square-root":
-            noise = side.edge_noise() / math.sqrt(self._samples)
-            detection = square_root_detection_edge(edge, half, noise)
-        elif side.kind == "hard":
-            detection = edge
-        elif side.law.rows == 1:
-            detection = sign * thin_detection_edge(side.law, self.dimension)
-        else:
-            detection = counted_detection_edge(quantile, size)
-        return Edge(edge, side.kind, half, detection, error)
+        detection = self._detection_edge(fine, sign, value, kind, half, quantile)
+        return Edge(value, kind, half, detection, error)
+
+    @staticmethod
+    def _atom_beyond(fine: LawSpectrum, edge: float, sign: int) -> float:
+        """The atom at zero, if it lies beyond this end of the bulk."""
+        return fine.inside.atom if math.isfinite(edge) and sign * edge <= 0 else 0.0
+
+    def _detection_edge(
+        self,
+        fine: LawSpectrum,
+        sign: int,
+        edge: float,
+        kind: EdgeKind,
+        half: float,
+        quantile: Callable[[float], float],
+    ) -> float:
+        assert self.dimension is not None
+        side = fine.right if sign > 0 else fine.left
+        if kind == "hard":
+            return edge
+        if kind == "square-root":
+            if sign * side.edge != edge:  # the band's edge faces an atom at zero
+                return square_root_detection_edge(edge, half, 0.0)
+            noise = side.edge_noise() / math.sqrt(round(self.aspect_ratio * self.dimension))
+            return square_root_detection_edge(edge, half, noise)
+        if fine.law.rows == 1:
+            return sign * thin_detection_edge(side.law, self.dimension)
+        return counted_detection_edge(quantile, fine.law.rows * self.dimension)
+
+    def _gaps(self, solved: _Solved) -> tuple[Gap, ...]:
+        """Gaps between the bands; their ends are square-root edges."""
+        found = []
+        for low, high in solved.fine.gaps:
+            middle = (low + high) / 2
+            again = [gap for gap in solved.coarse.gaps if gap[0] < middle < gap[1]]
+            ends = []
+            for end, value in enumerate((low, high)):
+                error = abs(value - again[0][end]) if again else math.inf
+                ends.append(Edge(value, "square-root", math.nan, math.nan, error))
+            found.append(Gap(ends[0], ends[1]))
+        return tuple(found)
+
+    def _bulk_quantile(self, fine: LawSpectrum, share: float, null: float) -> float:
+        """The point of the bulk with a share above it, where a share ``null`` is exactly zero."""
+        positive = (1 - null) * fine.inside.share_above(0.0)
+        if share < positive:
+            return fine.inside.quantile(share / (1 - null))
+        if share < positive + null:
+            return 0.0
+        return fine.inside.quantile((share - null) / (1 - null))
+
+
+def _nearest(value: float, outliers: list[Outlier]) -> float:
+    """The value of the outlier that is nearest; inf if there is none."""
+    return min(
+        (one.value for one in outliers), key=lambda other: abs(other - value), default=math.inf
+    )
 
 
 def _density(profile: Profile, null: float) -> Density:

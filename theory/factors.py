@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -12,30 +12,52 @@ import numpy as np
 import torch
 from scipy.stats import norm, qmc
 
-from ..models.heads import Head, curvature_factors, gradient_factors
+from ..models.heads import (
+    Head,
+    curvature_factors,
+    gradient_factors,
+    joint_curvature_factors,
+)
 from .spectrum import FloatArray, Matrix
 from .threads import single_thread
 
-__all__ = ["FactorRange", "factor_range", "factor_values"]
+__all__ = ["FactorRange", "factor_range", "factor_values", "merged", "outermost"]
 
 _SCAN_DIRECTIONS = 256
 _SCAN_SCALES = np.geomspace(0.05, 1e3, 28)
 _GROWTH = 1.5  # a factor that still grows by this much over the last decade has no supremum
-_CLIMBS, _CANDIDATES = 24, 256
+_CLIMBS, _CANDIDATES = 24, 96
 _EXTREME_DIRECTIONS = 64
 _UNSEEN = 1e-10  # relative size of D along a direction that no sample sees
+_TOUCHING = 1e-9  # relative distance at which two parts of the support are one
 
 
 def factor_values(
-    head: Head, matrix: Matrix, h: FloatArray, v: FloatArray, labels: np.ndarray
+    head: Head,
+    matrix: Matrix,
+    h: FloatArray,
+    v: FloatArray,
+    labels: np.ndarray,
+    joint: bool = False,
 ) -> FloatArray:
-    """D of each sample for all directions, (N, C, C): d^2 ell/dh^2, or (d ell/dh)(d ell/dh)^T."""
+    """M of each sample: d^2 ell, or (d ell)(d ell)^T.
+
+    Args:
+        head: the head.
+        matrix: which of the two.
+        h: (N, C) preactivations.
+        v: (q,) parameters.
+        labels: (N,) int64.
+        joint: in (h, v), (N, C + q, C + q); otherwise in h alone, (N, C, C).
+    """
     arguments = (torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels))
     with single_thread():
         if matrix == "hessian":
-            factors: FloatArray = curvature_factors(head, *arguments).numpy()
+            derivative = joint_curvature_factors if joint else curvature_factors
+            factors: FloatArray = derivative(head, *arguments).numpy()
             return factors
-        g: FloatArray = gradient_factors(head, *arguments)[0].numpy()
+        g_h, g_v = gradient_factors(head, *arguments)
+        g: FloatArray = (torch.cat([g_h, g_v], dim=1) if joint else g_h).numpy()
         return g[:, :, None] * g[:, None, :]
 
 
@@ -44,16 +66,19 @@ class FactorRange:
     """How far D of one block reaches over all samples that can occur.
 
     Attributes:
-        lift: (len(rows), m) orthonormal basis of the directions of the block that D sees.
+        lift: (len(rows), m) orthonormal basis of the directions of the block that M sees.
         supremum: of the largest eigenvalue of D; inf if there is none.
         infimum: of the smallest.
         extremes: (L, m, m) values of D near the boundary of those that can occur.
+        intervals: for m = 1, infimum and supremum for each label, since a continuous head maps
+            all preactivations to an interval.
     """
 
     lift: FloatArray
     supremum: float
     infimum: float
     extremes: FloatArray
+    intervals: tuple[tuple[float, float], ...]
 
 
 def factor_range(
@@ -63,8 +88,9 @@ def factor_range(
     frame: FloatArray,
     parameters: FloatArray,
     labels: tuple[int, ...],
+    joint: bool = False,
 ) -> FactorRange:
-    """How far D reaches, from a scan of growing preactivations and a climb from its best point.
+    """How far D reaches, from a scan of growing preactivations and a climb from its best points.
 
     It is a property of the head, so it is remembered while frame and parameters stay the same.
 
@@ -75,6 +101,7 @@ def factor_range(
         frame: (r1, C) basis of the preactivations that can occur.
         parameters: (q,) v.
         labels: those that can occur.
+        joint: whether v belongs to the block, so that directions seen by M_hv alone stay.
     """
     return _factor_range(
         cast(Hashable, head),
@@ -83,6 +110,7 @@ def factor_range(
         (frame.shape, np.ascontiguousarray(frame).tobytes()),
         parameters.tobytes(),
         labels,
+        joint,
     )
 
 
@@ -101,51 +129,95 @@ def _factor_range(
     frame: _Frozen,
     parameters: bytes,
     labels: tuple[int, ...],
+    joint: bool,
 ) -> FactorRange:
-    far = _far_factors(cast(Hashable, head), matrix, frame, parameters, labels)[:, rows][:, :, rows]
-    lift = _seen(far)
-    far = np.einsum("ai,nab,bj->nij", lift, far, lift)
-    spread = np.linalg.eigvalsh(far) if far.shape[1] > 1 else far[:, :, 0]
-    by_scale = (len(_SCAN_SCALES), -1)
-    top, bottom = spread[:, -1].reshape(by_scale).max(1), spread[:, 0].reshape(by_scale).min(1)
-    supremum, infimum = _supremum(top), -_supremum(-bottom)
-    u = np.random.default_rng(2).standard_normal((_EXTREME_DIRECTIONS, far.shape[1]))
-    forms = np.einsum("pi,nij,pj->np", u, far, u, optimize=True)
-    chosen = np.unique(np.concatenate([forms.argmax(0), forms.argmin(0)]))
-    extremes = [*far[chosen]]
+    far = _far_factors(cast(Hashable, head), matrix, frame, parameters, labels, joint)
+    lift = _seen(far[:, rows] if joint else far[:, rows][:, :, rows])
+    block = np.einsum("ai,nab,bj->nij", lift, far[:, rows][:, :, rows], lift, optimize=True)
+    spread = np.linalg.eigvalsh(block) if block.shape[1] > 1 else block[:, :, 0]
+    shells = spread.reshape(len(_SCAN_SCALES), -1, len(labels), spread.shape[1])
+    # Largest and smallest eigenvalue of each label; negated, the smallest are largest too.
+    ends = [
+        (sign, place, _supremum((sign * shells[:, :, place]).max((1, 2))))
+        for place in range(len(labels))
+        for sign in (1, -1)
+    ]
+    extremes = [*outermost(block)]
     directions, z, v = _thaw(frame), _far_points(frame[0][0]), np.frombuffer(parameters).copy()
-    for sign, bound in ((1, supremum), (-1, infimum)):
-        if not (math.isfinite(bound) and len(directions)):
-            continue
-        largest = (sign * spread).max(1)
-        point, label = divmod(int(largest.argmax()), len(labels))
 
-        def block(z: FloatArray, label: int = labels[label]) -> FloatArray:
-            d = factor_values(head, matrix, z @ directions, v, np.full(len(z), label))
-            lifted: FloatArray = np.einsum("ai,nab,bj->nij", lift, d[:, rows][:, :, rows], lift)
-            return lifted
+    def lifted(z: FloatArray, y: np.ndarray) -> FloatArray:
+        d = factor_values(head, matrix, z @ directions, v, y)[:, rows][:, :, rows]
+        seen: FloatArray = np.einsum("ai,nab,bj->nij", lift, d, lift, optimize=True)
+        return seen
 
-        extremes.append(_climb(block, z[point], sign))
-    ends = np.linalg.eigvalsh(extremes)
+    climbing = [end for end in ends if math.isfinite(end[2]) and len(directions)]
+    if climbing:
+        starts = []
+        for sign, place, _ in climbing:
+            own = (sign * spread.reshape(-1, len(labels), spread.shape[1])[:, place]).max(1)
+            starts.append(z[int(own.argmax())])
+        signs = np.array([end[0] for end in climbing])
+        chosen = np.array([labels[end[1]] for end in climbing])
+        extremes += [*_climb(lifted, np.array(starts), signs, chosen)]
+    last = np.linalg.eigvalsh(extremes[len(extremes) - len(climbing) :]) if climbing else None
+    bounds = {}
+    for sign, place, bound in ends:
+        at = climbing.index((sign, place, bound)) if (sign, place, bound) in climbing else None
+        climbed = -math.inf if at is None or last is None else float((sign * last[at]).max())
+        bounds[sign, place] = max(bound, climbed)
+    intervals = tuple((-bounds[-1, place], bounds[1, place]) for place in range(len(labels)))
     return FactorRange(
         lift,
-        max(supremum, float(ends.max())),
-        min(infimum, float(ends.min())),
+        max(high for _, high in intervals),
+        min(low for low, _ in intervals),
         np.array(extremes),
+        intervals if lift.shape[1] == 1 else (),
     )
 
 
-def _climb(block: Callable[[FloatArray], FloatArray], start: FloatArray, sign: int) -> FloatArray:
-    """D (m, m) near a point z where its largest (sign 1) or smallest eigenvalue is extreme."""
+def _climb(
+    block: Callable[[FloatArray, np.ndarray], FloatArray],
+    z: FloatArray,
+    signs: np.ndarray,
+    labels: np.ndarray,
+) -> FloatArray:
+    """D (E, m, m) near points z (E, r1), where its largest (sign 1) or smallest eigenvalue is so.
+
+    All E searches, each with its own label, advance together.
+    """
     rng = np.random.default_rng(3)
-    z, step = start, 0.5 * float(np.linalg.norm(start))
+    step = 0.5 * np.linalg.norm(z, axis=1)
     for _ in range(_CLIMBS):
-        candidates = np.vstack([z, z + step * rng.standard_normal((_CANDIDATES, len(z)))])
-        d = block(candidates)
-        best = int(np.linalg.eigvalsh(sign * d)[:, -1].argmax())
-        z, step = candidates[best], 0.6 * step
-    extreme: FloatArray = block(z[None])[0]
+        moves = rng.standard_normal((_CANDIDATES, *z.shape))
+        candidates = np.concatenate([z[None], z + step[:, None] * moves])
+        y = np.tile(labels, len(candidates))
+        d = block(candidates.reshape(-1, z.shape[1]), y)
+        values = np.linalg.eigvalsh(d) if d.shape[1] > 1 else d[:, :, 0]
+        values = (values.reshape(len(candidates), len(z), -1) * signs[:, None]).max(2)
+        z, step = candidates[values.argmax(0), np.arange(len(z))], 0.6 * step
+    extreme: FloatArray = block(z, labels)
     return extreme
+
+
+def merged(intervals: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """The union of intervals as disjoint ones, increasing."""
+    union: list[tuple[float, float]] = []
+    for low, high in sorted(intervals):
+        reach = _TOUCHING * max(abs(low), abs(union[-1][1])) if union else 0.0
+        if union and low <= union[-1][1] + (reach if math.isfinite(reach) else 0.0):
+            union[-1] = (union[-1][0], max(high, union[-1][1]))
+        else:
+            union.append((low, high))
+    return tuple(union)
+
+
+def outermost(factors: FloatArray) -> FloatArray:
+    """Those of D (N, m, m) that are extreme along one of some directions, (L, m, m)."""
+    u = np.random.default_rng(2).standard_normal((_EXTREME_DIRECTIONS, factors.shape[1]))
+    forms = np.einsum("pi,nij,pj->np", u, factors, u, optimize=True)
+    chosen = np.unique(np.concatenate([forms.argmax(0), forms.argmin(0)]))
+    extremes: FloatArray = factors[chosen]
+    return extremes
 
 
 def _far_points(dimensions: int) -> FloatArray:
@@ -161,19 +233,25 @@ def _far_points(dimensions: int) -> FloatArray:
 
 @lru_cache(maxsize=16)
 def _far_factors(
-    head: Head, matrix: Matrix, frame: _Frozen, parameters: bytes, labels: tuple[int, ...]
+    head: Head,
+    matrix: Matrix,
+    frame: _Frozen,
+    parameters: bytes,
+    labels: tuple[int, ...],
+    joint: bool,
 ) -> FloatArray:
-    """D at h = z @ frame for the far points z, (scales * rays * labels, C, C)."""
+    """M at h = z @ frame for the far points z, (scales * rays * labels, C or C + q, the same)."""
     directions = _thaw(frame)
     h, v = _far_points(len(directions)) @ directions, np.frombuffer(parameters).copy()
-    values = [factor_values(head, matrix, h, v, np.full(len(h), label)) for label in labels]
-    c = directions.shape[1]
-    return np.stack(values, axis=1).reshape(-1, c, c)
+    values = [factor_values(head, matrix, h, v, np.full(len(h), label), joint) for label in labels]
+    size = values[0].shape[1]
+    return np.stack(values, axis=1).reshape(-1, size, size)
 
 
 def _seen(factors: FloatArray) -> FloatArray:
-    """Orthonormal basis (C, m) of the complement of the common null space of D (N, C, C)."""
-    values, vectors = np.linalg.svd(factors.reshape(-1, factors.shape[2]), full_matrices=False)[1:]
+    """Orthonormal basis (C, m) of the left span of all matrices (N, C, any)."""
+    tall = np.ascontiguousarray(np.swapaxes(factors, 1, 2)).reshape(-1, factors.shape[1])
+    values, vectors = np.linalg.svd(np.linalg.qr(tall)[1])[1:]
     seen = values > _UNSEEN * values[0]
     return np.eye(len(values)) if seen.all() or values[0] == 0 else vectors[seen].T
 

@@ -39,7 +39,9 @@ _HEIGHT = 0.3  # of the way round where Newton cannot follow the axis, in typica
 _NONE = 1e-4  # density, in units of one over the typical eigenvalue, that is none at that height
 _PILE = 1e-7  # eigenvalues nearer to zero, in units of the typical one, are not told apart
 _FLOOR = 1e-9  # height at which a point without density is read, in typical eigenvalues
-_RESOLUTION = 2.5  # largest share of the eigenvalues between neighbours, times the points
+_SKELETON = 40  # points that are solved one after the other, each from its neighbour
+_RESOLUTION = 2.5  # largest share of the eigenvalues between neighbours, times those points
+_CACHED = 60_000  # complex numbers of a batch that stay in the cache
 _PASSES = 40
 _INCONSISTENT = 0.02  # share by which density and counting function may contradict each other
 _BESIDE = 1e-5  # distance of the points next to an atom, in typical eigenvalues
@@ -79,24 +81,25 @@ class _Point:
 
 
 class _Equation(ABC):
-    """Equation (1) for one law, at complex P (m, m)."""
+    """Equation (1) for one law, at L complex P at once, (L, m, m)."""
 
     def __init__(self, law: CurvatureLaw) -> None:
         self.law = law
 
     @abstractmethod
-    def correction(self, lam: complex, p: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        """Newton's step towards P(lam), and dP/dlam, both at P."""
+    def correction(self, lam: ComplexArray, p: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """Newton's steps towards P(lam), and dP/dlam, both at P and (L, m, m)."""
 
     @abstractmethod
-    def above(self, lam: complex, p: ComplexArray) -> float:
-        """Share of the eigenvalues above lam, stationary in P at P(lam)."""
+    def above(self, lam: ComplexArray, p: ComplexArray) -> FloatArray:
+        """Shares (L,) of the eigenvalues above lam, stationary in P at P(lam)."""
 
-    def density(self, p: ComplexArray) -> float:
-        """(1/pi) Im tr S / m."""
+    def density(self, p: ComplexArray) -> FloatArray:
+        """(1/pi) Im tr S / m, (L,)."""
         law = self.law
-        s = law.aspect_ratio * law.snr * np.trace(np.linalg.inv(p))
-        return float(s.imag) / math.pi / law.rows
+        s = law.aspect_ratio * law.snr * np.trace(np.linalg.inv(p), axis1=1, axis2=2)
+        density: FloatArray = s.imag / math.pi / law.rows
+        return density
 
 
 class _ScalarEquation(_Equation):
@@ -106,24 +109,23 @@ class _ScalarEquation(_Equation):
         super().__init__(law)
         self._d, self._w = law.scalar_factors, law.weights
 
-    def correction(self, lam: complex, p: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        law = self.law
-        value = p[0, 0]
-        a = self._d / (value + self._d)
-        wa = self._w * a
-        derivative = wa @ a - 1 / law.aspect_ratio
-        residual = value * (wa.sum() - 1 / law.aspect_ratio) - law.snr * lam
-        step: ComplexArray = np.array([[-residual / derivative]])
-        return step, np.array([[law.snr / derivative]])
+    def correction(self, lam: ComplexArray, p: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        law, value = self.law, p[:, 0, 0]
+        a = self._d / (value[:, None] + self._d)
+        derivative = (a * a) @ self._w - 1 / law.aspect_ratio
+        residual = value * (a @ self._w - 1 / law.aspect_ratio) - law.snr * lam
+        step, slope = -residual / derivative, law.snr / derivative
+        return step[:, None, None], slope[:, None, None]
 
-    def above(self, lam: complex, p: ComplexArray) -> float:
-        phi, snr, value = self.law.aspect_ratio, self.law.snr, p[0, 0]
-        shifted = value + self._d
-        mean = self._w @ (1 / shifted)
-        q = value * (self._w @ (self._d / shifted))
-        at_nodes = float(self._w @ _lower_angle(shifted) + (value * mean).imag)
+    def above(self, lam: ComplexArray, p: ComplexArray) -> FloatArray:
+        phi, snr, value = self.law.aspect_ratio, self.law.snr, p[:, 0, 0]
+        shifted = value[:, None] + self._d
+        mean = (1 / shifted) @ self._w
+        q = value * (1 - value * mean)
+        at_nodes = _lower_angle(shifted) @ self._w + (value * mean).imag
         total = _lower_angle(q / snr - lam) + phi * (at_nodes - _lower_angle(value))
-        return float(1 + total / math.pi)
+        above: FloatArray = 1 + total / math.pi
+        return above
 
 
 class _MatrixEquation(_Equation):
@@ -134,32 +136,50 @@ class _MatrixEquation(_Equation):
         self._equation = MatrixEquation(law)
         self._upper = np.triu_indices(law.rows)
 
-    def correction(self, lam: complex, p: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+    def correction(self, lam: ComplexArray, p: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         m, snr = self.law.rows, self.law.snr
-        at = self._equation.evaluate(p)
-        identity = np.eye(m)
-        right = np.stack([snr * lam * identity - at.value, snr * identity]).reshape(2, -1).T
-        if not (np.isfinite(right).all() and np.isfinite(at.derivative).all()):
-            return np.full((m, m), complex(math.nan)), np.full((m, m), complex(math.nan))
-        step, slope = np.linalg.solve(at.derivative, right).T.reshape(2, m, m)
-        return (step + step.T) / 2, (slope + slope.T) / 2
+        steps, slopes = np.empty_like(p), np.empty_like(p)
+        for part in self._parts(len(p)):
+            at = self._equation.evaluate(p[part])
+            right = np.empty((len(at.value), m * m, 2), dtype=p.dtype)
+            wanted = snr * lam[part, None, None] * np.eye(m) - at.value
+            right[:, :, 0] = wanted.reshape(-1, m * m)
+            right[:, :, 1] = (snr * np.eye(m)).reshape(-1)
+            finite = np.isfinite(right).all((1, 2)) & np.isfinite(at.derivative).all((1, 2))
+            solved = np.full_like(right, complex(math.nan))
+            solved[finite] = np.linalg.solve(at.derivative[finite], right[finite])
+            step = solved[:, :, 0].reshape(-1, m, m)
+            slope = solved[:, :, 1].reshape(-1, m, m)
+            steps[part] = (step + np.swapaxes(step, 1, 2)) / 2
+            slopes[part] = (slope + np.swapaxes(slope, 1, 2)) / 2
+        return steps, slopes
 
-    def above(self, lam: complex, p: ComplexArray) -> float:
+    def above(self, lam: ComplexArray, p: ComplexArray) -> FloatArray:
         law, phi = self.law, self.law.aspect_ratio
-        at = self._equation.evaluate(p)
-        inner = (at.value + p / phi) / law.snr - lam * np.eye(law.rows)
-        at_nodes = float(law.weights @ _lower_angle(at.pivots).sum(0))
-        at_nodes += float(np.trace(p @ at.mean).imag)
-        total = self._argument(inner) + phi * (at_nodes - self._argument(p))
-        return 1 + total / math.pi / law.rows
+        total = np.empty(len(p))
+        for part in self._parts(len(p)):
+            at = self._equation.evaluate(p[part])
+            shift = lam[part, None, None] * np.eye(law.rows)
+            inner = (at.value + p[part] / phi) / law.snr - shift
+            at_nodes = _lower_angle(at.pivots).sum(0) @ law.weights
+            at_nodes += np.trace(p[part] @ at.mean, axis1=1, axis2=2).imag
+            total[part] = self._argument(inner) + phi * (at_nodes - self._argument(p[part]))
+        above: FloatArray = 1 + total / math.pi / law.rows
+        return above
 
-    def _argument(self, matrix: ComplexArray) -> float:
-        """The argument of det of a matrix in the lower half plane, from 0 down to -m pi.
+    def _parts(self, points: int) -> list[slice]:
+        """As many points at once as stay in the cache."""
+        size = max(1, _CACHED // (len(self.law.weights) * len(self._upper[0])))
+        return [slice(start, start + size) for start in range(0, points, size)]
+
+    def _argument(self, matrices: ComplexArray) -> FloatArray:
+        """The arguments of det of matrices (L, m, m) in the lower half plane, from 0 to -m pi.
 
         Continued from -m pi at minus infinity it is the sum of the arguments of the pivots.
         """
-        pivots = symmetric_inverse(matrix[self._upper][:, None])[1]
-        return float(_lower_angle(pivots).sum())
+        packed = matrices[:, self._upper[0], self._upper[1]].T
+        argument: FloatArray = _lower_angle(symmetric_inverse(packed)[1]).sum(0)
+        return argument
 
 
 class Interior:
@@ -193,31 +213,55 @@ class Interior:
         self.atom = self._atom()
 
     def profile(self, points: int, coarse: CurvatureLaw) -> Profile:
-        """Density and counting function on an adaptive grid.
+        """Density and counting function on a grid that is denser where the eigenvalues are.
 
         Args:
-            points: about how many points; the grid is denser at the edges, and refined until at
-                most 2.5 / points of the eigenvalues lie between neighbours.
+            points: number of points.
             coarse: a law with a larger quadrature error, for the estimate of the errors.
 
         Raises:
             NoSolutionError: if the equation could not be solved somewhere, or density and counting
                 function contradict each other.
         """
-        self._sample(points)
-        lam = np.array([point.lam for point in self._points])
-        density = np.array([point.density for point in self._points])
-        cumulative = 1 - np.array([point.above for point in self._points])
-        self._certify(lam, density, cumulative)
-        other = _equation(coarse)
-        changes = np.array([self._change(other, point) for point in self._points])
+        self._sample()
+        known = list(self._points)
+        found = self._solve_all(self._grid(points))
+        self._certify(sorted({point.lam: point for point in (*known, *found)}.items()))
+        lam = np.array([point.lam for point in found])
+        p = np.array([point.p for point in found])
+        density = np.array([point.density for point in found])
+        above = np.array([point.above for point in found])
+        changes = self._changes(_equation(coarse), lam, p, density, above)
         return Profile(
             points=lam,
             density=density,
-            cumulative=np.maximum.accumulate(np.clip(cumulative, 0.0, 1.0)),
-            density_errors=changes[:, 0],
-            cumulative_errors=changes[:, 1],
+            cumulative=np.maximum.accumulate(np.clip(1 - above, 0.0, 1.0)),
+            density_errors=changes[0],
+            cumulative_errors=changes[1],
         )
+
+    def seeds(self) -> list[tuple[float, FloatArray]]:
+        """Points without density between two with density, and the real P (m, m) there.
+
+        One in the middle of each run of such points; an atom at zero divides a run.
+        """
+        self._sample()
+        runs: list[list[_Point]] = [[]]
+        seen = self.atom > 0 and self.lower >= 0  # the atom at zero lies below the first band
+        before = -math.inf
+        for point in self._points:
+            if self.atom > 0 and before < 0 < point.lam:
+                runs.append([])
+            before = point.lam
+            if point.density > 0:
+                runs.append([])
+                seen = True
+            elif seen:
+                runs[-1].append(point)
+        if not (self.atom > 0 and self.upper <= 0):
+            runs.pop()
+        middles = [run[len(run) // 2] for run in runs if run]
+        return [(point.lam, np.ascontiguousarray(point.p.real)) for point in middles]
 
     def quantile(self, share_above: float) -> float:
         """The point with the given share of eigenvalues above it, an edge if there is none.
@@ -225,8 +269,7 @@ class Interior:
         Args:
             share_above: in (0, 1); 1/(2 m d) gives the upper finite-size edge.
         """
-        if not self._points:
-            self._sample(24)
+        self._sample()
         known = self._shares_above()
         if known[0][1] <= share_above:
             return known[0][0]
@@ -241,6 +284,14 @@ class Interior:
 
         return float(brentq(excess, low, high, xtol=1e-12 * self.law.scale, rtol=1e-10))
 
+    def share_above(self, lam: float) -> float:
+        """The share of the eigenvalues above a point, an atom at zero not counted at zero."""
+        if lam >= self.upper:
+            return self.atom * (lam < 0)
+        if lam <= self.lower:
+            return 1 - self.atom * (lam >= 0)
+        return self._solve(lam or _BESIDE * self.law.scale).above
+
     def _shares_above(self) -> list[tuple[float, float]]:
         """The counting function at the known points and at finite edges, from left to right."""
         known = [(point.lam, point.above) for point in self._points]
@@ -250,10 +301,13 @@ class Interior:
             known.append((self.upper, self.atom * (self.upper <= 0)))
         return known
 
-    def _sample(self, points: int) -> None:
-        """Solve on a grid that is fine enough for so many points."""
+    def _sample(self) -> None:
+        """Solve at so many points that the counting function is resolved between them."""
+        if self._points:
+            return
         low, high = self._range()
-        half = max(points // 2, 8)
+        self._points.clear()
+        half = _SKELETON // 2
         angles = (np.arange(half) + 0.5) * np.pi / half
         grid = low + (high - low) * (1 - np.cos(angles)) / 2
         for side in (grid[grid <= self._middle][::-1], grid[grid > self._middle]):
@@ -266,7 +320,7 @@ class Interior:
             self._add(-_BESIDE * self.law.scale)
             self._add(_BESIDE * self.law.scale)
         for _ in range(_PASSES):
-            new = self._gaps(_RESOLUTION / points)
+            new = self._gaps(_RESOLUTION / _SKELETON)
             for lam in new:
                 self._add(lam)
             if not new:
@@ -280,15 +334,58 @@ class Interior:
         """Where a further point is needed: more than ``share`` between neighbours."""
         known = self._shares_above()
         new = []
-        for (a, above_a), (b, above_b) in pairwise(known):
+        for place, ((a, above_a), (b, above_b)) in enumerate(pairwise(known)):
             atom = self.atom if a < 0 < b else 0.0
             near_zero = max(abs(a), abs(b)) < _PILE * self.law.scale
-            if above_a - above_b - atom > share and not near_zero:
+            # A grid ends at the outermost points, which should leave little beyond them.
+            most = share / 4 if place in (0, len(known) - 2) else share
+            if above_a - above_b - atom > most and not near_zero:
                 new += _between(a, b)
         return new
 
-    def _certify(self, lam: FloatArray, density: FloatArray, cumulative: FloatArray) -> None:
+    def _grid(self, points: int) -> FloatArray:
+        """Points (points,) that follow both the eigenvalues and the distance from the ends."""
+        lam = np.array([point.lam for point in self._points])
+        below = np.array([1 - point.above for point in self._points])
+        below -= self.atom * (lam > 0)
+        height = np.arccos(np.clip(1 - 2 * (lam - lam[0]) / (lam[-1] - lam[0]), -1, 1))
+        below = np.maximum.accumulate(below)
+        place = height / math.pi + (below - below[0]) / max(below[-1] - below[0], 1e-300)
+        grid: FloatArray = np.interp(np.linspace(0, place[-1], points), place, lam)
+        return grid
+
+    def _solve_all(self, grid: FloatArray) -> list[_Point]:
+        """P at all points of a grid at once, between the known points."""
+        known = self._points
+        lam = np.array([point.lam for point in known])
+        live = np.array([point.density > 0 for point in known])
+        p = np.array([point.p for point in known])
+        slope = np.array([point.slope for point in known])
+        right = np.clip(np.searchsorted(lam, grid), 1, len(lam) - 1)
+        left = right - 1
+        both = live[left] & live[right] & ((grid > 0) == (lam[left] > 0))
+        both &= (lam[right] > 0) == (lam[left] > 0)
+        # Cubic interpolation, with which Newton's method is done in a step or two.
+        width = (lam[right] - lam[left])[both]
+        t = ((grid[both] - lam[left][both]) / width)[:, None, None]
+        span = width[:, None, None]
+        start, end = p[left[both]], p[right[both]]
+        guess = (1 + 2 * t) * (1 - t) ** 2 * start + t**2 * (3 - 2 * t) * end
+        guess += span * t * (1 - t) * ((1 - t) * slope[left[both]] - t * slope[right[both]])
+        solved, slopes, settled = self._newton_all(grid[both].astype(complex), guess)
+        above = self._equation.above(grid[both].astype(complex), solved)
+        density = self._equation.density(solved)
+        found: dict[float, _Point] = {point.lam: point for point in known}
+        for i in np.flatnonzero(settled):
+            at = float(grid[both][i])
+            found[at] = _Point(at, solved[i], slopes[i], float(above[i]), float(density[i]))
+        return [found.get(float(at)) or self._solve(float(at)) for at in grid]
+
+    def _certify(self, points: list[tuple[float, _Point]]) -> None:
         """Raise if the counting function grows otherwise than the density lets it."""
+        lam = np.array([at for at, _ in points])
+        density = np.array([point.density for _, point in points])
+        cumulative = np.array([1 - point.above for _, point in points])
         share = np.diff(cumulative) - self.atom * ((lam[:-1] < 0) & (lam[1:] > 0))
         most = np.maximum(density[:-1], density[1:]) * np.diff(lam)
         least = np.minimum(density[:-1], density[1:]) * np.diff(lam)
@@ -303,16 +400,23 @@ class Interior:
                 f"most between lam = {lam[worst]:.6g} and {lam[worst + 1]:.6g}"
             )
 
-    def _change(self, other: _Equation, point: _Point) -> tuple[float, float]:
+    def _changes(
+        self,
+        other: _Equation,
+        lam: FloatArray,
+        p: ComplexArray,
+        density: FloatArray,
+        above: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
         """Changes of density and counting function, to first order, under another law."""
-        above = abs(other.above(point.lam, point.p) - point.above)
-        if point.density == 0:
-            return 0.0, above
+        at = lam.astype(complex)
+        live = density > 0
+        changed = np.zeros(len(lam))
         with np.errstate(all="ignore"):
-            step, _ = other.correction(point.lam, point.p)
-        moved = point.p + step
-        density = other.density(moved) if _is_lower(moved) else 0.0
-        return abs(density - point.density), above
+            moved = p[live] + other.correction(at[live], p[live])[0]
+            moved_density = np.where(_is_lower(moved), other.density(moved), 0.0)
+        changed[live] = np.abs(moved_density - density[live])
+        return changed, np.abs(other.above(at, p) - above)
 
     def _add(self, lam: float) -> _Point:
         place = bisect_left(self._points, lam, key=lambda point: point.lam)
@@ -331,8 +435,13 @@ class Interior:
         return self._descend(lam)
 
     def _point(self, lam: float, p: ComplexArray, slope: ComplexArray) -> _Point:
-        above = self._equation.above(lam, p)
-        return _Point(lam, p, slope, above, self._equation.density(p))
+        above, density = self._read(lam, p)
+        return _Point(lam, p, slope, above, density)
+
+    def _read(self, lam: complex, p: ComplexArray) -> tuple[float, float]:
+        """Share above and density at one P (m, m)."""
+        above = self._equation.above(np.array([complex(lam)]), p[None])
+        return float(above[0]), float(self._equation.density(p[None])[0])
 
     def _descend(self, lam: float) -> _Point:
         """P(lam + i0) from above; read at a tiny height where some direction has no density."""
@@ -349,8 +458,7 @@ class Interior:
         on_axis = self._newton(lam, moved[0])
         if on_axis is not None:
             return self._point(lam, *on_axis)
-        above = self._equation.above(lam + 1j * height, moved[0])
-        density = self._equation.density(moved[0])
+        above, density = self._read(lam + 1j * height, moved[0])
         return _Point(lam, *moved, above, density if density * self.law.scale > _NONE else 0.0)
 
     def _walk(
@@ -361,7 +469,7 @@ class Interior:
         while position != end:
             target = end if abs(end - position) <= abs(step) * (1 + 1e-12) else position + step
             guess = p + slope * (target - position)
-            moved = self._newton(target, guess if _is_lower(guess) else p)
+            moved = self._newton(target, guess if _is_lower(guess[None])[0] else p)
             if moved is None:
                 step /= 2
                 halvings += 1
@@ -379,20 +487,31 @@ class Interior:
         On the real axis a solution that is real along some direction is refused: there Newton
         cannot tell on which branch it is.
         """
-        p, least = guess, _REAL if lam.imag == 0 else 0.0
+        p, slope, settled = self._newton_all(np.array([complex(lam)]), guess[None])
+        return (p[0], slope[0]) if settled[0] else None
+
+    def _newton_all(
+        self, lam: ComplexArray, guess: ComplexArray
+    ) -> tuple[ComplexArray, ComplexArray, NDArray[np.bool_]]:
+        """The same at points (L,) from guesses (L, m, m), and where it was found, (L,)."""
+        p, slope = guess.copy(), np.zeros_like(guess)
+        settled, running = np.zeros(len(p), bool), np.arange(len(p))
+        least = np.where(lam.imag == 0, _REAL, 0.0)
         with np.errstate(all="ignore"):
             for _ in range(_NEWTON_STEPS):
+                if not len(running):
+                    break
                 try:
-                    step, slope = self._equation.correction(lam, p)
+                    step, slope[running] = self._equation.correction(lam[running], p[running])
                 except np.linalg.LinAlgError:
-                    return None
-                p = p + step
-                size = np.abs(step).max()
-                if not np.isfinite(size):
-                    return None
-                if size < _TOLERANCE * np.abs(p).max():
-                    return (p, slope) if _is_lower(p, least) else None
-        return None
+                    break
+                p[running] += step
+                size = np.abs(step).max((1, 2))
+                done = size < _TOLERANCE * np.abs(p[running]).max((1, 2))
+                ended = running[done]
+                settled[ended] = _is_lower(p[ended], least[ended])
+                running = running[~done & np.isfinite(size)]
+        return p, slope, settled
 
     def _atom(self) -> float:
         """The mass at zero, lim -lam tr S / m as lam goes to 0 along the imaginary axis."""
@@ -423,11 +542,16 @@ class Interior:
         return low, high
 
 
-def _is_lower(p: ComplexArray, least: float = 0.0) -> bool:
-    """Whether every eigenvalue of -Im P is above ``least`` |P|."""
-    if len(p) == 1:
-        return bool(-p[0, 0].imag > least * abs(p[0, 0]))
-    return bool(np.linalg.eigvalsh(-p.imag)[0] > least * np.abs(p).max())
+def _is_lower(p: ComplexArray, least: FloatArray | float = 0.0) -> NDArray[np.bool_]:
+    """Whether every eigenvalue of -Im P is above ``least`` |P|, for P (L, m, m)."""
+    if p.shape[1] == 1:
+        smallest: FloatArray = -p[:, 0, 0].imag
+    else:
+        finite = np.isfinite(p).all((1, 2))
+        smallest = np.full(len(p), -math.inf)
+        smallest[finite] = np.linalg.eigvalsh(-p[finite].imag)[:, 0]
+    lower: NDArray[np.bool_] = smallest > least * np.abs(p).max((1, 2), initial=0.0)
+    return lower
 
 
 def _lower_angle(values: ComplexArray) -> FloatArray:

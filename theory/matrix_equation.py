@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .curvature_law import CurvatureLaw
 
-__all__ = ["Evaluation", "MatrixEquation", "symmetric_inverse"]
+__all__ = ["Evaluation", "MatrixEquation", "packing", "symmetric_inverse"]
 
 AnyArray = NDArray[Any]
 IndexArray = NDArray[np.intp]
@@ -19,14 +19,14 @@ IndexArray = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The left side of the equation at one P.
+    """The left side of the equation at one P, or at L of them at once.
 
     Attributes:
-        value: F(P), (m, m).
-        derivative: X -> E[D M X M D] - X / phi as a matrix (m*m, m*m), row-major.
-        inverses: upper triangle of M = (P + D)^(-1) at the nodes, (m (m+1) / 2, N).
-        mean: E[M], (m, m).
-        pivots: (m, N) of the elimination of P + D; their signs are those of its eigenvalues.
+        value: F(P), (..., m, m).
+        derivative: X -> E[D M X M D] - X / phi as a matrix (..., m*m, m*m), row-major.
+        inverses: upper triangle of M = (P + D)^(-1) at the nodes, (m (m+1) / 2, ..., N).
+        mean: E[M], (..., m, m).
+        pivots: (m, ..., N) of the elimination of P + D; their signs are those of its eigenvalues.
     """
 
     value: AnyArray
@@ -41,61 +41,46 @@ class MatrixEquation:
 
     This is equation (1) of docs/theory.md in the inverse of the resolvent, where it is nearly
     linear far from the bulk and nothing diverges at an atom at zero. The same code serves real P
-    (outside the bulk, negative definite) and complex P (inside, with negative definite imaginary
-    part); in both, P + D needs no pivoting, and its pivots certify the branch.
+    (outside the bulk) and complex P (inside, with negative definite imaginary part); in both,
+    P + D needs no pivoting, and the signs of its pivots certify the branch.
     """
 
     def __init__(self, law: CurvatureLaw) -> None:
         self.m, self.phi, self.snr = law.rows, law.aspect_ratio, law.snr
-        self.weights, self.span = law.weights, law.span
-        self._upper, self._full = _packing(self.m)
-        span, self._full_span = _packing(self.span)
-        self._moments = np.ascontiguousarray(law.moments[:, span[0], span[1]])
-        self._mean_moment = (law.weights @ self._moments)[self._full_span]
+        self.weights = law.weights
+        self._upper, self._full = packing(self.m)
         self._factors = np.ascontiguousarray(law.factors[:, self._upper[0], self._upper[1]].T)
 
     def evaluate(self, p: AnyArray) -> Evaluation:
-        """F and its derivative at a symmetric P (m, m)."""
-        inverses, pivots = symmetric_inverse(p[self._upper][:, None] + self._factors)
+        """F and its derivative at symmetric P (..., m, m)."""
+        m, lead = self.m, p.shape[:-2]
+        packed = np.moveaxis(p[..., self._upper[0], self._upper[1]], -1, 0)
+        factors = self._factors.reshape(-1, *(1,) * len(lead), self._factors.shape[1])
+        inverses, pivots = symmetric_inverse(packed[..., None] + factors)
         weighted = inverses * self.weights
-        mean = weighted.sum(1)[self._full]
+        mean = np.moveaxis(weighted.sum(-1), 0, -1)[..., self._full]
         # D M = I - P M, so every expectation needs E[M] and E[M (x) M] alone.
-        identity = np.eye(self.m)
-        pairs = (weighted @ inverses.T)[self._full[:, None, :, None], self._full[None, :, None, :]]
-        second = pairs.reshape(self.m**2, self.m**2)
+        pairs = np.moveaxis(weighted, 0, -2) @ np.moveaxis(inverses, 0, -1)
+        second = pairs[..., self._full[:, None, :, None], self._full[None, :, None, :]]
         tilt = p @ mean
         derivative = (
-            (1 - 1 / self.phi) * np.eye(self.m**2)
-            - np.kron(tilt, identity)
-            - np.kron(identity, tilt)
-            + np.kron(p, p) @ second
+            (1 - 1 / self.phi) * np.eye(m * m)
+            - _kron(tilt, np.eye(m))
+            - _kron(np.eye(m), tilt)
+            + _kron(p, p) @ second.reshape(*lead, m * m, m * m)
         )
         value = (1 - 1 / self.phi) * p - tilt @ p
         return Evaluation(value, derivative, inverses, mean, pivots)
 
-    def spread(self, p: AnyArray, at: Evaluation) -> AnyArray:
-        """E[A (x) z z^T] with A = D M P, (m r, m r), the block's directions outermost."""
-        lifted = np.kron(p, np.eye(self.span))
-        return np.kron(p, self._mean_moment) - lifted @ self._spread(at.inverses) @ lifted
 
-    def moved_spread(self, p: AnyArray, at: Evaluation, dp: AnyArray) -> AnyArray:
-        """The change E[D M dP M D (x) z z^T] of `spread` as P moves by dP, (m r, m r)."""
-        stack = at.inverses[self._full]
-        moved = np.einsum("ijn,jk,kln->iln", stack, dp, stack, optimize=True)[self._upper]
-        lifted = np.kron(p, np.eye(self.span))
-        half = np.kron(dp, np.eye(self.span)) @ self._spread(at.inverses) @ lifted
-        change = np.kron(dp, self._mean_moment) - half - half.T
-        return change + lifted @ self._spread(moved) @ lifted
-
-    def _spread(self, packed: AnyArray) -> AnyArray:
-        """E[X (x) z z^T] for symmetric X at the nodes, given as upper triangles."""
-        size = self.m * self.span
-        pairs = (packed * self.weights) @ self._moments
-        full = pairs[self._full[:, None, :, None], self._full_span[None, :, None, :]]
-        return full.reshape(size, size)
+def _kron(a: AnyArray, b: AnyArray) -> AnyArray:
+    """Kronecker product of matrices (..., m, m)."""
+    product = a[..., :, None, :, None] * b[..., None, :, None, :]
+    m = a.shape[-1] * b.shape[-1]
+    return product.reshape(*product.shape[:-4], m, m)
 
 
-def _packing(size: int) -> tuple[tuple[IndexArray, IndexArray], IndexArray]:
+def packing(size: int) -> tuple[tuple[IndexArray, IndexArray], IndexArray]:
     """Indices of an upper triangle, row by row, and where each entry (size, size) is in it."""
     upper = np.triu_indices(size)
     full = np.zeros((size, size), dtype=np.intp)
@@ -107,10 +92,10 @@ def symmetric_inverse(packed: AnyArray) -> tuple[AnyArray, AnyArray]:
     """Inverses of symmetric matrices by the sweep operator, without pivoting.
 
     Args:
-        packed: (m (m+1) / 2, N) upper triangles row by row.
+        packed: (m (m+1) / 2, ...) upper triangles row by row.
 
     Returns:
-        The inverses in the same form, and the pivots (m, N).
+        The inverses in the same form, and the pivots (m, ...).
     """
     m = int((2 * len(packed)) ** 0.5)
     place = {}
@@ -118,7 +103,7 @@ def symmetric_inverse(packed: AnyArray) -> tuple[AnyArray, AnyArray]:
         place[i, j] = place[j, i] = position
     # One contiguous row an entry: every operation stays in the cache.
     a = list(packed)
-    pivots = np.empty((m, packed.shape[1]), dtype=packed.dtype)
+    pivots = np.empty((m, *packed.shape[1:]), dtype=packed.dtype)
     for k in range(m):
         pivots[k] = a[place[k, k]]
         reciprocal = 1 / pivots[k]

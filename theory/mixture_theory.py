@@ -20,6 +20,8 @@ from .statistics import Statistics
 
 __all__ = ["MixtureTheory", "Prediction", "Selection", "Theory"]
 
+_DENSITY_POINTS = 160
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -161,7 +163,12 @@ class MixtureTheory:
         every = tuple(range(self.head.directions))
         loss, loss_error = at.loss()
         spectra = tuple(
-            at.spectrum(selection.matrix, selection.rows or every, selection.block, density)
+            at.spectrum(
+                selection.matrix,
+                selection.rows or every,
+                selection.block,
+                density_points=_DENSITY_POINTS if density else 0,
+            )
             for selection in selections
             if selection.parameters == (self._direction_name,)
         )

@@ -41,11 +41,14 @@ class Eigenpair:
         value: the eigenvalue.
         error: |H u - value u| if measured, the estimated numerical error if predicted.
         overlap: |P u|^2, P the projector on span(x, mu) (on each copy of it for several
-            directions, together); NaN if there are no reference directions.
+            directions, together, and on v if the block holds it); NaN if there are no reference
+            directions.
         alignment: (r,) squared cosine of u with each single reference direction, in the order of
             the rows of the Gram matrix; 0 for a direction of length 0.
         sampling_error: standard error of ``value`` over the draw of the probe sample, estimated
             from one sample; NaN if predicted or unknown.
+        parameter_overlap: squared norm of u's part in the head's parameters v, 0 for a block
+            without them; it belongs to ``overlap``. NaN if measured.
         draws: (R,) the eigenvalue of this rank on each of R independent probe samples, the first
             of which is ``value``; R = 1 unless several were drawn; empty if predicted.
     """
@@ -56,6 +59,7 @@ class Eigenpair:
     alignment: FloatArray = field(default_factory=_empty, metadata=_SHARE)
     sampling_error: float = field(default=math.nan, metadata=_CURVATURE)
     draws: FloatArray = field(default_factory=_empty, metadata=_CURVATURE)
+    parameter_overlap: float = field(default=math.nan, metadata=_SHARE)
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ class Spectrum:
     Attributes:
         matrix: "hessian" or "information" (second moment of the per-sample gradients).
         block: name of the block of parameters.
-        size: number of eigenvalues.
+        size: number of eigenvalues; 0 for a prediction without a dimension.
         top: measured: the largest eigenpairs; predicted: the outliers above the bulk. Largest
             first in both, so that equal ranks correspond.
         bottom: the same below the bulk, smallest first.

@@ -191,7 +191,7 @@ def test_one_pair_of_means_is_one_dimensional():
     law = MixtureLaw(np.array([0.6, 0.4]), np.array([1, 0]), snr)
     head, v = TwoLayerHead(1, "tanh"), np.array([1.3])
     theory = EffectiveSpectrum(head, Statistics(gram, v), law, phi, 500)
-    spectrum = theory.spectrum("information", (0,), "unit", density=False)
+    spectrum = theory.spectrum("information", (0,), "unit", density_points=0)
     z = np.linspace(-6, 6, 40_001)
     gauss = np.exp(-(z**2) / 2)
     z = np.concatenate([length + z / snr**0.5, -length + z / snr**0.5])
@@ -204,7 +204,7 @@ def test_one_pair_of_means_is_one_dimensional():
         weights=w,
         factors=d[:, None, None],
         moments=(z**2)[:, None, None],
-        supremum=max(theory._law(0, "information", (0,)).supremum, d.max()),
+        supremum=max(theory.law("information", (0,)).supremum, d.max()),
         infimum=0.0,
         extremes=np.zeros((1, 1, 1)),
         aspect_ratio=phi,
@@ -264,7 +264,7 @@ def test_scaling_the_noise_scales_the_spectrum():
     scale = np.diag([2.0, 2.0, 0.5, 0.5])
     scaled = Statistics(scale @ gram @ scale)
     second = EffectiveSpectrum(SoftmaxHead(2), scaled, replace(law, snr=8.0), 3.0, 300)
-    one, two = (t.spectrum("hessian", (0,), "b", density=False) for t in (first, second))
+    one, two = (t.spectrum("hessian", (0,), "b", density_points=0) for t in (first, second))
     assert two.bulk.upper.value == pytest.approx(one.bulk.upper.value / 4, rel=1e-7)
     assert two.bulk.upper.detection == pytest.approx(one.bulk.upper.detection / 4, rel=1e-6)
     for a, b in zip(one.top, two.top, strict=True):

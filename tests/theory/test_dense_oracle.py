@@ -38,7 +38,7 @@ class Comparison:
 
     @property
     def law(self):
-        return self.theory._law(0 if len(self.rows) == 1 else 2, self.matrix, self.rows)
+        return self.theory.law(self.matrix, self.rows)
 
     @property
     def noise(self):
@@ -135,7 +135,7 @@ def test_counts_agree_with_samples_of_random_problems(softmax):
         problem = softmax(x_scale=0.3 + 0.4 * seed, snr=2.0 + 2 * seed, phi=2.0 + seed, seed=seed)
         d, rows = 200, (seed % 3,)
         for matrix in ("hessian", "information"):
-            spectrum = problem.theory(d).spectrum(matrix, rows, "block", density=False)
+            spectrum = problem.theory(d).spectrum(matrix, rows, "block", density_points=0)
             limit = spectrum.bulk.upper.detection
             if any(abs(o.value / limit - 1) < 0.1 for o in spectrum.top):
                 continue

@@ -49,7 +49,7 @@ def test_few_bulk_eigenvalues_lie_beyond_the_detection_edge(xor, softmax, matrix
     """At most 1 % by design: with 100 draws more than 5 have a chance below 1 in 1000."""
     d, draws = 120, 100
     problem = softmax(x_scale=0.8)
-    spectrum = problem.theory(d).spectrum(matrix, (0,), "block", density=False)
+    spectrum = problem.theory(d).spectrum(matrix, (0,), "block", density_points=0)
     skip = sum(o.value > spectrum.bulk.upper.detection for o in spectrum.top)
     largest = largest_eigenvalues(problem, matrix, d, draws, skip)
     assert (largest > spectrum.bulk.upper.detection).sum() <= 5
@@ -60,7 +60,7 @@ def test_few_bulk_eigenvalues_lie_beyond_the_detection_edge(xor, softmax, matrix
 def test_thin_edges_of_a_two_layer_network(xor):
     d, draws = 120, 100
     problem = xor()
-    spectrum = problem.theory(d).spectrum("information", (0,), "block", density=False)
+    spectrum = problem.theory(d).spectrum("information", (0,), "block", density_points=0)
     edge = spectrum.bulk.upper
     assert edge.kind == "thin"
     assert edge.finite_size < edge.detection < edge.value
@@ -73,7 +73,7 @@ def test_counting_agrees_with_drawing_at_a_thin_edge(xor):
     """The two detection edges agree to a third of their distance from the finite-size edge."""
     d = 300
     theory = xor().theory(d)
-    law = theory._law(0, "information", (0,))
+    law = theory.law("information", (0,))
     right = exterior(law)
     inside = interior(law, -exterior(law.mirrored).edge, right.edge)
     drawn, counted = thin_detection_edge(law, d), counted_detection_edge(inside.quantile, d)

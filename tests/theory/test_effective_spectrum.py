@@ -29,8 +29,8 @@ def test_permuting_classes_permutes_blocks(softmax, matrix):
     permuted = replace(
         problem, law=law, statistics=Statistics(problem.statistics.gram[np.ix_(both, both)])
     )
-    one = permuted.theory(300).spectrum(matrix, (0,), "b", density=False)
-    other = problem.theory(300).spectrum(matrix, (2,), "b", density=False)
+    one = permuted.theory(300).spectrum(matrix, (0,), "b", density_points=0)
+    other = problem.theory(300).spectrum(matrix, (2,), "b", density_points=0)
     np.testing.assert_allclose(summary(one), summary(other), rtol=1e-5)
     for a, b in zip(one.top, other.top, strict=True):
         np.testing.assert_allclose(a.alignment, b.alignment[both], atol=1e-4)
@@ -46,7 +46,7 @@ def test_a_vector_common_to_all_directions_changes_nothing(softmax, rows):
     moved[:3] += 0.7 * np.random.default_rng(0).standard_normal(root.shape[1])
     shifted = replace(problem, statistics=Statistics(moved @ moved.T))
     one, other = (
-        p.theory(300).spectrum("hessian", rows, "b", density=False) for p in (problem, shifted)
+        p.theory(300).spectrum("hessian", rows, "b", density_points=0) for p in (problem, shifted)
     )
     np.testing.assert_allclose(summary(one), summary(other), rtol=1e-5, atol=1e-9)
 
@@ -63,7 +63,7 @@ def test_singular_gram_matrices(xor, rank_one):
         theory = EffectiveSpectrum(
             TwoLayerHead(2), Statistics(v @ v.T, np.array([1.0, -0.5])), law, 3.0, 200
         )
-        return theory.spectrum("hessian", (0,), "b", density=False)
+        return theory.spectrum("hessian", (0,), "b", density_points=0)
 
     near = spectrum(x + 1e-4 * np.random.default_rng(0).standard_normal(x.shape))
     np.testing.assert_allclose(summary(spectrum(x)), summary(near), rtol=5e-3, atol=1e-4)
@@ -74,7 +74,7 @@ def test_singular_gram_matrices(xor, rank_one):
 
 def test_density_can_be_left_out_and_changes_nothing_else(softmax):
     theory = softmax().theory(200)
-    without = theory.spectrum("hessian", (0,), "b", density=False)
+    without = theory.spectrum("hessian", (0,), "b", density_points=0)
     assert without.density is None
     with_density = softmax().theory(200).spectrum("hessian", (0,), "b")
     np.testing.assert_allclose(summary(without), summary(with_density), rtol=1e-7)
@@ -87,7 +87,7 @@ def test_errors_are_those_of_the_quadrature(softmax):
     """Against a much finer rule, reached through a budget that a test may raise."""
     problem = softmax(x_scale=1.2)
     theory = problem.theory(200)
-    spectrum = theory.spectrum("hessian", (0,), "b", density=False)
+    spectrum = theory.spectrum("hessian", (0,), "b", density_points=0)
     assert 0 < spectrum.bulk.upper.error < 1e-4 * spectrum.bulk.upper.value
     for outlier in spectrum.top:
         assert outlier.error < 1e-4 * outlier.value
@@ -96,7 +96,7 @@ def test_errors_are_those_of_the_quadrature(softmax):
 def test_counts_are_those_of_the_spectrum(softmax, xor):
     for problem, rows in ((softmax(), (0,)), (softmax(), (0, 1, 2)), (xor(), (1,))):
         theory = problem.theory(300)
-        spectrum = theory.spectrum("hessian", rows, "b", density=False)
+        spectrum = theory.spectrum("hessian", rows, "b", density_points=0)
         limit = [spectrum.bulk.upper.value, spectrum.bulk.lower.value]
         above = sum(o.value > limit[0] for o in spectrum.top)
         below = sum(o.value < limit[1] for o in spectrum.bottom)

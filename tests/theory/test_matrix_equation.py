@@ -60,20 +60,14 @@ def test_value_and_derivative(m):
     np.testing.assert_allclose(exact, numeric, atol=1e-7)
 
 
-@pytest.mark.parametrize("m", [2, 3])
-def test_spread_and_its_change(m):
-    law = random_law(m)
-    p = -10.0 * np.eye(m) + random_law(m, 1).factors[0]
-    equation = MatrixEquation(law)
-
-    def spread(p):
-        a = law.factors @ np.linalg.inv(p + law.factors) @ p
-        full = np.einsum("n,nij,nab->iajb", law.weights, a, law.moments)
-        return full.reshape(m * law.span, m * law.span)
-
-    at = equation.evaluate(p)
-    np.testing.assert_allclose(equation.spread(p, at), spread(p), atol=1e-12)
-    direction = random_law(m, 1, seed=5).factors[0]
-    numeric = (spread(p + 1e-6 * direction) - spread(p - 1e-6 * direction)) / 2e-6
-    moved = equation.moved_spread(p, at, direction)
-    np.testing.assert_allclose(moved, numeric, atol=1e-7)
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_many_at_once_are_each_as_alone(m):
+    equation = MatrixEquation(random_law(m))
+    p = np.array([lower_half_plane(m, seed) for seed in range(4)])
+    together = equation.evaluate(p)
+    for i in range(4):
+        alone = equation.evaluate(p[i])
+        np.testing.assert_allclose(together.value[i], alone.value, atol=1e-13)
+        np.testing.assert_allclose(together.derivative[i], alone.derivative, atol=1e-13)
+        np.testing.assert_allclose(together.mean[i], alone.mean, atol=1e-13)
+        np.testing.assert_allclose(together.pivots[:, i], alone.pivots, atol=1e-12)

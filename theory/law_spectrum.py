@@ -1,0 +1,127 @@
+"""Everything outside the continuous spectrum of one law: edges, gaps and outliers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+from .curvature_law import CurvatureLaw
+from .exterior import exterior
+from .gaps import InnerGap, matrix_gaps, scalar_gaps
+from .interior import Interior, interior
+from .outliers import Outlier, find_outliers
+from .spectrum import EdgeKind, FloatArray
+
+__all__ = ["LawSpectrum", "mirrored"]
+
+
+class LawSpectrum:
+    """Edges, gaps and outliers of one law of D.
+
+    Args:
+        law: the law of one block.
+
+    Attributes:
+        law: the law.
+        right: the half-line right of the bulk.
+        left: the half-line left of it, seen in the mirror.
+        model: the spectrum of a nearby law, whose gaps are looked for instead of one's own, which
+            takes a walk through the bulk (m >= 2).
+    """
+
+    def __init__(self, law: CurvatureLaw) -> None:
+        self.law = law
+        self.right, self.left = exterior(law), exterior(law.mirrored)
+        self.model: LawSpectrum | None = None
+
+    @cached_property
+    def right_outliers(self) -> list[Outlier]:
+        """Outliers right of the bulk, largest first."""
+        return find_outliers(self.right)
+
+    @cached_property
+    def left_outliers(self) -> list[Outlier]:
+        """Outliers left of the bulk, smallest first."""
+        return [mirrored(outlier) for outlier in find_outliers(self.left)]
+
+    @cached_property
+    def inside(self) -> Interior:
+        """Solver between the asymptotic edges."""
+        return interior(self.law, -self.left.edge, self.right.edge)
+
+    @cached_property
+    def seeds(self) -> list[tuple[float, FloatArray]]:
+        """Where gaps are looked for (m >= 2)."""
+        return self.inside.seeds() if self.model is None else self.model.seeds
+
+    @cached_property
+    def intervals(self) -> list[InnerGap]:
+        """Intervals without density inside the bulk, increasing; an atom at zero divides one."""
+        if self.law.rows == 1:
+            return scalar_gaps(self.law)
+        return matrix_gaps(self.law, self.seeds, self.inside.atom > 0) if self.seeds else []
+
+    @cached_property
+    def lower(self) -> tuple[float, EdgeKind]:
+        """Lower edge of the lowest band and its kind."""
+        if self.left.kind == "hard" and self.intervals and self._at_zero(self.intervals[0].lower):
+            return self.intervals[0].upper, "square-root"
+        return -self.left.edge, self.left.kind
+
+    @cached_property
+    def upper(self) -> tuple[float, EdgeKind]:
+        """Upper edge of the highest band and its kind."""
+        if self.right.kind == "hard" and self.intervals and self._at_zero(self.intervals[-1].upper):
+            return self.intervals[-1].lower, "square-root"
+        return self.right.edge, self.right.kind
+
+    @cached_property
+    def gaps(self) -> list[tuple[float, float]]:
+        """Lower and upper ends of the gaps between bands, increasing."""
+        ends = [
+            (gap.lower, gap.upper)
+            for gap in self.intervals
+            if self.lower[0] <= gap.lower and gap.upper <= self.upper[0]
+        ]
+        joined: list[tuple[float, float]] = []
+        for low, high in ends:
+            if joined and self._at_zero(joined[-1][1]) and self._at_zero(low):
+                joined[-1] = (joined[-1][0], high)
+            else:
+                joined.append((low, high))
+        return joined
+
+    @cached_property
+    def above(self) -> list[Outlier]:
+        """Outliers above all bands, largest first."""
+        found = [*self.right_outliers]
+        for gap in reversed(self.intervals):
+            if gap.lower >= self.upper[0]:
+                found += find_outliers(gap)
+        return found
+
+    @cached_property
+    def below(self) -> list[Outlier]:
+        """Outliers below all bands, smallest first."""
+        found = [*self.left_outliers]
+        for gap in self.intervals:
+            if gap.upper <= self.lower[0]:
+                found += find_outliers(gap)[::-1]
+        return found
+
+    @cached_property
+    def between(self) -> list[Outlier]:
+        """Outliers between two bands, largest first."""
+        found = []
+        for gap in reversed(self.intervals):
+            if self.lower[0] <= gap.lower and gap.upper <= self.upper[0]:
+                found += find_outliers(gap)
+        return found
+
+    def _at_zero(self, lam: float) -> bool:
+        return abs(lam) < 1e-6 * self.law.scale
+
+
+def mirrored(outlier: Outlier) -> Outlier:
+    """The outlier of the negative matrix."""
+    return replace(outlier, value=-outlier.value)
