@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.heads import Head, HeadModel
+from ..models.heads import HeadModel, ModelHead
 from ..models.heads import sample_losses as head_losses
 from ..theory.mixture_theory import Selection, Theory
 from ..theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
@@ -445,7 +445,7 @@ def _losses_by_head(module: HeadModel, inputs: Tensor, targets: Any) -> Tensor |
     return head_losses(module.head, inputs @ x.T, parameters, targets)
 
 
-def _is_criterion(loss: Loss, head: Head, outputs: Tensor, targets: Tensor) -> bool:
+def _is_criterion(loss: Loss, head: ModelHead, outputs: Tensor, targets: Tensor) -> bool:
     """Whether loss and criterion have the same gradient in the outputs at random outputs.
 
     Equal values would not do: at zero logits label smoothing or class weights do not show.

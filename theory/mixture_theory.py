@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.heads import Head, HeadModel
+from ..models.heads import Head, HeadModel, require_labels
 from ..models.mixture import GaussianMixture
 from .dynamics import SGD, EffectiveDynamics
 from .effective_spectrum import EffectiveSpectrum
@@ -93,7 +93,8 @@ class MixtureTheory:
         sgd: the algorithm, for forecasts; None if only spectra are wanted.
 
     Raises:
-        ValueError: if the aspect ratio is not positive.
+        ValueError: if the aspect ratio is not positive, or the head's loss is not defined for a
+            label.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class MixtureTheory:
     ) -> None:
         if not aspect_ratio > 0:
             raise ValueError(f"aspect_ratio: expected a positive number, got {aspect_ratio}")
+        require_labels(head, mixture.labels)
         self.mixture, self.head, self.aspect_ratio, self.sgd = mixture, head, aspect_ratio, sgd
         self.law = MixtureLaw(
             weights=np.array(mixture.weights) / sum(mixture.weights),

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .models.logistic_regression import LogisticRegression
     from .models.mixture import GaussianMixture
     from .models.softmax_regression import SoftmaxRegression
     from .models.two_layer import TwoLayerNetwork
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from .theory.mixture_theory import MixtureTheory
     from .training.loop import fit
     from .training.run import run
-    from .training.systems import SoftmaxMixtureConfig, TwoLayerMixtureConfig
+    from .training.systems import (
+        LogisticMixtureConfig,
+        SoftmaxMixtureConfig,
+        TwoLayerMixtureConfig,
+    )
     from .views.tensorboard import TensorBoardSink
 
 # Where each name lives: it is imported at its first use, since torch takes seconds to import.
@@ -25,6 +30,8 @@ _HOMES = {
     "SGD": "theory.dynamics",
     "Block": "probes.block",
     "GaussianMixture": "models.mixture",
+    "LogisticMixtureConfig": "training.systems",
+    "LogisticRegression": "models.logistic_regression",
     "Measurement": "probes.probe",
     "MixtureTheory": "theory.mixture_theory",
     "Record": "probes.record",
@@ -45,6 +52,8 @@ __all__ = [
     "SGD",
     "Block",
     "GaussianMixture",
+    "LogisticMixtureConfig",
+    "LogisticRegression",
     "Measurement",
     "MixtureTheory",
     "Record",

@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from spectrain.models.heads import HeadModel, LogisticHead
+from spectrain.models.logistic_regression import LogisticRegression
 from spectrain.models.softmax_regression import SoftmaxRegression
 from spectrain.models.two_layer import TwoLayerNetwork
 
@@ -65,6 +67,58 @@ def test_parameters_have_the_dtype_asked_for(build):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
 
 
+def test_the_one_direction_of_logistic_regression():
+    start, noise = ((1.0, 2.0),), {"scale": 0.5, "generator": generator()}
+    model = LogisticRegression(6, start=start)
+    assert model.weight.tolist() == [[1, 2, 0, 0, 0, 0]]
+    assert model.head == LogisticHead()
+    inputs = torch.randn(5, 6, generator=generator(1))
+    torch.testing.assert_close(model(inputs), inputs[:, 0] + 2 * inputs[:, 1])
+    assert torch.equal(
+        LogisticRegression(6, **noise).weight,
+        two_layer(rows=1, scale=0.5, generator=generator()).weight,
+    )
+    with pytest.raises(ValueError, match="start: expected 1 rows"):
+        LogisticRegression(6, start=((1.0,), (2.0,)))
+
+
+NETWORKS = {
+    "one output": {"second_layer": (1.5, -1.5, 0.5)},
+    "biases": {
+        "second_layer": (1.5, -1.5, 0.5),
+        "hidden_bias": (0.1, 0.2, 0.3),
+        "output_bias": (-0.4,),
+        "loss": "squared",
+    },
+    "classes": {
+        "second_layer": ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),
+        "loss": "softmax",
+        "output_bias": (0.7, -0.7),
+    },
+}
+
+
+@pytest.mark.parametrize("options", NETWORKS.values(), ids=list(NETWORKS))
+def test_head_parameters_flattened_in_order_are_v(options):
+    """f = A act(W Y + b) + c, from the parameters themselves and from v."""
+    model = TwoLayerNetwork(6, activation="tanh", scale=1.0, generator=generator(), **options)
+    parts = [name for name in ("second_layer", "hidden_bias", "output_bias") if name in options]
+    assert model.head_parameter_names == tuple(parts)
+    assert [name for name, _ in model.named_parameters()] == ["weight", *parts]
+    assert isinstance(model, HeadModel)
+    for name in parts:
+        torch.testing.assert_close(model.get_parameter(name), torch.tensor(options[name]))
+    v = torch.cat([model.get_parameter(name).flatten() for name in parts])
+    assert v.shape == (model.head.parameters,)
+    inputs = torch.randn(5, 6, generator=generator(1))
+    torch.testing.assert_close(model(inputs), model.head.output(inputs @ model.weight.T, v))
+    b = torch.tensor(options.get("hidden_bias", 0.0))
+    c = torch.tensor(options.get("output_bias", 0.0))
+    units = torch.tanh(inputs @ model.weight.T + b)
+    written = torch.einsum("nk,...k->n...", units, model.second_layer) + c
+    torch.testing.assert_close(model(inputs), written)
+
+
 def test_the_second_layer_is_as_given_and_trained():
     model = TwoLayerNetwork(6, (1.5, -1.5, 0.5))
     assert model.second_layer.tolist() == [1.5, -1.5, 0.5]
@@ -99,3 +153,23 @@ def test_too_few_classes_or_units_are_refused():
         softmax(rows=1)
     with pytest.raises(ValueError, match="directions: expected at least 1 hidden unit, got 0"):
         two_layer(rows=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"second_layer": ((1.0, 2.0),)}, "second_layer: expected one number for each unit"),
+        ({"second_layer": (1.0,), "loss": "softmax"}, "second_layer: expected a row of equal"),
+        (
+            {"second_layer": ((1.0, 2.0), (1.0,)), "loss": "softmax"},
+            "second_layer: expected a row of equal length for each class",
+        ),
+        ({"second_layer": ((1.0, 2.0),), "loss": "softmax"}, "outputs: .*2 classes.*got 1"),
+        ({"second_layer": (1.0,), "hidden_bias": (1.0, 2.0)}, "hidden_bias: expected none or 1"),
+        ({"second_layer": (1.0,), "output_bias": (1.0, 2.0)}, "output_bias: expected none or 1"),
+        ({"second_layer": (1.0,), "loss": "hinge"}, "loss: expected one of"),
+    ],
+)
+def test_networks_that_do_not_fit_together_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        TwoLayerNetwork(6, **options)

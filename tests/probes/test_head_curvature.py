@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.func import functional_call, grad, hessian, vmap
 
+from spectrain.models.logistic_regression import LogisticRegression
 from spectrain.models.mixture import GaussianMixture
 from spectrain.models.softmax_regression import SoftmaxRegression
 from spectrain.models.two_layer import TwoLayerNetwork
@@ -25,6 +26,18 @@ def models(dtype):
     return [
         SoftmaxRegression(D, 3, 2.0, g, dtype=dtype),
         TwoLayerNetwork(D, [1.0, -0.5, 2.0], "gelu", 2.0, g, dtype=dtype),
+        TwoLayerNetwork(
+            D,
+            [[1.0, -0.5, 2.0], [0.3, 0.7, -1.0]],
+            "tanh",
+            2.0,
+            g,
+            dtype=dtype,
+            loss="softmax",
+            hidden_bias=(0.2, -0.4, 0.1),
+            output_bias=(0.5, -0.5),
+        ),
+        TwoLayerNetwork(D, [1.0, -0.5, 2.0], "silu", 2.0, g, dtype=dtype, loss="squared"),
     ]
 
 
@@ -57,7 +70,7 @@ def dense(operator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", range(4))
 @pytest.mark.parametrize("rows", [[(0,), (2,)], [(0, 1), (2, 0)], [(0, 1, 2)]])
 def test_head_module_and_oracle_agree(generator, dtype, index, rows):
     model = models(dtype)[index]
@@ -74,6 +87,19 @@ def test_head_module_and_oracle_agree(generator, dtype, index, rows):
         accuracy = 200 * torch.finfo(dtype).eps * exact.abs().max().item()
         torch.testing.assert_close(product, exact, atol=accuracy, rtol=0)
         torch.testing.assert_close(dense(general), exact, atol=accuracy, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_direction_is_a_block(generator, dtype):
+    """H = E[p (1 - p) Y Y^T] and E[(p - y)^2 Y Y^T] on the sample, for logistic regression."""
+    model = LogisticRegression(D, 2.0, generator, dtype)
+    inputs, targets = batch(generator, dtype)
+    p = torch.sigmoid(model(inputs)).detach()
+    operator = head_curvature(model, inputs, targets, [("hessian", ()), ("information", (0,))])
+    for product, weights in zip(dense(operator), (p * (1 - p), (p - targets) ** 2), strict=True):
+        expected = inputs.T @ (weights[:, None] * inputs) / N
+        accuracy = 200 * torch.finfo(dtype).eps * expected.abs().max().item()
+        torch.testing.assert_close(product, expected, atol=accuracy, rtol=0)
 
 
 def test_no_rows_means_all(generator):

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression, TwoLayerNetwork
 from spectrain.models.heads import SoftmaxHead
+from spectrain.models.logistic_regression import LogisticRegression
 from spectrain.probes.block import Block
 from spectrain.probes.codec import encode
 from spectrain.probes.probe import MATRICES, Measurement, SpectralProbe
@@ -216,6 +217,46 @@ def test_spectra_are_those_of_dense_matrices(system):
             assert len(found.top) == 4
             assert len(found.bottom) == 3
             assert_spectrum(found, matrices[matrix])
+
+
+OTHER_MODELS = {
+    "logistic": lambda: LogisticRegression(D, 0.5, generator(), torch.float64),
+    "squared": lambda: TwoLayerNetwork(
+        D, (1.0, -0.7), "tanh", 0.8, generator(), torch.float64, loss="squared"
+    ),
+    "classes and biases": lambda: TwoLayerNetwork(
+        D,
+        ((1.0, -0.7), (0.4, 0.9)),
+        "silu",
+        0.8,
+        generator(),
+        torch.float64,
+        loss="softmax",
+        hidden_bias=(0.1, -0.3),
+        output_bias=(0.2, 0.5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_MODELS)
+def test_every_head_gets_products_scores_and_predictions(name):
+    """Dense matrices of the loss, accuracy by hand, and a prediction for every block."""
+    system = System(mixture(4, (0, 0, 1, 1)), OTHER_MODELS[name]())
+    model = system.model
+    probe = system.probe(measurement=replace(SMALL, density=False), on_failure="raise")
+    record = probe(3)
+    inputs, targets = batch_of(probe, system, record)
+    assert record.operator == "head"
+    outputs = model(inputs).detach()
+    values = {"logistic": outputs > 0, "squared": outputs.round()}.get(name, outputs)
+    guess = values.argmax(1) if values.ndim == 2 else values
+    assert record.measured.accuracy == pytest.approx((guess == targets).double().mean().item())
+    for row in range(model.head.directions):
+        block = Block(f"direction {row}", ("weight",), (row,))
+        matrices = dense(model, system.loss, inputs, targets, block)
+        for matrix in MATRICES:
+            assert_spectrum(record.measured.spectrum(matrix, block.name), matrices[matrix])
+            assert record.predicted.spectrum(matrix, block.name).bulk is not None
 
 
 @pytest.mark.parametrize("rows", [(0,), (1, 0), ()])

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spectrain.models.heads import SoftmaxHead, TwoLayerHead
+from spectrain.models.heads import FunctionHead, SoftmaxHead, TwoLayerHead
 from spectrain.theory.curvature_law import FactorLaw
 from spectrain.theory.exterior import exterior
 from spectrain.theory.factors import factor_values
@@ -43,19 +43,11 @@ def test_suprema_are_those_of_the_head(softmax, xor):
 
 
 def test_growing_factors_have_no_supremum():
-    class Squared:
-        directions, parameters, shift_invariant = 1, 0, False
-
-        def output(self, h, v):
-            return h[..., 0]
-
-        def criterion(self, outputs, targets):
-            return ((outputs - targets) ** 2).mean() / 2
-
+    squared = FunctionHead(lambda h, v, y: (h[0] - y) ** 2 / 2, directions=1)
     law = MixtureLaw(np.array([1.0]), np.array([0]), 2.0)
     statistics = Statistics(np.eye(2))
-    nodes = quadrature(project(statistics, Squared()), law)
-    laws = FactorLaw(Squared(), statistics, nodes, 3.0)
+    nodes = quadrature(project(statistics, squared), law)
+    laws = FactorLaw(squared, statistics, nodes, 3.0)
     assert laws.law("information", (0,)).supremum == np.inf
     assert laws.law("hessian", (0,)).supremum == pytest.approx(1)
 

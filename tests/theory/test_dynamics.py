@@ -5,26 +5,14 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from spectrain.models.heads import SoftmaxHead, TwoLayerHead, gradient_factors
+from spectrain.models.heads import FunctionHead, SoftmaxHead, TwoLayerHead, gradient_factors
 from spectrain.theory.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.quadrature import MixtureLaw
 from spectrain.theory.statistics import Statistics
 
-
-class LeastSquares:
-    """ell = (h - y)^2 / 2: everything is a moment of a Gaussian."""
-
-    directions, parameters, shift_invariant = 1, 0, False
-
-    def output(self, h, v):
-        return h[..., 0]
-
-    def criterion(self, outputs, targets):
-        return ((outputs - targets) ** 2).mean() / 2
-
-    def correct(self, outputs, targets):
-        return outputs == targets
+# Everything is a moment of a Gaussian.
+LEAST_SQUARES = FunctionHead(lambda h, v, y: (h[0] - y) ** 2 / 2, directions=1)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +24,7 @@ def test_least_squares_is_linear(sgd):
     law = MixtureLaw(np.array([1.0]), np.array([1]), snr)
     m0, q0 = 0.2, 0.8
     initial = Statistics(np.array([[q0, m0], [m0, length**2]]))
-    dynamics = EffectiveDynamics(LeastSquares(), law, sgd, initial)
+    dynamics = EffectiveDynamics(LEAST_SQUARES, law, sgd, initial)
     rate = sgd.scaled_learning_rate / (1 - sgd.momentum)
 
     def velocity(_, state):
@@ -177,7 +165,7 @@ def test_a_bad_algorithm_is_refused_by_name(arguments, said):
 
 def test_divergence_says_where():
     law = MixtureLaw(np.array([1.0]), np.array([1]), 1.0)
-    path = EffectiveDynamics(LeastSquares(), law, SGD(500.0), Statistics(np.eye(2)))
+    path = EffectiveDynamics(LEAST_SQUARES, law, SGD(500.0), Statistics(np.eye(2)))
     with pytest.raises(ArithmeticError, match="stopped at t = "):
         path.at(1e3)
 

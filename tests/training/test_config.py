@@ -5,7 +5,12 @@ import torch
 import yaml
 
 from spectrain.training.config import MixtureConfig, OptimiserConfig, ProbeConfig
-from spectrain.training.systems import SYSTEMS, SoftmaxMixtureConfig, TwoLayerMixtureConfig
+from spectrain.training.systems import (
+    SYSTEMS,
+    LogisticMixtureConfig,
+    SoftmaxMixtureConfig,
+    TwoLayerMixtureConfig,
+)
 
 
 def mixture(**changed):
@@ -57,6 +62,7 @@ def test_an_impossible_mixture_is_refused_by_name(changed, words):
         (lambda: ProbeConfig(eigenvalues=0), "probe.eigenvalues"),
         (lambda: TwoLayerMixtureConfig(second_layer_rate=-1.0), "second_layer_rate"),
         (lambda: TwoLayerMixtureConfig(mixture=mixture(labels=(0, 2))), "mixture.labels"),
+        (lambda: LogisticMixtureConfig(mixture=mixture(labels=(0, 2))), "mixture.labels"),
     ],
 )
 def test_values_out_of_range_are_refused_by_key(make, words):

@@ -5,7 +5,7 @@ import torch
 
 from spectrain.models.heads import gradient_factors
 from spectrain.training.config import MixtureConfig
-from spectrain.training.systems import SYSTEMS, SoftmaxMixtureConfig, TwoLayerMixtureConfig
+from spectrain.training.systems import SYSTEMS, TwoLayerMixtureConfig
 
 
 def build(config, seed=0):
@@ -13,9 +13,22 @@ def build(config, seed=0):
 
 
 SMALL = [system(dimension=20, dtype="float64") for system in SYSTEMS.values()]
+SOFTMAX, LOGISTIC, XOR = SMALL
+CLASSES = replace(
+    XOR,
+    loss="softmax",
+    second_layer=((1.0, 0.5), (-1.0, 0.5), (0.0, -1.0)),
+    hidden_bias=(0.1, -0.1),
+    output_bias=(0.0, 0.2, -0.2),
+    second_layer_rate=0.5,
+    mixture=replace(XOR.mixture, labels=(0, 1, 2, 2)),
+    start=(),
+)
+SQUARED = replace(XOR, loss="squared", output_bias=(0.1,))
+EVERY = pytest.mark.parametrize("config", [*SMALL, CLASSES, SQUARED])
 
 
-@pytest.mark.parametrize("config", SMALL)
+@EVERY
 def test_the_loss_is_the_criterion_of_the_head(config):
     system = build(config)
     inputs, targets = system.law.sample(50, torch.Generator().manual_seed(1))
@@ -24,36 +37,52 @@ def test_the_loss_is_the_criterion_of_the_head(config):
     torch.testing.assert_close(system.loss(outputs, targets), expected, rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("config", SMALL)
+@EVERY
 def test_its_gradient_is_that_of_the_factors(config):
     """grad_x = mean over samples of (d ell / dh) Y^T."""
     system = build(config)
     model = system.model
     inputs, targets = system.law.sample(50, torch.Generator().manual_seed(1))
     system.loss(model(inputs), targets).backward()
-    v = getattr(model, "second_layer", torch.zeros(0, dtype=torch.float64))
+    parts = [model.get_parameter(name).flatten() for name in model.head_parameter_names]
+    v = torch.cat([torch.zeros(0, dtype=torch.float64), *parts])
     g_h, _ = gradient_factors(model.head, inputs @ model.weight.T, v, targets)
     expected = g_h.T @ inputs / len(inputs)
     torch.testing.assert_close(model.weight.grad, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_there_is_a_block_for_each_class():
-    system = build(SMALL[0])
+    system = build(SOFTMAX)
     assert [block.name for block in system.blocks] == ["class 0", "class 1", "class 2"]
     assert [block.rows for block in system.blocks] == [(0,), (1,), (2,)]
 
 
 def test_there_is_a_block_for_each_unit_and_rarely_one_for_all():
-    system = build(SMALL[1])
+    system = build(XOR)
     assert [block.name for block in system.blocks] == [f"unit {unit}" for unit in range(4)]
     assert [block.name for block in system.rare_blocks] == ["first layer"]
     assert system.rare_blocks[0].resolve(system.model).keys() == {"weight"}
 
 
+def test_logistic_regression_has_one_block():
+    system = build(LOGISTIC)
+    assert [(block.name, block.rows) for block in system.blocks] == [("direction", (0,))]
+    assert system.theory.directions == ("x0", "mu0", "mu1")
+
+
+def test_second_layer_and_biases_have_their_own_rate():
+    system = build(CLASSES)
+    names = ("second_layer", "hidden_bias", "output_bias")
+    assert system.relative_rates == dict.fromkeys(names, 0.5)
+    assert system.model.head.outputs == 3
+    assert [block.name for block in system.blocks] == ["unit 0", "unit 1"]
+    assert build(SQUARED).model.head_parameter_names == ("second_layer", "output_bias")
+
+
 def test_initial_directions_have_the_scale_asked_for():
     """|x_a|^2 = scale^2 chi^2_d / d, which deviates by scale^2 sqrt(2/d)."""
     d = 4000
-    for config in (SoftmaxMixtureConfig, TwoLayerMixtureConfig):
+    for config in SYSTEMS.values():
         weight = build(config(dimension=d, scale=0.7, start=())).model.weight
         assert (weight.square().sum(1) - 0.49).abs().max() < 5 * 0.49 * (2 / d) ** 0.5
 
@@ -73,9 +102,7 @@ def test_means_labels_and_activation_are_data():
         tuple(sign * float(i == j) for j in range(3)) for i in range(3) for sign in (1, -1)
     )
     mixture = MixtureConfig(rows, (1 / 6,) * 6, (0, 0, 1, 1, 0, 1), snr=2.0)
-    config = replace(
-        SMALL[1], mixture=mixture, activation="tanh", second_layer=(1.0, -1.0), start=()
-    )
+    config = replace(XOR, mixture=mixture, activation="tanh", second_layer=(1.0, -1.0), start=())
     system = build(config)
     assert system.law.means.shape == (6, 20)
     assert system.model.head.activation == "tanh"
@@ -84,4 +111,4 @@ def test_means_labels_and_activation_are_data():
 
 def test_an_unknown_activation_is_refused_by_name():
     with pytest.raises(ValueError, match="activation: expected one of"):
-        build(replace(SMALL[1], activation="step"))
+        build(replace(XOR, activation="step"))

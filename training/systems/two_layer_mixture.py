@@ -1,4 +1,4 @@
-"""A two-layer network on a Gaussian mixture with two labels, such as XOR (arXiv 2502.15655)."""
+"""A two-layer network on a Gaussian mixture, such as that of XOR (arXiv 2502.15655)."""
 
 import math
 from dataclasses import dataclass
@@ -28,10 +28,14 @@ _OPTIMISER = OptimiserConfig(scaled_learning_rate=2.0, batch_size=2)
 _START = ((0.0, 0.2), (0.2, 0.0), (0.0, -0.2), (-0.2, 0.0))
 _PROBE = ProbeConfig(draws=8)
 
+ActivationName = Literal[
+    "gelu", "tanh", "relu", "softplus", "sigmoid", "silu", "erf", "identity", "square"
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TwoLayerMixtureConfig(TrainingConfig):
-    """A two-layer network with one logit on a Gaussian mixture with labels 0 and 1.
+    """A two-layer network on a Gaussian mixture: f = A act(W Y + b) + c and a loss of it.
 
     The default is XOR: two pairs of opposite means, one pair for each label. The training leaves
     a saddle; an outlier below the bulk of a hidden unit joins it, one above splits in two.
@@ -39,8 +43,14 @@ class TwoLayerMixtureConfig(TrainingConfig):
     Attributes:
         mixture: the law of the data.
         activation: of the hidden units.
-        second_layer: initial weights, one for each hidden unit.
-        second_layer_rate: learning rate of the second layer relative to the first's; 0 keeps it.
+        loss: of the output: binary cross-entropy of a logit, squared error of a number, or
+            softmax cross-entropy of a logit for each label.
+        second_layer: A, its initial weights, one for each hidden unit; rows of them, one for each
+            label, if the loss is softmax.
+        hidden_bias: b, its initial values, one for each hidden unit; empty for none.
+        output_bias: c, one initial value for each output; empty for none.
+        second_layer_rate: learning rate of second layer and biases relative to the first layer's;
+            0 keeps them.
         scale: the initial directions of the hidden units are start + scale * N(0, I/d).
         start: first coordinates of each direction's mean; empty for mean 0.
     """
@@ -48,8 +58,11 @@ class TwoLayerMixtureConfig(TrainingConfig):
     system: ClassVar[str] = "two-layer-mixture"
 
     mixture: MixtureConfig = XOR
-    activation: Literal["gelu", "tanh", "relu", "softplus"] = "gelu"
-    second_layer: tuple[float, ...] = (1.5, -1.5, 1.5, -1.5)
+    activation: ActivationName = "gelu"
+    loss: Literal["binary-cross-entropy", "squared", "softmax"] = "binary-cross-entropy"
+    second_layer: tuple[float, ...] | tuple[tuple[float, ...], ...] = (1.5, -1.5, 1.5, -1.5)
+    hidden_bias: tuple[float, ...] = ()
+    output_bias: tuple[float, ...] = ()
     second_layer_rate: float = 0.0
     scale: float = 0.3
     start: tuple[tuple[float, ...], ...] = _START
@@ -63,8 +76,10 @@ class TwoLayerMixtureConfig(TrainingConfig):
             raise ValueError(
                 f"second_layer_rate: expected at least 0, got {self.second_layer_rate}"
             )
-        if not set(self.mixture.labels) <= {0, 1}:
-            raise ValueError(f"mixture.labels: expected 0 and 1, got {self.mixture.labels}")
+        classes = len(self.second_layer) if self.loss == "softmax" else 2
+        if self.loss != "squared" and not set(self.mixture.labels) <= set(range(classes)):
+            expected = "0 and 1" if classes == 2 else f"0 to {classes - 1}"
+            raise ValueError(f"mixture.labels: expected {expected}, got {self.mixture.labels}")
 
     def build(self, generator: "torch.Generator") -> "System":
         """The system, with one block for each hidden unit and, rarely, the whole first layer."""
@@ -86,6 +101,9 @@ class TwoLayerMixtureConfig(TrainingConfig):
             dtype,
             self.device,
             self.start,
+            self.loss,
+            self.hidden_bias,
+            self.output_bias,
         )
         first_layer = (model.direction_name,)
         return System(
@@ -99,8 +117,8 @@ class TwoLayerMixtureConfig(TrainingConfig):
                 sgd=self.optimiser.algorithm(self.second_layer_rate),
             ),
             blocks=tuple(
-                Block(f"unit {row}", first_layer, (row,)) for row in range(len(self.second_layer))
+                Block(f"unit {row}", first_layer, (row,)) for row in range(model.head.directions)
             ),
             rare_blocks=(Block("first layer", first_layer),),
-            relative_rates={"second_layer": self.second_layer_rate},
+            relative_rates=dict.fromkeys(model.head_parameter_names, self.second_layer_rate),
         )

@@ -1,0 +1,133 @@
+"""The head of multi-index regression: a two-layer student of a fixed teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .activations import (
+    Activation,
+    activation_derivatives,
+    activation_function,
+    require_activation,
+)
+from .two_layer_link import TwoLayerLink
+
+__all__ = ["MultiIndexHead"]
+
+
+@dataclass(frozen=True)
+class MultiIndexHead:
+    """ell = e^2 / 2,  e = A act(h_1..h_K + b) + c - sum_t w_t teacher_act(h_(K+t)).
+
+    The student is a two-layer network on the first K directions with v = (A, b if there is one, c
+    if there is one); the target is a function of the last directions, the teacher's, which are not
+    trained. Labels are ignored. Both links may be any of the activations: with one direction, A
+    fixed at 1 and the same link on both sides this is a generalised linear model.
+
+    Attributes:
+        directions: C = K + teachers.
+        teacher_second_layer: w, one weight for each teacher direction.
+        activation: of the student's hidden units; see `TwoLayerHead`, also for relu.
+        teacher_activation: of the teacher's.
+        hidden_bias: whether the student has a b, (K,).
+        output_bias: whether the student has a c, (1,).
+
+    Raises:
+        ValueError: naming the attribute, what was expected and what came.
+    """
+
+    directions: int
+    teacher_second_layer: tuple[float, ...]
+    activation: Activation = "gelu"
+    teacher_activation: Activation = "gelu"
+    hidden_bias: bool = False
+    output_bias: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "teacher_second_layer", tuple(self.teacher_second_layer))
+        if not 1 <= self.teachers < self.directions:
+            raise ValueError(
+                "teacher_second_layer: expected a weight for each teacher, at least 1 and fewer "
+                f"than the {self.directions} directions, got {self.teachers}"
+            )
+        if not torch.tensor(self.teacher_second_layer).isfinite().all():
+            raise ValueError(
+                f"teacher_second_layer: expected finite numbers, got {self.teacher_second_layer}"
+            )
+        require_activation("teacher_activation", self.teacher_activation)
+        _ = self._link  # checks its arguments
+
+    @cached_property
+    def _link(self) -> TwoLayerLink:
+        students = self.directions - self.teachers
+        return TwoLayerLink(students, self.activation, 1, self.hidden_bias, self.output_bias)
+
+    @property
+    def teachers(self) -> int:
+        """Number of teacher directions, the last ones."""
+        return len(self.teacher_second_layer)
+
+    @property
+    def parameters(self) -> int:
+        """q = entries of A, b and c."""
+        return self._link.parameters
+
+    @property
+    def classes(self) -> None:
+        """Any label will do."""
+
+    @property
+    def shift_invariant(self) -> bool:
+        """No."""
+        return False
+
+    def ell(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
+        """Half the squared error () of the student: h (C,), v (q,); y is ignored."""
+        students, teachers = self._split(h)
+        target = activation_function(self.teacher_activation)(teachers) @ self._weights(h)
+        return (self._link.output(students, v).squeeze(-1) - target).square() / 2
+
+    def classified(self, h: Tensor, v: Tensor, y: Tensor) -> None:
+        """None: there are no labels."""
+
+    def gradient(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
+        """e de/d(h, v), (n, C + q)."""
+        error, slope, _, _ = self._error(h, v, joint=True)
+        return error * slope
+
+    def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:
+        """(de)(de)^T + e d^2 e in h, (n, C, C), or jointly in (h, v), (n, C + q, C + q)."""
+        _, slope, student, teacher = self._error(h, v, joint)
+        c, k = self.directions, self._link.width
+        result = slope[:, :, None] * slope[:, None, :]
+        result[:, :k, :k] += student[:, :k, :k]
+        result[:, k:c, k:c].diagonal(dim1=1, dim2=2).add_(teacher)
+        if joint:
+            result[:, :k, c:] += student[:, :k, k:]
+            result[:, c:, :k] += student[:, k:, :k]
+            result[:, c:, c:] += student[:, k:, k:]
+        return result
+
+    def _error(self, h: Tensor, v: Tensor, joint: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The error e (n, 1), de (n, C or C + q), and e d^2 e of student and teacher.
+
+        That of the student is (n, K or K + q, the same); the teacher's is diagonal, (n, teachers).
+        """
+        students, teachers = self._split(h)
+        at, weights = self._link.expansion(students, v), self._weights(h)
+        value, first, second = activation_derivatives(self.teacher_activation, teachers)
+        error = at.outputs - (value @ weights)[:, None]
+        by_student, k = at.pulled_back(torch.ones_like(error), joint), self._link.width
+        slope = torch.cat([by_student[:, :k], -weights * first, by_student[:, k:]], dim=1)
+        return error, slope, at.bent(error, joint), -error * weights * second
+
+    def _split(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        k = self._link.width
+        return h[..., :k], h[..., k:]
+
+    def _weights(self, h: Tensor) -> Tensor:
+        return torch.tensor(self.teacher_second_layer, dtype=h.dtype, device=h.device)

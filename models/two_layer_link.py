@@ -1,0 +1,141 @@
+"""What a two-layer network makes of its preactivations, with derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .activations import Activation, activation_derivatives, activation_function, require_activation
+
+__all__ = ["Expansion", "TwoLayerLink"]
+
+
+@dataclass(frozen=True)
+class TwoLayerLink:
+    """f(h, v) = A act(h + b) + c,  v = (A row by row, b if there is one, c if there is one).
+
+    Attributes:
+        width: K, the number of hidden units.
+        activation: one of `ACTIVATIONS`, or a torch function, entry by entry.
+        outputs: O, the number of rows of A.
+        hidden_bias: whether there is a b.
+        output_bias: whether there is a c.
+
+    Raises:
+        ValueError: naming the attribute, what was expected and what came.
+    """
+
+    width: int
+    activation: Activation = "gelu"
+    outputs: int = 1
+    hidden_bias: bool = False
+    output_bias: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"directions: expected at least 1 hidden unit, got {self.width}")
+        if self.outputs < 1:
+            raise ValueError(f"outputs: expected at least 1, got {self.outputs}")
+        require_activation("activation", self.activation)
+
+    @property
+    def parameters(self) -> int:
+        """q = O K, + K and + O for the biases."""
+        return (
+            self.outputs * self.width
+            + self.hidden_bias * self.width
+            + self.output_bias * self.outputs
+        )
+
+    def split(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A (O, K), b (K,) and c (O,) of v (q,); zero where there is no bias."""
+        if v.shape[-1] != self.parameters:
+            raise ValueError(f"v: expected {self.parameters} parameters, got {v.shape[-1]}")
+        k, o = self.width, self.outputs
+        a, rest = v[: o * k].reshape(o, k), v[o * k :]
+        b = rest[:k] if self.hidden_bias else v.new_zeros(k)
+        c = rest[-o:] if self.output_bias else v.new_zeros(o)
+        return a, b, c
+
+    def output(self, h: Tensor, v: Tensor) -> Tensor:
+        """f, (..., O), of preactivations h (..., K) and v (q,)."""
+        a, b, c = self.split(v)
+        return activation_function(self.activation)(h + b) @ a.mT + c
+
+    def expansion(self, h: Tensor, v: Tensor) -> Expansion:
+        """F and its derivatives for n samples, h (n, K)."""
+        a, b, c = (part.detach() for part in self.split(v))
+        value, first, second = activation_derivatives(self.activation, h + b)
+        return Expansion(self, a, value, first, second, value @ a.mT + c)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """f(h, v) of n samples with its first and second derivatives in h, or jointly in (h, v).
+
+    Attributes:
+        link: the network.
+        second_layer: A, (O, K).
+        value: act(h + b), (n, K).
+        first: act'(h + b), (n, K).
+        second: act''(h + b), (n, K).
+        outputs: f, (n, O).
+    """
+
+    link: TwoLayerLink
+    second_layer: Tensor
+    value: Tensor
+    first: Tensor
+    second: Tensor
+    outputs: Tensor
+
+    def jacobian(self, joint: bool) -> Tensor:
+        """df/dh (n, O, K), or df/d(h, v) (n, O, K + q)."""
+        by_h = self.second_layer * self.first[:, None, :]
+        if not joint:
+            return by_h
+        eye = torch.eye(self.link.outputs, dtype=by_h.dtype, device=by_h.device)
+        by_second_layer = (eye[:, :, None] * self.value[:, None, None, :]).flatten(2)
+        parts = [by_h, by_second_layer]
+        if self.link.hidden_bias:
+            parts.append(by_h)
+        if self.link.output_bias:
+            parts.append(eye.expand(len(by_h), -1, -1))
+        return torch.cat(parts, dim=2)
+
+    def pulled_back(self, slopes: Tensor, joint: bool) -> Tensor:
+        """sum_o r_o df_o/d(h, v) for slopes r (n, O): (n, K) or (n, K + q)."""
+        by_h = (slopes @ self.second_layer) * self.first
+        if not joint:
+            return by_h
+        parts = [by_h, (slopes[:, :, None] * self.value[:, None, :]).flatten(1)]
+        if self.link.hidden_bias:
+            parts.append(by_h)
+        if self.link.output_bias:
+            parts.append(slopes)
+        return torch.cat(parts, dim=1)
+
+    def bent(self, slopes: Tensor, joint: bool) -> Tensor:
+        """sum_o r_o d^2 f_o/d(h, v)^2 for slopes r (n, O): (n, K, K) or (n, K + q, K + q)."""
+        k, size = self.link.width, self.link.width + (self.link.parameters if joint else 0)
+        result = self.value.new_zeros(len(self.value), size, size)
+        by_h = (slopes @ self.second_layer) * self.second
+        # What is added to a hidden unit: h, and b if there is one.
+        inner = [0, k * (1 + self.link.outputs)] if joint and self.link.hidden_bias else [0]
+        for row in inner:
+            for column in inner:
+                _diagonal(result, row, column, k).copy_(by_h)
+            if joint:
+                for o in range(self.link.outputs):
+                    mixed, weights = slopes[:, o : o + 1] * self.first, k * (1 + o)
+                    _diagonal(result, row, weights, k).copy_(mixed)
+                    _diagonal(result, weights, row, k).copy_(mixed)
+        return result
+
+
+def _diagonal(matrices: Tensor, row: int, column: int, size: int) -> Tensor:
+    """View of the diagonal (n, size) of the square block that starts at (row, column)."""
+    block = matrices[:, row : row + size, column : column + size]
+    return block.diagonal(dim1=1, dim2=2)
