@@ -227,7 +227,7 @@ class EffectiveSpectrum:
         return self._solve(matrix, rows, with_parameters).fine.law
 
     def _require_rows(self, rows: tuple[int, ...]) -> None:
-        trained = self.head.directions - int(getattr(self.head, "teachers", 0))
+        trained = self.head.directions - self.head.teachers
         if not rows or len(set(rows)) != len(rows) or not all(0 <= row < trained for row in rows):
             raise ValueError(
                 f"rows: expected distinct trained directions among 0 to {trained - 1}, got {rows}"

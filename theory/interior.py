@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -34,6 +34,9 @@ ComplexArray = NDArray[Any]  # of complex128
 _NEWTON_STEPS = 10
 _TOLERANCE = 1e-7  # of the last step; the error left is of the order of its square
 _HALVINGS = 3
+# The way of many points together: sideways from the middle in these shares, then down by this
+# factor a step, with so many steps of Newton's method for an attempt to land on the axis.
+_SIDEWAYS, _FALL, _LANDING = (0.3, 0.65, 1.0), 0.1, 6
 _REAL = 1e-9  # relative imaginary part below which a solution counts as real: no density there
 _HEIGHT = 0.3  # of the way round where Newton cannot follow the axis, in typical eigenvalues
 _NONE = 1e-4  # density, in units of one over the typical eigenvalue, that is none at that height
@@ -225,7 +228,7 @@ class Interior:
         """
         self._sample()
         known = list(self._points)
-        found = self._solve_all(self._grid(points))
+        found = self._solve_all(self._grid(points).tolist())
         self._certify(sorted({point.lam: point for point in (*known, *found)}.items()))
         lam = np.array([point.lam for point in found])
         p = np.array([point.p for point in found])
@@ -306,23 +309,14 @@ class Interior:
         if self._points:
             return
         low, high = self._range()
-        self._points.clear()
-        half = _SKELETON // 2
-        angles = (np.arange(half) + 0.5) * np.pi / half
-        grid = low + (high - low) * (1 - np.cos(angles)) / 2
-        for side in (grid[grid <= self._middle][::-1], grid[grid > self._middle]):
-            for lam in side:
-                point = self._add(float(lam))
-                beyond = 1 - point.above if lam <= self._middle else point.above
-                if beyond - self.atom * ((lam > 0) == (lam <= self._middle)) < _TAIL:
-                    break
+        angles = (np.arange(_SKELETON) + 0.5) * np.pi / _SKELETON
+        new = list(low + (high - low) * (1 - np.cos(angles)) / 2)
         if self.atom > 0 and low < 0 < high:  # an atom in between: its two sides
-            self._add(-_BESIDE * self.law.scale)
-            self._add(_BESIDE * self.law.scale)
+            new += [-_BESIDE * self.law.scale, _BESIDE * self.law.scale]
         for _ in range(_PASSES):
+            known = {point.lam: point for point in (*self._points, *self._solve_all(new))}
+            self._points = [known[lam] for lam in sorted(known)]
             new = self._gaps(_RESOLUTION / _SKELETON)
-            for lam in new:
-                self._add(lam)
             if not new:
                 return
         raise NoSolutionError(
@@ -353,33 +347,6 @@ class Interior:
         place = height / math.pi + (below - below[0]) / max(below[-1] - below[0], 1e-300)
         grid: FloatArray = np.interp(np.linspace(0, place[-1], points), place, lam)
         return grid
-
-    def _solve_all(self, grid: FloatArray) -> list[_Point]:
-        """P at all points of a grid at once, between the known points."""
-        known = self._points
-        lam = np.array([point.lam for point in known])
-        live = np.array([point.density > 0 for point in known])
-        p = np.array([point.p for point in known])
-        slope = np.array([point.slope for point in known])
-        right = np.clip(np.searchsorted(lam, grid), 1, len(lam) - 1)
-        left = right - 1
-        both = live[left] & live[right] & ((grid > 0) == (lam[left] > 0))
-        both &= (lam[right] > 0) == (lam[left] > 0)
-        # Cubic interpolation, with which Newton's method is done in a step or two.
-        width = (lam[right] - lam[left])[both]
-        t = ((grid[both] - lam[left][both]) / width)[:, None, None]
-        span = width[:, None, None]
-        start, end = p[left[both]], p[right[both]]
-        guess = (1 + 2 * t) * (1 - t) ** 2 * start + t**2 * (3 - 2 * t) * end
-        guess += span * t * (1 - t) * ((1 - t) * slope[left[both]] - t * slope[right[both]])
-        solved, slopes, settled = self._newton_all(grid[both].astype(complex), guess)
-        above = self._equation.above(grid[both].astype(complex), solved)
-        density = self._equation.density(solved)
-        found: dict[float, _Point] = {point.lam: point for point in known}
-        for i in np.flatnonzero(settled):
-            at = float(grid[both][i])
-            found[at] = _Point(at, solved[i], slopes[i], float(above[i]), float(density[i]))
-        return [found.get(float(at)) or self._solve(float(at)) for at in grid]
 
     def _certify(self, points: list[tuple[float, _Point]]) -> None:
         """Raise if the counting function grows otherwise than the density lets it."""
@@ -418,25 +385,123 @@ class Interior:
         changed[live] = np.abs(moved_density - density[live])
         return changed, np.abs(other.above(at, p) - above)
 
-    def _add(self, lam: float) -> _Point:
-        place = bisect_left(self._points, lam, key=lambda point: point.lam)
-        if place == len(self._points) or self._points[place].lam != lam:
-            self._points.insert(place, self._solve(lam))
-        return self._points[place]
-
     def _solve(self, lam: float) -> _Point:
-        """P(lam + i0), from the nearest known point, or else from high above."""
-        live = [point for point in self._points if point.density > 0]
-        if live:
-            nearest = min(live, key=lambda point: abs(point.lam - lam))
-            moved = self._walk(nearest.lam, lam, nearest.p, nearest.slope)
-            if moved is not None:
-                return self._point(lam, *moved)
-        return self._descend(lam)
+        return self._solve_all([lam])[0]
 
-    def _point(self, lam: float, p: ComplexArray, slope: ComplexArray) -> _Point:
-        above, density = self._read(lam, p)
-        return _Point(lam, p, slope, above, density)
+    def _solve_all(self, places: Sequence[float]) -> list[_Point]:
+        """P(lam + i0) at many points: between known points, or else from high above."""
+        grid = np.array(places, dtype=float)
+        m = self.law.rows
+        p, slope = np.zeros((2, len(grid), m, m), dtype=complex)
+        at = grid.astype(complex)
+        done = self._interpolate(grid, p, slope)
+        left = np.flatnonzero(~done)
+        if len(left):
+            at[left], p[left], slope[left], done[left] = self._land(grid[left])
+        found: list[_Point | None] = [None] * len(grid)
+        settled = np.flatnonzero(done)
+        if len(settled):
+            above = self._equation.above(at[settled], p[settled])
+            density = self._equation.density(p[settled])
+            none = (at[settled].imag > 0) & (density * self.law.scale <= _NONE)
+            density = np.where(none, 0.0, density)
+            for i, share, value in zip(settled, above, density, strict=True):
+                found[i] = _Point(float(grid[i]), p[i], slope[i], float(share), float(value))
+        return [point or self._descend(float(lam)) for lam, point in zip(grid, found, strict=True)]
+
+    def _interpolate(
+        self, grid: FloatArray, p: ComplexArray, slope: ComplexArray
+    ) -> NDArray[np.bool_]:
+        """Solve between neighbours that both have density; says where, (L,).
+
+        Cubic interpolation is so close that Newton's method is done in a step or two.
+        """
+        done = np.zeros(len(grid), bool)
+        if len(self._points) < 2:
+            return done
+        lam = np.array([point.lam for point in self._points])
+        live = np.array([point.density > 0 for point in self._points])
+        known = np.array([point.p for point in self._points])
+        rate = np.array([point.slope for point in self._points])
+        right = np.clip(np.searchsorted(lam, grid), 1, len(lam) - 1)
+        left = right - 1
+        inside = (lam[left] <= grid) & (grid <= lam[right]) & live[left] & live[right]
+        inside &= np.sign(lam[left]) == np.sign(lam[right])
+        some = np.flatnonzero(inside)
+        if not len(some):
+            return done
+        left, right = left[some], right[some]
+        width = lam[right] - lam[left]
+        t = ((grid[some] - lam[left]) / width)[:, None, None]
+        guess = (1 + 2 * t) * (1 - t) ** 2 * known[left] + t**2 * (3 - 2 * t) * known[right]
+        guess += width[:, None, None] * t * (1 - t) * ((1 - t) * rate[left] - t * rate[right])
+        p[some], slope[some], done[some] = self._newton_all(grid[some].astype(complex), guess)
+        return done
+
+    def _land(
+        self, grid: FloatArray
+    ) -> tuple[ComplexArray, ComplexArray, ComplexArray, NDArray[np.bool_]]:
+        """Solve from high above, all points together.
+
+        Returns:
+            where each ended (L,): on the axis, or just above it where there is no density; P and
+            dP/dlam there (L, m, m); and whether the way was found (L,).
+        """
+        base, rate = self._base
+        height, scale = self._top.imag, self.law.scale
+        # Close to zero an atom there must not be smeared over lam.
+        floor = _FLOOR * np.minimum(scale, np.maximum(np.abs(grid), _PILE * scale))
+        at = np.full(len(grid), self._top)
+        p, slope = np.repeat(base[None], len(grid), 0), np.repeat(rate[None], len(grid), 0)
+        alive, landed = np.ones(len(grid), bool), np.zeros(len(grid), bool)
+        for share in _SIDEWAYS:
+            target = self._middle + (grid - self._middle) * share + 1j * height
+            alive = self._advance(at, target, p, slope, alive)
+        while True:
+            flying = alive & ~landed & (at.imag > floor)
+            if not flying.any():
+                break
+            target = np.where(flying, grid + 1j * np.maximum(_FALL * at.imag, floor), at)
+            alive &= ~flying | self._advance(at, target, p, slope, flying)
+            trying = np.flatnonzero(alive & flying)
+            guess = p[trying] - 1j * at[trying].imag[:, None, None] * slope[trying]
+            reached, rates, down = self._newton_all(grid[trying].astype(complex), guess, _LANDING)
+            touched = trying[down]
+            p[touched], slope[touched] = reached[down], rates[down]
+            at[touched], landed[touched] = grid[touched], True
+        return at, p, slope, alive
+
+    def _advance(
+        self,
+        at: ComplexArray,
+        target: ComplexArray,
+        p: ComplexArray,
+        slope: ComplexArray,
+        moving: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """Follow P from ``at`` to ``target``, in place, where ``moving``; says where it was found.
+
+        A step that fails is taken in two halves.
+        """
+        found = np.zeros(len(at), bool)
+        some = np.flatnonzero(moving)
+        for parts in (1, 2, 6):
+            if not len(some):
+                break
+            here, there = at[some], target[some]
+            state, rate = p[some], slope[some]
+            on = np.ones(len(some), bool)
+            for part in range(1, parts + 1):
+                goal = here + (there - here) * (part / parts)
+                last = here + (there - here) * ((part - 1) / parts)
+                going = np.flatnonzero(on)
+                state[going], rate[going], on[going] = self._newton_all(
+                    goal[going], state[going] + rate[going] * (goal - last)[going, None, None]
+                )
+            p[some[on]], slope[some[on]], at[some[on]] = state[on], rate[on], there[on]
+            found[some[on]] = True
+            some = some[~on]
+        return found
 
     def _read(self, lam: complex, p: ComplexArray) -> tuple[float, float]:
         """Share above and density at one P (m, m)."""
@@ -457,7 +522,7 @@ class Interior:
             raise NoSolutionError(f"the resolvent was lost at lam = {lam:.6g} + {height:.3g} i")
         on_axis = self._newton(lam, moved[0])
         if on_axis is not None:
-            return self._point(lam, *on_axis)
+            return _Point(lam, *on_axis, *self._read(lam, on_axis[0]))
         above, density = self._read(lam + 1j * height, moved[0])
         return _Point(lam, *moved, above, density if density * self.law.scale > _NONE else 0.0)
 
@@ -491,14 +556,14 @@ class Interior:
         return (p[0], slope[0]) if settled[0] else None
 
     def _newton_all(
-        self, lam: ComplexArray, guess: ComplexArray
+        self, lam: ComplexArray, guess: ComplexArray, steps: int = _NEWTON_STEPS
     ) -> tuple[ComplexArray, ComplexArray, NDArray[np.bool_]]:
         """The same at points (L,) from guesses (L, m, m), and where it was found, (L,)."""
         p, slope = guess.copy(), np.zeros_like(guess)
         settled, running = np.zeros(len(p), bool), np.arange(len(p))
         least = np.where(lam.imag == 0, _REAL, 0.0)
         with np.errstate(all="ignore"):
-            for _ in range(_NEWTON_STEPS):
+            for _ in range(steps):
                 if not len(running):
                     break
                 try:

@@ -108,7 +108,11 @@ def test_a_contradiction_is_an_error_and_never_a_curve(monkeypatch):
 def test_a_lost_resolvent_names_the_point(monkeypatch):
     law = discrete_law(np.array([[[0.5]], [[1.0]]]), [0.5, 0.5], 3.0)
     inside = inside_of(law)
-    monkeypatch.setattr(Interior, "_newton", lambda *_: None)
+
+    def lost(self, lam, guess, *steps):
+        return guess, guess, np.zeros(len(guess), bool)
+
+    monkeypatch.setattr(Interior, "_newton_all", lost)
     with pytest.raises(NoSolutionError, match="lam = "):
         inside.profile(60, law)
 
