@@ -49,26 +49,28 @@ class TwoLayerLink:
             + self.output_bias * self.outputs
         )
 
-    def split(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A (O, K), b (K,) and c (O,) of v (q,); zero where there is no bias."""
+    def split(self, v: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """A (O, K), b (K,) and c (O,) of v (q,); None where there is no bias."""
         if v.shape[-1] != self.parameters:
             raise ValueError(f"v: expected {self.parameters} parameters, got {v.shape[-1]}")
         k, o = self.width, self.outputs
-        a, rest = v[: o * k].reshape(o, k), v[o * k :]
-        b = rest[:k] if self.hidden_bias else v.new_zeros(k)
-        c = rest[-o:] if self.output_bias else v.new_zeros(o)
-        return a, b, c
+        rest = v[o * k :]
+        b = rest[:k] if self.hidden_bias else None
+        c = rest[-o:] if self.output_bias else None
+        return v[: o * k].reshape(o, k), b, c
 
     def output(self, h: Tensor, v: Tensor) -> Tensor:
         """f, (..., O), of preactivations h (..., K) and v (q,)."""
         a, b, c = self.split(v)
-        return activation_function(self.activation)(h + b) @ a.mT + c
+        outputs = activation_function(self.activation)(h if b is None else h + b) @ a.mT
+        return outputs if c is None else outputs + c
 
     def expansion(self, h: Tensor, v: Tensor) -> Expansion:
         """F and its derivatives for n samples, h (n, K)."""
-        a, b, c = (part.detach() for part in self.split(v))
-        value, first, second = activation_derivatives(self.activation, h + b)
-        return Expansion(self, a, value, first, second, value @ a.mT + c)
+        a, b, c = self.split(v.detach())
+        derivatives = activation_derivatives(self.activation, h if b is None else h + b)
+        outputs = derivatives[0] @ a.mT
+        return Expansion(self, a, *derivatives, outputs if c is None else outputs + c)
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,12 @@ def test_an_aspect_ratio_that_is_not_positive_is_refused(aspect_ratio):
         MixtureTheory(MIXTURE, SoftmaxHead(2), aspect_ratio)
 
 
+def test_a_label_that_the_loss_is_not_defined_for_is_refused():
+    law = GaussianMixture(MEANS, MIXTURE.weights, (0, 1, 2), 3.0)
+    with pytest.raises(ValueError, match=r"labels: expected 0 to 1, got \[0, 1, 2\]"):
+        MixtureTheory(law, SoftmaxHead(2), 4.0)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
