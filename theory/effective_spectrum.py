@@ -207,7 +207,7 @@ class EffectiveSpectrum:
                 continue
             share = (rank - sum(place < rank for place in places) - 0.5) / bulk
             found.append(self._bulk_quantile(fine, share, null))
-        return np.array(found)
+        return np.array(found) + 0.0  # no negative zeros
 
     def counts(self, matrix: Matrix, rows: tuple[int, ...]) -> tuple[int, int]:
         """Numbers of outliers above and below the bulk in the limit, without their places."""

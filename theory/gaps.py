@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 
 from .curvature_law import CurvatureLaw
 from .exterior import edge_between
@@ -26,6 +26,7 @@ _MARGIN = 1e-9  # of the interval between two parts of the support
 _NARROW = 1e-7  # a minimum of the radius this close to 1 is the touching of two bands
 _GROWTH, _STEPS = 1.6, 120
 _FAR = 1.5  # a radius beyond which a step towards an edge was too long
+_NEARLY = 1e3
 _AT_ZERO = 1e-9  # distance from an atom at zero, in typical eigenvalues, where a gap ends
 
 
@@ -112,24 +113,27 @@ def matrix_gaps(
 
 def _follow(resolvent: MatrixResolvent, parameter: float, sign: int, atom: bool) -> float:
     """The parameter of the edge on one side, or of a point next to an atom at zero."""
-    side, scale = resolvent.position(parameter), resolvent.law.scale
+    seed = resolvent.position(parameter)
+    beside = math.copysign(_AT_ZERO * resolvent.law.scale, seed)
     step = 0.01 * sign * max(abs(parameter), 1e-300)
     for _ in range(_STEPS):
         radius = resolvent.radius(parameter + step)
-        if (
-            radius is None
-            or radius > _FAR
-            or (radius < 1 and atom and resolvent.position(parameter + step) * side <= 0)
-        ):
+        if radius is None or radius > _FAR:
             step /= 4
         elif radius >= 1:
             return edge_between(resolvent, parameter, parameter + step)
+        elif atom and resolvent.position(parameter + step) * seed <= 0:
+            return float(
+                brentq(lambda t: resolvent.position(t) - beside, parameter, parameter + step)
+            )
         else:
             parameter += step
             step *= _GROWTH
-        if atom and abs(resolvent.position(parameter)) < _AT_ZERO * scale:
+        if atom and abs(resolvent.position(parameter)) < abs(beside):
             return parameter
+    if atom and abs(resolvent.position(parameter)) < _NEARLY * abs(beside):
+        return parameter  # the signs of P + D may be lost right at the atom
     raise NoSolutionError(
-        f"no edge of the gap around lam = {side:.6g} was found; it was followed to "
+        f"no edge of the gap around lam = {seed:.6g} was found; it was followed to "
         f"{resolvent.position(parameter):.6g}"
     )
