@@ -254,13 +254,13 @@ class EffectiveSpectrum:
         coarse = LawSpectrum(self._law(level, *key))
         while True:
             level -= 1
-            fine = LawSpectrum(self._law(level, *key))
+            fine = LawSpectrum(self._law(level, *key), model=coarse)
             nodes = len(self._factor_law(level).nodes.weights)
             settled = self._is_settled(fine, coarse)
             if settled or nodes > most / 2 or nodes == len(coarse.law.weights):
                 break
             coarse = fine
-        coarse.model = fine
+        coarse.finer = fine
         self._solved[key] = _Solved(fine, coarse)
         return self._solved[key]
 

@@ -22,6 +22,7 @@ _END = 1e-11  # relative step at which the march stops
 _ZERO = 1e-10  # |P| this small in units of the largest |D|: the bulk ends at zero
 _CLOSE = 1.1  # a radius beyond which the march has gone too far to be trusted
 _RADIUS_TOLERANCE = 1e-12
+_BESIDE = 0.01  # relative distance from the edge of a nearby law at which the march begins
 
 
 class Exterior:
@@ -29,6 +30,7 @@ class Exterior:
 
     Args:
         law: the law of D.
+        model: the same of a nearby law, from whose edge the search begins.
 
     Attributes:
         resolvent: P along the half-line.
@@ -42,10 +44,10 @@ class Exterior:
         NoSolutionError: if the factors vanish, or no resolvent is found far outside.
     """
 
-    def __init__(self, law: CurvatureLaw) -> None:
+    def __init__(self, law: CurvatureLaw, model: Exterior | None = None) -> None:
         self.law = law
         self.resolvent = _resolvent(law)
-        self.start, self.kind = self._march()
+        self.start, self.kind = self._march(model)
         self.end = -math.inf
         if self.kind == "infinite":
             self.edge = math.inf
@@ -68,7 +70,7 @@ class Exterior:
         """Standard deviation of one sample's pull on the edge, see `Resolvent.edge_noise`."""
         return self.resolvent.edge_noise(self.start)
 
-    def _march(self) -> tuple[float, EdgeKind]:
+    def _march(self, model: Exterior | None) -> tuple[float, EdgeKind]:
         """Go in from infinity until the radius reaches 1 or definiteness is lost."""
         law = self.law
         if law.supremum == math.inf:
@@ -78,16 +80,7 @@ class Exterior:
         largest = max(
             float(np.abs(law.factors).max(initial=0.0)), abs(law.supremum), law.rows * 1e-300
         )
-        # For m = 1 the radius is below 1/4 here: phi D^2 / (|P| - |D|)^2.
-        parameter = -2 * largest * (1 + math.sqrt(law.aspect_ratio)) * law.rows
-        while (radius := self.resolvent.radius(parameter)) is None or radius >= 1:
-            parameter *= 2
-            if parameter < -1e9 * largest * law.rows * (1 + law.aspect_ratio):
-                raise NoSolutionError(
-                    f"no resolvent at lam = {-parameter / (law.aspect_ratio * law.snr):.6g}, "
-                    "far outside the bulk"
-                )
-        step = -parameter / 4
+        parameter, radius, step = self._beside(model) or self._far_out(largest)
         while step > _END * max(abs(parameter), _ZERO * largest):
             if law.supremum >= 0 and -parameter < _ZERO * largest:
                 break
@@ -104,6 +97,31 @@ class Exterior:
                 reach = -math.log(further) / slope if slope > 0 else math.inf
                 step = min(1.1 * reach + 1e-9 * step, 4 * step, self._room(parameter, largest))
         return parameter, "hard" if law.supremum <= 0 else "thin"
+
+    def _beside(self, model: Exterior | None) -> tuple[float, float, float] | None:
+        """A parameter just outside the edge of a nearby law, its radius and a first step."""
+        if model is None or model.kind not in ("square-root", "thin"):
+            return None
+        if isinstance(self.resolvent, MatrixResolvent):
+            assert isinstance(model.resolvent, MatrixResolvent)
+            self.resolvent.follow(model.resolvent)
+        step = _BESIDE * abs(model.start)
+        radius = self.resolvent.radius(model.start - step)
+        return None if radius is None or radius >= 1 else (model.start - step, radius, step)
+
+    def _far_out(self, largest: float) -> tuple[float, float, float]:
+        """A parameter far outside the bulk, its radius and a first step."""
+        law = self.law
+        # For m = 1 the radius is below 1/4 here: phi D^2 / (|P| - |D|)^2.
+        parameter = -2 * largest * (1 + math.sqrt(law.aspect_ratio)) * law.rows
+        while (radius := self.resolvent.radius(parameter)) is None or radius >= 1:
+            parameter *= 2
+            if parameter < -1e9 * largest * law.rows * (1 + law.aspect_ratio):
+                raise NoSolutionError(
+                    f"no resolvent at lam = {-parameter / (law.aspect_ratio * law.snr):.6g}, "
+                    "far outside the bulk"
+                )
+        return parameter, radius, -parameter / 4
 
     def _room(self, parameter: float, largest: float) -> float:
         """The longest step: half of the way to the pole, or on across zero where D cannot be 0."""
@@ -143,6 +161,6 @@ def _resolvent(law: CurvatureLaw) -> Resolvent:
     return ScalarResolvent(law, -math.inf, -law.supremum)
 
 
-def exterior(law: CurvatureLaw) -> Exterior:
-    """The right side of a law's spectrum."""
-    return Exterior(law)
+def exterior(law: CurvatureLaw, model: Exterior | None = None) -> Exterior:
+    """The right side of a law's spectrum, found from that of a nearby law if there is one."""
+    return Exterior(law, model)

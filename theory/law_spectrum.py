@@ -20,29 +20,32 @@ class LawSpectrum:
 
     Args:
         law: the law of one block.
+        model: the spectrum of a nearby law, from which this one is found faster.
 
     Attributes:
         law: the law.
         right: the half-line right of the bulk.
         left: the half-line left of it, seen in the mirror.
-        model: the spectrum of a nearby law, whose gaps are looked for instead of one's own, which
+        finer: the spectrum of a nearby law, whose gaps are looked for instead of one's own, which
             takes a walk through the bulk (m >= 2).
     """
 
-    def __init__(self, law: CurvatureLaw) -> None:
-        self.law = law
-        self.right, self.left = exterior(law), exterior(law.mirrored)
-        self.model: LawSpectrum | None = None
+    def __init__(self, law: CurvatureLaw, model: LawSpectrum | None = None) -> None:
+        self.law, self._model = law, model
+        self.right = exterior(law, model and model.right)
+        self.left = exterior(law.mirrored, model and model.left)
+        self.finer: LawSpectrum | None = None
 
     @cached_property
     def right_outliers(self) -> list[Outlier]:
         """Outliers right of the bulk, largest first."""
-        return find_outliers(self.right)
+        return find_outliers(self.right, self._model.right_outliers if self._model else ())
 
     @cached_property
     def left_outliers(self) -> list[Outlier]:
         """Outliers left of the bulk, smallest first."""
-        return [mirrored(outlier) for outlier in find_outliers(self.left)]
+        hints = self._model.left_outliers if self._model else ()
+        return [mirrored(outlier) for outlier in find_outliers(self.left, hints)]
 
     @cached_property
     def inside(self) -> Interior:
@@ -52,7 +55,7 @@ class LawSpectrum:
     @cached_property
     def seeds(self) -> list[tuple[float, FloatArray]]:
         """Where gaps are looked for (m >= 2)."""
-        return self.inside.seeds() if self.model is None else self.model.seeds
+        return self.inside.seeds() if self.finer is None else self.finer.seeds
 
     @cached_property
     def intervals(self) -> list[InnerGap]:

@@ -150,6 +150,11 @@ class MatrixResolvent(Resolvent):
             packed = seed[0][self._upper][:, None] + self._extremes
             self._negative = int((symmetric_inverse(packed)[1] < 0).sum(0)[0])
         self._all_negative = seed is None and law.supremum >= 0
+        self._hints: dict[float, _Solution] = {}
+
+    def follow(self, model: MatrixResolvent) -> None:
+        """Begin Newton's method at the solutions of a nearby law."""
+        self._hints = model._known
 
     def radius(self, parameter: float) -> float | None:
         """The largest eigenvalue of X -> phi E[D M X M D]."""
@@ -212,9 +217,10 @@ class MatrixResolvent(Resolvent):
         if parameter in self._known:
             return self._known[parameter]
         m = self.law.rows
-        if self._known:
-            nearest = self._nearest(parameter)
-            known = self._known[nearest]
+        if self._known or self._hints:
+            some = self._known or self._hints
+            nearest = min(some, key=lambda known: abs(known - parameter))
+            known = some[nearest]
             p = known.p + (parameter - nearest) * known.dp
             lam = known.lam + (parameter - nearest) * known.dlam
         elif self._seed is not None:
