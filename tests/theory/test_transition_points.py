@@ -187,6 +187,18 @@ def test_an_outlier_crosses_a_degenerate_pair_at_once():
     assert point.place == pytest.approx(math.sqrt(0.5), rel=1e-6)
 
 
+def test_degenerate_pairs_of_the_block_of_all_directions_cross():
+    """There D = I / 3 on the two contrasts, and every outlier of one class occurs twice."""
+
+    def path(s):
+        return origin(np.diag([s, 1.3, 0.2]))
+
+    points = transition_points(path, "hessian", (0, 1, 2), 0.95, 1.05, points=3)
+    (point,) = [point for point in points if not math.isnan(point.gap)]
+    assert (point.kind, point.ranks) == ("crosses", (1, 4))
+    assert point.place == pytest.approx(1.3 * math.sqrt(WEIGHTS[1] / WEIGHTS[0]), rel=1e-6)
+
+
 @pytest.mark.parametrize("tilt", [0.1, 0.01])
 def test_tilted_means_let_outliers_avoid_each_other(tilt):
     """The gap of the eigenvalues of sum_b p_b mu_b mu_b^T, on a fine grid."""
