@@ -23,6 +23,7 @@ SIDES: tuple[Side, ...] = ("right", "left")
 
 Path = Callable[[float], EffectiveSpectrum]
 
+_COARSER_BINS = 100  # of D, against 150
 _MATRIX_LEVEL = 2  # of the quadrature of blocks of several directions, as in EffectiveSpectrum
 
 
@@ -77,11 +78,16 @@ class BlockPath:
 def block_law(
     theory: EffectiveSpectrum, matrix: Matrix, rows: tuple[int, ...], coarser: bool = False
 ) -> CurvatureLaw:
-    """The law of D of one block on the quadrature that `EffectiveSpectrum` begins with."""
+    """The law of D of one block on the quadrature that `EffectiveSpectrum` begins with.
+
+    The coarser one has fewer nodes and, after that, fewer bins of D, so that the difference of the
+    two shows both errors.
+    """
     level = (0 if len(rows) == 1 else _MATRIX_LEVEL) + coarser
     nodes = quadrature(theory.projection, theory.mixture, level)
     factors = FactorLaw(theory.head, theory.statistics, nodes, theory.aspect_ratio)
-    return factors.law(matrix, rows).compressed()
+    law = factors.law(matrix, rows)
+    return law.compressed(_COARSER_BINS) if coarser else law.compressed()
 
 
 def edge_excess(side: Exterior) -> FloatArray:

@@ -92,11 +92,11 @@ def test_the_rows_of_a_symmetric_start_count_alike():
 @pytest.mark.parametrize("matrix", ["hessian", "information"])
 def test_a_diagram_agrees_with_every_point_and_with_paths(softmax, matrix):
     theory = softmax().theory(1000)
-    x, y = np.geomspace(0.5, 8, 41), np.geomspace(0.5, 8, 41)
+    x, y = np.geomspace(0.5, 8, 25), np.geomspace(0.5, 8, 33)
     plane = snr_aspect_ratio_plane(theory, matrix, (0,))
     diagram = phase_diagram(plane, x, y)
     np.testing.assert_array_equal(diagram.counts, on_every_point(plane, x, y))
-    assert diagram.grid_evaluations < 0.6 * diagram.counts.size
+    assert diagram.grid_evaluations < 0.7 * diagram.counts.size
     phi = y[13]
     path = transition_points(
         lambda snr: varied(theory, snr=snr, aspect_ratio=phi), matrix, (0,), x[0], x[-1], points=9

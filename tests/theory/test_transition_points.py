@@ -11,11 +11,12 @@ import pytest
 
 from spectrain.models.heads import SoftmaxHead
 from spectrain.theory.block_path import BlockPath, edge_excess, varied
-from spectrain.theory.curvature_law import CurvatureLaw
+from spectrain.theory.curvature_law import CurvatureLaw, FactorLaw
 from spectrain.theory.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.exterior import exterior
-from spectrain.theory.quadrature import MixtureLaw
+from spectrain.theory.outliers import count_outliers
+from spectrain.theory.quadrature import MixtureLaw, quadrature
 from spectrain.theory.statistics import Statistics
 from spectrain.theory.transition_points import transition_points
 
@@ -124,6 +125,21 @@ def test_transitions_of_a_training(training, matrix, expected):
         spectrum = training(point.place - 1e-3).spectrum(matrix, (0,), "b", density=False)
         if spectrum.bulk.upper.kind == "square-root":
             assert spectrum.top[before - 1].value == pytest.approx(point.value, rel=1e-4)
+
+
+@pytest.mark.parametrize("matrix", ["hessian", "information"])
+def test_the_error_covers_what_a_finer_quadrature_finds(training, matrix):
+    """With nearly twice as many nodes a dimension and no bins."""
+
+    def count(place):
+        theory = training(place)
+        nodes = quadrature(theory.projection, theory.mixture, level=-2)
+        law = FactorLaw(theory.head, theory.statistics, nodes, theory.aspect_ratio)
+        return count_outliers(exterior(law.law(matrix, (0,))))
+
+    for point in transition_points(training, matrix, (0,), 2.0, 13.0, points=9):
+        assert count(point.place - point.error) == point.before
+        assert count(point.place + point.error) == point.after
 
 
 @pytest.mark.parametrize(("seed", "rows"), [(0, (0,)), (3, (0,)), (0, (0, 1))])
