@@ -122,6 +122,7 @@ def varied(
         mixture if snr is None else replace(mixture, snr=snr),
         theory.aspect_ratio if aspect_ratio is None else aspect_ratio,
         theory.dimension,
+        theory.tolerance,
     )
 
 
