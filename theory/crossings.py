@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Literal
 
 import numpy as np
@@ -74,11 +74,9 @@ def crossings(
     search = _Search(block, side, tolerance, 1e-3 * tolerance * (places[-1] - places[0]))
     places = search.refined(places)
     exchanges = _grouped(list(search.exchanges(places)))
-    found = [
-        *exchanges,
-        *search.partings(places, exchanges),
-        *search.approaches(places, exchanges),
-    ]
+    found = [*exchanges]
+    for run in search.runs(places):
+        found += [*search.partings(run, exchanges), *search.approaches(run, exchanges)]
     return sorted(found, key=lambda crossing: crossing.place)
 
 
@@ -127,16 +125,26 @@ class _Search:
                 return places
             places = sorted(places + new)
 
+    def runs(self, places: list[float]) -> list[list[float]]:
+        """Stretches over which equal ranks mean the same outliers as long as none cross."""
+        if self._side != "gap":
+            return [places]
+        grouped = groupby(places, key=lambda place: len(self.at(place).values))
+        return [list(run) for _, run in grouped]
+
     def _matched(self, a: float, b: float) -> tuple[np.ndarray, float]:
         """For each outlier at a its rank at b, and the smallest squared overlap of the matches.
 
         Overlaps with outliers that are equal to the match count for it. New outliers come out of
-        the bulk, so that those at both places are the most extreme ones.
+        the bulk, so that those at both places are the most extreme ones; in a gap they may come
+        from either end, and nothing is compared across a change of their number.
         """
         left, right = self.at(a), self.at(b)
         n = min(len(left.values), len(right.values))
         if n < 2 or left.vectors.shape[1] != right.vectors.shape[1]:
             return np.arange(n), 1.0
+        if self._side == "gap" and len(left.values) != len(right.values):
+            return np.arange(0), 1.0
         overlaps = (left.vectors[:n] @ right.vectors[:n].T) ** 2
         ranks = linear_sum_assignment(-overlaps)[1]
         matches = right.values[ranks]
@@ -271,7 +279,7 @@ class _Search:
 
         xatol = self._tolerance / 2 * max(abs(a), abs(b)) + self._floor / 2
         minimize_scalar(squared, bounds=(a, b), method="bounded", options={"xatol": xatol})
-        place = min(tried, key=lambda s: tried[s])
+        place = float(min(tried, key=lambda s: tried[s]))
         gap, noise = tried[place], self.noise(place, upper)
         # The minimum is flat: every place whose gap is as good within the error may be it.
         error = max(abs(s - place) for s, g in tried.items() if g**2 <= gap**2 + noise**2)

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from .block_path import Side, block_law, edge_excess, varied
+from .block_path import Side, block_law, side_excess, varied
 from .curvature_law import CurvatureLaw
 from .effective_spectrum import EffectiveSpectrum
-from .exterior import exterior
 from .sign_changes import entry, positives
 from .spectrum import FloatArray, Matrix
 
@@ -119,6 +118,7 @@ def excess_plane(
     rows: tuple[int, ...],
     side: Side = "right",
     coarser: bool = False,
+    with_parameters: bool = False,
 ) -> Plane:
     """Edge excess of one block over any two parameters.
 
@@ -126,12 +126,13 @@ def excess_plane(
         theory: the theory at two parameters, for example the length of x and its alignment.
         matrix: "hessian" or "information".
         rows: directions in the block.
-        side: of the bulk.
+        side: of the bulk, or "gap" for all gaps together (one direction).
         coarser: whether to take the next coarser quadrature.
+        with_parameters: whether the head's parameters v belong to the block.
     """
 
     def excess(x: float, y: float) -> FloatArray:
-        return _excess(block_law(theory(x, y), matrix, rows, coarser), side)
+        return side_excess(block_law(theory(x, y), matrix, rows, coarser, with_parameters), side)
 
     return excess
 
@@ -142,15 +143,19 @@ def snr_aspect_ratio_plane(
     rows: tuple[int, ...],
     side: Side = "right",
     coarser: bool = False,
+    with_parameters: bool = False,
 ) -> Plane:
-    """Edge excess of one block over (snr, phi); phi costs little, the law of D not knowing it."""
+    """Edge excess of one block over (snr, phi), arguments as for `excess_plane`.
+
+    phi costs little: the law of D does not know it, and is kept for the last few values of snr.
+    """
 
     @lru_cache(maxsize=_LAWS)
     def law(snr: float) -> CurvatureLaw:
-        return block_law(varied(theory, snr=snr), matrix, rows, coarser)
+        return block_law(varied(theory, snr=snr), matrix, rows, coarser, with_parameters)
 
     def excess(snr: float, aspect_ratio: float) -> FloatArray:
-        return _excess(replace(law(snr), aspect_ratio=aspect_ratio), side)
+        return side_excess(replace(law(snr), aspect_ratio=aspect_ratio), side)
 
     return excess
 
@@ -163,10 +168,6 @@ def counted(count: Callable[[float, float], int], most: int) -> Plane:
         return np.where(ranks < count(x, y), 1.0, -1.0)
 
     return steps
-
-
-def _excess(law: CurvatureLaw, side: Side) -> FloatArray:
-    return edge_excess(exterior(law if side == "right" else law.mirrored))
 
 
 @dataclass(frozen=True)

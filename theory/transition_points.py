@@ -27,9 +27,10 @@ class TransitionPoint:
             say) are not in it.
         kind: outliers "appear" out of the bulk or "disappear" into it; or two of them meet:
             see `Crossing`.
-        side: of the bulk.
-        ranks: first and last outlier that takes part, 1 for the most extreme one.
-        before: number of outliers on that side just below ``place``.
+        side: of the bulk, or "gap": between two of its bands, or a band and an atom at zero.
+        ranks: first and last outlier that takes part, 1 for the most extreme one, in gaps for the
+            largest.
+        before: number of outliers on that side (or in all gaps) just below ``place``.
         after: number just above.
         value: eigenvalue where it happens: the edge, or the mean of those that meet.
         edge_kinds: of the edge just below and above. Where they differ and one is "infinite" or
@@ -58,6 +59,7 @@ def transition_points(
     low: float,
     high: float,
     *,
+    with_parameters: bool = False,
     tolerance: float = 1e-6,
     points: int = 33,
 ) -> tuple[TransitionPoint, ...]:
@@ -73,9 +75,10 @@ def transition_points(
             ``lambda t: varied(theory, statistics=dynamics.at(t))`` or
             ``lambda snr: varied(theory, snr=snr)``.
         matrix: "hessian" or "information".
-        rows: directions in the block.
+        rows: directions in the block; gaps are looked at for a single one.
         low: start of the interval.
         high: its end, > low.
+        with_parameters: whether the head's parameters v belong to the block.
         tolerance: width of the bracket of each place, relative to it, in [1e-12, 0.1].
         points: number of places to begin with, at least 3.
 
@@ -89,7 +92,7 @@ def transition_points(
         raise ValueError(f"tolerance: expected a number in [1e-12, 0.1], got {tolerance}")
     if points < 3:
         raise ValueError(f"points: expected at least 3, got {points}")
-    block = BlockPath(path, matrix, rows)
+    block = BlockPath(path, matrix, rows, with_parameters)
     found: list[TransitionPoint] = []
     for side in SIDES:
 
@@ -123,17 +126,19 @@ def transition_points(
 def _of_change(block: BlockPath, side: Side, change: SignChange) -> TransitionPoint:
     below, above = block.at(change.low, side), block.at(change.high, side)
     fewer, more = sorted((change.before, change.after))
-    with_outlier = below if change.before > change.after else above
+    without, with_them = (above, below) if change.before > change.after else (below, above)
+    edge = float(with_them.edges[fewer])
+    first = fewer if side != "gap" else int((without.values > edge).sum())
     return TransitionPoint(
         place=change.place,
         error=max(change.high - change.place, change.place - change.low)
         + _quadrature_error(block, side, change, fewer),
         kind="appears" if change.after > change.before else "disappears",
         side=side,
-        ranks=(fewer + 1, more),
+        ranks=(first + 1, first + more - fewer),
         before=change.before,
         after=change.after,
-        value=with_outlier.edge,
+        value=edge,
         edge_kinds=(below.kind, above.kind),
     )
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from spectrain.models.heads import SoftmaxHead
-from spectrain.theory.block_path import varied
+from spectrain.theory.block_path import block_law, varied
 from spectrain.theory.effective_spectrum import EffectiveSpectrum
+from spectrain.theory.law_spectrum import LawSpectrum
 from spectrain.theory.phase_diagram import (
     counted,
     excess_plane,
@@ -145,6 +146,20 @@ def test_left_outliers_have_a_diagram_too(xor):
     ]
     np.testing.assert_array_equal(diagram.counts, expected)
     assert len(np.unique(diagram.counts)) > 1
+
+
+def test_gaps_have_a_diagram_too():
+    """Ten classes at x = 0: nine outliers appear at once between the two bands."""
+    gram = np.diag([0.0] * 10 + [1.0] * 10)
+    law = MixtureLaw(np.full(10, 0.1), np.arange(10), 1.0)
+    theory = EffectiveSpectrum(SoftmaxHead(10), Statistics(gram), law, 1.0)
+    x, y = np.geomspace(2, 40, 4), np.array([0.7, 1.3])
+    plane = snr_aspect_ratio_plane(theory, "information", (0,), "gap")
+    for j, phi in enumerate(y):
+        found = phase_diagram(plane, x, y).counts[j]
+        laws = [block_law(varied(theory, snr=s, aspect_ratio=phi), "information", (0,)) for s in x]
+        np.testing.assert_array_equal(found, [len(LawSpectrum(law).between) for law in laws])
+        assert set(found) == {0, 9}
 
 
 GRID, GRID_TWICE = np.linspace(-1.5, 1.5, 65), np.linspace(-1.5, 1.5, 129)

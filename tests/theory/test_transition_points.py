@@ -8,13 +8,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from spectrain.models.heads import SoftmaxHead
-from spectrain.theory.block_path import BlockPath, edge_excess, varied
+from spectrain.theory.block_path import BlockPath, block_law, edge_excess, varied
 from spectrain.theory.curvature_law import CurvatureLaw, FactorLaw
 from spectrain.theory.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.exterior import exterior
+from spectrain.theory.law_spectrum import LawSpectrum
 from spectrain.theory.outliers import count_outliers
 from spectrain.theory.quadrature import MixtureLaw, quadrature
 from spectrain.theory.statistics import Statistics
@@ -142,19 +144,30 @@ def test_the_error_covers_what_a_finer_quadrature_finds(training, matrix):
         assert count(point.place + point.error) == point.after
 
 
-@pytest.mark.parametrize(("seed", "rows"), [(0, (0,)), (3, (0,)), (0, (0, 1))])
-@pytest.mark.parametrize("matrix", ["hessian", "information"])
-def test_random_networks_have_the_counts_of_both_sides(xor, problem, seed, matrix, rows):
-    """Along growing weights of random direction; the Hessian has outliers on both sides."""
+@pytest.fixture(scope="module")
+def growing_network(xor, problem):
+    """XOR with width 2: theory at a scale of weights of random direction, for each seed."""
     base = xor()
     means = np.linalg.cholesky(base.statistics.gram[2:, 2:] + 1e-12 * np.eye(4))
-    x = np.random.default_rng(seed).standard_normal((2, 6))
 
-    def path(scale):
-        vectors = np.vstack([scale * x, np.hstack([means, np.zeros((4, 2))])])
-        statistics = Statistics(vectors @ vectors.T, base.statistics.parameters)
-        return problem(base.head, statistics, base.law, base.aspect_ratio).theory(500)
+    def path_of(seed):
+        x = np.random.default_rng(seed).standard_normal((2, 6))
 
+        def path(scale):
+            vectors = np.vstack([scale * x, np.hstack([means, np.zeros((4, 2))])])
+            statistics = Statistics(vectors @ vectors.T, base.statistics.parameters)
+            return problem(base.head, statistics, base.law, base.aspect_ratio).theory(500)
+
+        return path
+
+    return path_of
+
+
+@pytest.mark.parametrize(("seed", "rows"), [(0, (0,)), (3, (0,)), (0, (0, 1))])
+@pytest.mark.parametrize("matrix", ["hessian", "information"])
+def test_random_networks_have_the_counts_of_both_sides(growing_network, seed, matrix, rows):
+    """Along growing weights of random direction; the Hessian has outliers on both sides."""
+    path = growing_network(seed)
     low, high, points = (0.1, 1.5, 17) if len(rows) == 1 else (0.3, 0.6, 4)
     changes = [
         point
@@ -175,6 +188,25 @@ def test_random_networks_have_the_counts_of_both_sides(xor, problem, seed, matri
     if seed == 0:
         sides = {("hessian", 2): {"left", "right"}}
         assert {point.side for point in changes} == sides.get((matrix, len(rows)), {"right"})
+
+
+def test_the_second_layer_belongs_to_the_block_if_asked(growing_network):
+    """Counts of the whole spectrum on both sides; without v the transitions are elsewhere."""
+    path = growing_network(0)
+    points, without = (
+        transition_points(
+            path, "information", (0,), 0.5, 0.9, tolerance=1e-4, points=3, with_parameters=joint
+        )
+        for joint in (True, False)
+    )
+    assert {point.side for point in points} == {"right", "left"}
+    for point in points:
+        for step, count in ((-1e-3, point.before), (1e-3, point.after)):
+            law = path(point.place * (1 + step)).law("information", (0,), with_parameters=True)
+            spectrum = LawSpectrum(law)
+            found = spectrum.above if point.side == "right" else spectrum.below
+            assert len(found) == count
+        assert all(abs(point.place - other.place) > 0.01 for other in without)
 
 
 def test_orthogonal_means_let_outliers_cross():
@@ -263,6 +295,49 @@ def test_a_degenerate_pair_splits(sign, kind):
 
 def test_degenerate_outliers_that_stay_so_do_not_meet():
     assert meetings(lambda snr: symmetric_origin(3, snr), 2.0, 8.0) == []
+
+
+def test_outliers_appear_in_a_gap():
+    """The information matrix at x = 0 with ten classes: D = .81 on a tenth of the samples, or .01.
+
+    In P = phi snr / S the ends of the gap are critical points of
+    snr lam(P) = E[D P/(P + D)] - P/phi, and an outlier along the mean of another class leaves at
+    snr = -P (P + D) / (phi p D P), D = .01, p = .1.
+    """
+    k, phi = 10, 1.0
+    d, w = np.array([0.81, 0.01]), np.array([0.1, 0.9])
+    p = brentq(lambda p: phi * (w @ (d / (p + d)) ** 2) - 1, -0.01 - 0.09, -0.01 - 1e-9)
+    expected = -p * (p + d[1]) / (phi * w[0] * d[1] * p)
+    theory = symmetric_origin(k, phi=phi)
+    points = transition_points(
+        lambda snr: varied(theory, snr=snr),
+        "information",
+        (0,),
+        2.0,
+        20.0,
+        tolerance=1e-9,
+        points=5,
+    )
+    assert [(point.side, point.before, point.after) for point in points] == [
+        ("right", 0, 1),
+        ("gap", 0, k - 1),
+    ]
+    assert points[1].place == pytest.approx(expected, rel=1e-8)
+    assert points[1].ranks == (1, k - 1)
+    assert points[1].value * points[1].place == pytest.approx(
+        w @ (d * p / (p + d)) - p / phi, rel=1e-8
+    )
+    for factor, count in ((1 - 1e-4, 0), (1 + 1e-4, k - 1)):
+        law = block_law(varied(theory, snr=factor * expected), "information", (0,))
+        assert len(LawSpectrum(law).between) == count
+
+
+def test_fewer_samples_than_dimensions_leave_no_outlier_at_the_atom():
+    """Below phi = 1 all directions of the span have eigenvalue 0: they belong to the atom."""
+    for phi in (0.4, 0.9, 1.5):
+        state = BlockPath(lambda s, phi=phi: symmetric_origin(3, s, phi), "hessian", (0,)).at
+        assert len(state(1.0, "left").values) == 0
+        assert (state(1.0, "left").excess < -1).all()
 
 
 def test_arguments_are_checked():
