@@ -24,7 +24,7 @@ class TransitionPoint:
         place: value of the parameter.
         error: estimated error of ``place``: the root's bracket, and what the next coarser
             quadrature would move it by. Errors of the path itself (of a solution of the dynamics,
-            say) are not in it.
+            say) are not in it, nor at a thin edge that of the supremum of D.
         kind: outliers "appear" out of the bulk or "disappear" into it; or two of them meet:
             see `Crossing`.
         side: of the bulk, or "gap": between two of its bands, or a band and an atom at zero.
