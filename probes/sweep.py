@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..theory.phase_diagram import Boundary
 from ..theory.spectrum import FloatArray, Matrix
 from .record import Record
 
@@ -19,11 +21,13 @@ class Threshold:
 
     Attributes:
         value: of the sweep's parameter.
+        error: its estimated numerical error.
     """
 
     matrix: Matrix = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
     value: float = field(metadata={"unit": "that of the parameter"})
+    error: float = field(default=math.nan, metadata={"unit": "that of the parameter"})
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class CountMap:
         y: (ny,) its values, increasing.
         counts: (ny, nx) integers.
         subject: whose outliers, for example "Hessian, class 0".
+        boundaries: lines where a predicted count changes; none for measured counts.
 
     Raises:
         ValueError: if ``counts`` does not have shape (ny, nx).
@@ -77,6 +82,7 @@ class CountMap:
     y: FloatArray = field(metadata={"unit": "that of the parameter"})
     counts: NDArray[np.int64] = field(metadata={"unit": "outliers"})
     subject: str = field(default="", metadata={"unit": "none"})
+    boundaries: tuple[Boundary, ...] = field(default=(), metadata={"unit": "see Boundary"})
 
     def __post_init__(self) -> None:
         expected = (len(self.y), len(self.x))

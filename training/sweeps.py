@@ -12,10 +12,12 @@ from ..models.heads import SoftmaxHead
 from ..probes.probe import Measurement, SpectralProbe
 from ..probes.record import Record
 from ..probes.sweep import CountMap, Sweep, Threshold
+from ..theory.block_path import varied
+from ..theory.effective_spectrum import EffectiveSpectrum
 from ..theory.mixture_theory import MixtureTheory
-from ..theory.phase_diagram import outlier_counts, snr_thresholds
+from ..theory.phase_diagram import phase_diagram, snr_aspect_ratio_plane
 from ..theory.spectrum import FloatArray, Matrix
-from ..theory.statistics import Statistics
+from ..theory.transition_points import transition_points
 from .systems.softmax_mixture import SoftmaxMixtureConfig
 from .systems.system import System
 
@@ -39,19 +41,18 @@ def snr_sweep(
     for snr in snrs:
         records.append(_initial_record(config, float(snr), config.aspect_ratio))
         tick()
-    start = _Start.of(config)
+    spectrum = _Start.of(config).spectrum
     thresholds = [
-        Threshold(matrix, _BLOCK, value)
+        Threshold(matrix, _BLOCK, point.place, point.error)
         for matrix in _MATRICES
-        for value in snr_thresholds(
-            start.theory.head,
-            start.statistics,
-            start.theory.law,
+        for point in transition_points(
+            lambda snr: varied(spectrum, snr=snr),
             matrix,
             _ROWS,
-            snrs,
-            config.aspect_ratio,
+            float(snrs[0]),
+            float(snrs[-1]),
         )
+        if point.side == "right" and point.kind in ("appears", "disappears")
     ]
     return Sweep("snr", np.asarray(snrs), tuple(records), tuple(thresholds))
 
@@ -74,9 +75,11 @@ def count_maps(
         coarse: the same of the measurement.
         tick: called after each probing, for a progress bar.
     """
-    start = _Start.of(config)
-    predicted = outlier_counts(
-        start.theory.head, start.statistics, start.theory.law, matrix, _ROWS, *fine
+    spectrum = _Start.of(config).spectrum
+    predicted = phase_diagram(
+        snr_aspect_ratio_plane(spectrum, matrix, _ROWS),
+        *fine,
+        coarser=snr_aspect_ratio_plane(spectrum, matrix, _ROWS, coarser=True),
     )
     measured = np.zeros((len(coarse[1]), len(coarse[0])), dtype=np.int64)
     for i, phi in enumerate(coarse[1]):
@@ -86,7 +89,7 @@ def count_maps(
             tick()
     subject = f"{'Hessian' if matrix == 'hessian' else 'Information matrix'}, {_BLOCK}"
     return (
-        CountMap("snr", fine[0], "phi", fine[1], predicted, subject),
+        CountMap("snr", fine[0], "phi", fine[1], predicted.counts, subject, predicted.boundaries),
         CountMap("snr", coarse[0], "phi", coarse[1], measured, subject),
     )
 
@@ -106,8 +109,15 @@ class _Start:
         return cls(system, MixtureTheory(law, head, config.aspect_ratio))
 
     @property
-    def statistics(self) -> Statistics:
-        return self.theory.statistics(self.system.model)
+    def spectrum(self) -> EffectiveSpectrum:
+        theory = self.theory
+        return EffectiveSpectrum(
+            theory.head,
+            theory.statistics(self.system.model),
+            theory.law,
+            theory.aspect_ratio,
+            theory.mixture.dimension,
+        )
 
 
 def _initial_record(config: SoftmaxMixtureConfig, snr: float, aspect_ratio: float) -> Record:

@@ -8,6 +8,7 @@ import pytest
 
 from spectrain.probes.record import Geometry, Record, Transition
 from spectrain.probes.sweep import CountMap, Sweep, Threshold
+from spectrain.theory.phase_diagram import counted, phase_diagram
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
 
 MEANS = 3
@@ -246,14 +247,16 @@ def make_maps(fine=40, coarse=5):
     def theory(snr, phi):
         return 3 * (snr / 3 > phi**-0.5) - (snr / 3 > 4 * phi**-0.25)
 
-    def build(count, wrong):
-        x, y = np.geomspace(0.5, 20, count), np.geomspace(0.5, 10, count)
-        counts = theory(x[None, :], y[:, None]).astype(np.int64)
-        if wrong:
-            counts[1, 2] += 1
-        return CountMap("snr", x, "phi", y, counts, "Hessian, class 0")
+    def axes(count):
+        return np.geomspace(0.5, 20, count), np.geomspace(0.5, 10, count)
 
-    return build(fine, False), build(coarse, True)
+    x, y = axes(fine)
+    diagram = phase_diagram(counted(theory, 3), x, y)
+    predicted = CountMap("snr", x, "phi", y, diagram.counts, "Hessian, class 0", diagram.boundaries)
+    x, y = axes(coarse)
+    counts = theory(x[None, :], y[:, None]).astype(np.int64)
+    counts[1, 2] += 1
+    return predicted, CountMap("snr", x, "phi", y, counts, "Hessian, class 0")
 
 
 @pytest.fixture(scope="session")

@@ -218,6 +218,9 @@ def test_phase_diagram_shows_where_counts_differ(maps):
     )
     assert len(differing.get_xdata()) == 1
     assert float(differing.get_xdata()[0]) == pytest.approx(maps[1].x[2])
+    drawn = [line for line in figure.axes[0].lines if line.get_label() == "predicted boundary"]
+    assert len(drawn) == len(maps[0].boundaries) > 1
+    np.testing.assert_array_equal(drawn[0].get_xydata(), maps[0].boundaries[0].points)
 
 
 def empty_map():
@@ -233,5 +236,5 @@ def test_phase_diagram_takes_one_map_alone_or_none(maps):
 
 def test_phase_diagram_of_a_single_phase(maps):
     predicted, measured = maps
-    flat = replace(predicted, counts=np.zeros_like(predicted.counts))
+    flat = replace(predicted, counts=np.zeros_like(predicted.counts), boundaries=())
     style.pixels(phase_diagram(flat, measured), dpi=40)

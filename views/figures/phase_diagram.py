@@ -21,7 +21,7 @@ def phase_diagram(predicted: CountMap, measured: CountMap) -> Figure:
     """Predicted counts as shaded cells with boundaries; measured counts in round or square marks.
 
     Args:
-        predicted: on a fine grid.
+        predicted: on a fine grid, with the lines between its counts.
         measured: on a coarse grid of the same two parameters.
     """
     if predicted.counts.size == 0 and measured.counts.size == 0:
@@ -57,12 +57,10 @@ def _draw_cells(figure: Figure, axes: Axes, predicted: CountMap) -> None:
     bar.set_label("predicted number of outliers")
     bar.outline.set_linewidth(0.5)
     bar.minorticks_off()
-    if highest > lowest and min(predicted.counts.shape) > 1:
-        axes.contour(
-            predicted.x, predicted.y, predicted.counts, levels=np.arange(lowest, highest) + 0.5,
-            colors="#0B3C5D", linewidths=1.0,
-        )  # fmt: skip
-        axes.plot([], [], color="#0B3C5D", linewidth=1.0, label="predicted boundary")
+    for boundary in predicted.boundaries:
+        axes.plot(
+            *boundary.points.T, color="#0B3C5D", linewidth=1.0, label="predicted boundary", zorder=3
+        )
 
 
 def _draw_marks(axes: Axes, predicted: CountMap, measured: CountMap) -> None:
