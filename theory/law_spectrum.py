@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from .curvature_law import CurvatureLaw
-from .exterior import exterior
+from .exterior import Exterior, exterior
 from .gaps import InnerGap, matrix_gaps, scalar_gaps
 from .interior import Interior, interior
 from .outliers import Outlier, find_outliers
@@ -32,8 +32,8 @@ class LawSpectrum:
 
     def __init__(self, law: CurvatureLaw, model: LawSpectrum | None = None) -> None:
         self.law, self._model = law, model
-        self.right = exterior(law, model and model.right)
-        self.left = exterior(law.mirrored, model and model.left)
+        self.right: Exterior = exterior(law, None if model is None else model.right)
+        self.left: Exterior = exterior(law.mirrored, None if model is None else model.left)
         self.finer: LawSpectrum | None = None
 
     @cached_property

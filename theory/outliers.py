@@ -53,7 +53,7 @@ def count_outliers(side: Exterior | InnerGap) -> int:
     """
     if side.kind in ("infinite", "hard"):
         return 0
-    if math.isinf(side.end):
+    if math.isinf(side.end) and side.resolvent.position(side.start) >= 0:
         return _positive(side, side.start)
     return len(find_outliers(side))
 

@@ -30,6 +30,7 @@ _NEWTON_STEPS = 20
 _CONTINUATIONS = 60
 _TOLERANCE = 1e-11
 _ROUNDING = 1e-14
+_DEGENERATE = 1e-6  # relative singular value of the linearised equation that is rounding error
 _SHIFT = 1e-7
 
 
@@ -143,6 +144,7 @@ class MatrixResolvent(Resolvent):
         self._known: dict[float, _Solution] = {}
         self._upper = np.triu_indices(law.rows)
         self._extremes = law.extremes[:, self._upper[0], self._upper[1]].T
+        self._negligible = _ROUNDING * float(np.abs(law.factors).max())  # P of this size is 0
         self._seed = seed
         # Right of the bulk P + D is negative definite, and so is P wherever D can be 0.
         self._negative = law.rows
@@ -248,13 +250,11 @@ class MatrixResolvent(Resolvent):
             right[-1, 0] = np.trace(p) - parameter
             if not (np.isfinite(right).all() and np.isfinite(bordered).all()):
                 return None
-            size = float(np.abs(p).max())
-            try:
-                step = np.linalg.solve(bordered, right)
-            except np.linalg.LinAlgError:
-                return None
-            # Where several directions reach their edge together the step stays noisy.
+            size = max(float(np.abs(p).max()), self._negligible)
             settled = np.abs(right[:, 0]).max() < _ROUNDING * size
+            step = _solve_bordered(bordered, right)
+            if step is None:
+                return None
             if settled or np.abs(step[:-1, 0]).max() < _TOLERANCE * size:
                 lam -= 0.0 if settled else float(step[-1, 0])
                 dp = step[:-1, 1].reshape(m, m)
@@ -273,6 +273,25 @@ class MatrixResolvent(Resolvent):
         if self._all_negative and np.linalg.eigvalsh(p)[-1] >= 0:
             return False
         return self._has_signs(symmetric_inverse(p[self._upper][:, None] + self._extremes)[1])
+
+
+def _solve_bordered(matrix: FloatArray, right: FloatArray) -> FloatArray | None:
+    """The solution of the smallest norm, without what rounding errors alone would tell.
+
+    Where several directions reach their edge together the matrix is nearly singular across them,
+    and nothing moves P that way but noise. A third right side finds out.
+    """
+    probe = np.cos(np.arange(1.0, len(matrix) + 1))
+    try:
+        solved = np.linalg.solve(matrix, np.column_stack([right, probe]))
+        size = float(np.abs(matrix).max() * np.abs(solved[:, -1]).max())
+    except np.linalg.LinAlgError:
+        size = math.inf
+    if math.isnan(size):
+        return None
+    if size * _DEGENERATE > 1:
+        return np.linalg.lstsq(matrix, right, rcond=_DEGENERATE)[0].astype(np.float64)
+    return solved[:, :-1].astype(np.float64)
 
 
 def _deviation(values: FloatArray, weights: FloatArray) -> float:

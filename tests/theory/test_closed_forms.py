@@ -155,6 +155,23 @@ def test_softmax_at_the_origin(classes, snr, phi):
         assert outlier.alignment.sum() == pytest.approx(overlap, rel=TIGHT)
 
 
+@pytest.mark.parametrize("phi", [0.5, 2.0, 4.0])
+@pytest.mark.parametrize("snr", [2.0, 6.0])
+def test_all_directions_of_softmax_at_the_origin_reach_their_edge_together(snr, phi):
+    # D = (1/C)(I - 11^T/C) for every sample: C - 1 copies of a spiked covariance, and d zeros.
+    classes = 3
+    block = origin(classes, snr, phi).spectrum("hessian", (0, 1, 2), "all", density_points=0)
+    scale = 1 / (classes * snr)
+    low, high = (scale * edge for edge in marchenko_pastur_edges(phi))
+    assert block.bulk.lower.value == pytest.approx(low, rel=TIGHT)
+    assert block.bulk.upper.value == pytest.approx(high, rel=TIGHT)
+    spike = snr / classes
+    assert len(block.top) == (6 if spike > phi**-0.5 else 0)
+    for outlier in block.top:
+        value = scale * (1 + spike) * (1 + 1 / (phi * spike))
+        assert outlier.value == pytest.approx(value, rel=TIGHT)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("phi", [1.5, 4.0, 9.0])
 def test_bbp_threshold_of_softmax_at_the_origin(classes, phi):

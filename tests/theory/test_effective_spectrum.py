@@ -185,3 +185,14 @@ def test_equal_units_leave_half_of_the_eigenvalues_at_zero(xor):
     density = spectrum.density
     below = np.interp(measured, density.points, density.cumulative)
     assert below == pytest.approx(0.75, abs=0.03)
+
+
+@pytest.mark.parametrize("phi", [0.5, 2.0])
+def test_an_atom_at_zero_is_no_outlier(softmax, phi):
+    """D of one sign, bounded away from zero, leaves a share 1 - phi of exact zeros."""
+    problem = replace(softmax(phi=phi, snr=2.0), statistics=Statistics(np.diag([0, 0, 0, 1, 1, 1])))
+    theory = problem.theory(300)
+    spectrum = theory.spectrum("hessian", (0,), "b", density_points=0)
+    assert spectrum.bulk.atom == pytest.approx(max(0.0, 1 - phi), abs=1e-6)
+    assert spectrum.bottom == ()
+    assert theory.counts("hessian", (0,)) == (len(spectrum.top), 0)
