@@ -1,0 +1,223 @@
+"""The drift's derivative and the noise of a step: what fluctuations around the path obey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import grad, jacrev, vmap
+
+from ..models.heads import Head, gradient_factors, sample_losses
+from .drift import Drift
+from .quadrature import Projection, project, quadrature
+from .spectrum import FloatArray
+from .statistics import Statistics
+from .threads import single_thread
+
+__all__ = ["LinearNoise", "linear_noise"]
+
+_WIDTH = 3e-3  # standard deviation of h, in units of h, given to directions with less
+_ASYMMETRY = 1e-9  # largest third moment of a rule that counts as symmetric
+_LEVEL = 3
+
+
+@dataclass(frozen=True)
+class LinearNoise:
+    """Linearisation of SGD around a state u of the dynamics.
+
+    A fluctuation w of the state and its covariance Sigma follow
+
+        dw/dt = J w,    dSigma/dt = J Sigma + Sigma J^T + Q/d.
+
+    Attributes:
+        jacobian: J = dF/du, (p, p).
+        noise: Q = (c/B) Cov(increment of one sample), (p, p) positive semidefinite.
+    """
+
+    jacobian: FloatArray
+    noise: FloatArray
+
+
+def linear_noise(drift: Drift, state: FloatArray, factor: float = 1.0) -> LinearNoise:
+    """J and Q at a state.
+
+    For h ~ N(m, S) in each component and any function f of h,
+
+        d E[f]/dm = E[f s],    d E[f]/dS = E[f (s s^T - S^-1)] / 2,    s = S^-1 (h - m),
+
+    and by Stein's lemma F depends on (m, S, v) through E[g], E[dg/dh], E[g g^T] and E[d ell/dv].
+    Directions in which h has a standard deviation below 3e-3 are widened to it, so that S^-1
+    exists: at x = 0, or for repeated directions, J is that of a head smoothed on this scale.
+
+    Args:
+        drift: the drift.
+        state: u, (p,).
+        factor: of the schedule.
+
+    Source: docs/theory.md, "Fluctuations".
+    """
+    statistics = drift.unpack(state)
+    rule = _Rule(drift, statistics)
+    return LinearNoise(
+        jacobian=factor * _jacobian(drift, statistics, rule, factor),
+        noise=factor**2 * drift.rate / drift.sgd.batch_size * _covariance(drift, rule, factor),
+    )
+
+
+def _widened(drift: Drift, statistics: Statistics) -> Projection:
+    """The projection, with every direction that h can have at least `_WIDTH` wide."""
+    c = drift.head.directions
+    contrast = np.eye(c) - (1.0 / c if drift.head.shift_invariant else 0.0)
+    floor = _WIDTH**2 * drift.law.snr
+    values, vectors = np.linalg.eigh(contrast @ statistics.gram[:c, :c] @ contrast)
+    missing = np.clip(floor - values, 0, floor)
+    gram = statistics.gram.copy()
+    gram[:c, :c] += contrast @ (vectors * missing) @ vectors.T @ contrast
+    return project(replace(statistics, gram=gram), drift.head)
+
+
+class _Rule:
+    """Expectations over h ~ N(m, S) in each component, with their derivatives in m and S.
+
+    Attributes:
+        weights: (N,) of the nodes.
+        gradient: d ell/d(h, v) at the nodes, (N, C+q).
+        curvature: its derivative in (h, v), (N, C+q, C+q).
+        pulls: E[Y . direction | node], (N, C+k).
+        residual: (C+k, s); residual residual^T is the covariance of those products given the node.
+    """
+
+    def __init__(self, drift: Drift, statistics: Statistics) -> None:
+        law, c = drift.law, drift.head.directions
+        p = _widened(drift, statistics)
+        nodes = quadrature(p, law, _LEVEL)
+        self._components, self.weights = nodes.components, nodes.weights
+        means = p.coordinates[: p.active, c:].T[self._components]
+        self._standard = (nodes.active - means) * law.snr**0.5
+        if np.abs(self.weights @ self._standard**3).max(initial=0.0) > _ASYMMETRY:
+            # Odd moments, which ought to vanish, would be multiplied by powers of S^-1.
+            self._standard = np.vstack([self._standard, -self._standard])
+            self._components = np.tile(self._components, 2)
+            self.weights = np.tile(self.weights / 2, 2)
+            means = np.tile(means, (2, 1))
+        active = means + self._standard * law.snr**-0.5
+        rest = p.coordinates[p.active :]
+        self.pulls = active @ p.coordinates[: p.active] + rest[:, c:].T[self._components] @ rest
+        self.residual = rest.T * law.snr**-0.5
+        self._to_score = np.linalg.pinv(p.to_preactivations) * law.snr**0.5
+        self.gradient, self.curvature = _derivatives(
+            drift.head,
+            active @ p.to_preactivations,
+            statistics.parameters,
+            law.labels[self._components],
+        )
+
+    def expectation(self, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """E[f | component] (k, ...), its derivatives in m (k, ..., C) and in S (k, ..., C, C).
+
+        Args:
+            values: f at the nodes, (N, ...).
+        """
+        shape, flat = values.shape[1:], values.reshape(len(values), -1)
+        by_nothing, by_mean, by_covariance = [], [], []
+        for b in range(int(self._components.max()) + 1):
+            at = self._components == b
+            weighted = flat[at].T * (self.weights[at] / self.weights[at].sum())
+            standard, mean = self._standard[at], weighted.sum(1)
+            squares = (standard[:, :, None] * standard[:, None, :]).reshape(len(standard), -1)
+            r = standard.shape[1]
+            hermite = (weighted @ squares).reshape(-1, r, r) - mean[:, None, None] * np.eye(r)
+            first = weighted @ standard @ self._to_score.T
+            second = self._to_score @ hermite @ self._to_score.T / 2
+            by_nothing.append(mean.reshape(shape))
+            by_mean.append(first.reshape(*shape, -1))
+            by_covariance.append(second.reshape(*shape, *second.shape[1:]))
+        return np.stack(by_nothing), np.stack(by_mean), np.stack(by_covariance)
+
+
+def _derivatives(
+    head: Head, h: FloatArray, v: FloatArray, labels: np.ndarray
+) -> tuple[FloatArray, FloatArray]:
+    """First derivative of ell in (h, v), (N, C+q), and second, (N, C+q, C+q)."""
+    arguments = (torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels))
+    with single_thread():
+        gradient = torch.cat(gradient_factors(head, *arguments), dim=1)
+        curvature = _joint_curvature_factors(head, *arguments)
+    return gradient.numpy(), curvature.numpy()
+
+
+def _joint_curvature_factors(head: Head, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
+    def ell(u: Tensor, label: Tensor) -> Tensor:
+        return sample_losses(head, u[None, : head.directions], u[head.directions :], label[None])[0]
+
+    joint = torch.cat([h, v.expand(len(h), -1)], dim=1)
+    result: Tensor = vmap(jacrev(grad(ell)))(joint, y)
+    return result
+
+
+def _jacobian(drift: Drift, statistics: Statistics, rule: _Rule, factor: float) -> FloatArray:
+    """Derivative of F(u)/factor: one variation of (G, v) for each entry of u, on the last axis."""
+    sgd, a, c = drift.sgd, drift.trained, drift.head.directions
+    gram, weights, snr = statistics.gram, drift.law.weights, drift.law.snr
+    entries, q = len(drift.rows), len(statistics.parameters)
+    moved = np.arange(entries)
+    dgram = np.zeros((len(gram), len(gram), entries + q))
+    dgram[drift.rows, drift.columns, moved] = dgram[drift.columns, drift.rows, moved] = 1.0
+    dmean = dgram[:c, c:]  # (C, k, p)
+    dcovariance = dgram[:c, :c] / snr
+
+    g, mixed = rule.gradient[:, :a], rule.curvature[:, :a, c:]
+    gradient = rule.expectation(rule.gradient)[0]
+    curvature, curvature_m, curvature_s = rule.expectation(rule.curvature)
+    _, products_m, products_s = rule.expectation(g[:, :, None] * g[:, None, :])
+    product_v = np.einsum("nav,nb->abv", mixed, rule.weights[:, None] * g)
+
+    dgradient = np.einsum("bge,ebp->bgp", curvature[:, :, :c], dmean)
+    dgradient += np.tensordot(curvature_m[:, :, :c], dcovariance, 2) / 2
+    dgradient[:, :, entries:] += curvature[:, :, c:]
+    dhessian = np.einsum("baef,fbp->baep", curvature_m[:, :a, :c], dmean)
+    dhessian += np.tensordot(curvature_s[:, :a, :c], dcovariance, 2)
+    dhessian[..., entries:] += curvature_m[:, :a, c:].swapaxes(2, 3)
+    dproducts = np.einsum("baef,fbp->aep", weights[:, None, None, None] * products_m, dmean)
+    dproducts += np.tensordot(np.tensordot(weights, products_s, 1), dcovariance, 2)
+    dproducts[..., entries:] += product_v + product_v.swapaxes(0, 1)
+
+    # E[g_a r.Y | b] = E[g_a | b] r.mu_b + sum_e E[D_ae | b] (x_e.r)/snr for every direction r
+    hessian = np.tensordot(weights, curvature[:, :a, :c], 1)
+    dpull = np.tensordot(dgradient[:, :a], weights * gram[:, c:], (0, 1)).swapaxes(1, 2)
+    dpull += np.einsum("ba,rbp->arp", weights[:, None] * gradient[:, :a], dgram[:, c:])
+    dpull += np.tensordot(np.tensordot(weights, dhessian, 1), gram[:c], (1, 0)).swapaxes(1, 2) / snr
+    dpull += np.tensordot(hessian, dgram[:c], 1) / snr
+    dflow = np.zeros_like(dgram)
+    dflow[:a] = -dpull - sgd.ridge * dgram[:a]
+    dflow += dflow.swapaxes(0, 1)
+    dflow[:a, :a] += factor * drift.rate / (sgd.batch_size * snr) * dproducts
+    dv = -sgd.second_layer_rate * np.tensordot(weights, dgradient[:, c:], 1)
+    dv[:, entries:] -= sgd.second_layer_rate * sgd.ridge * np.eye(q)
+    return np.concatenate([dflow[drift.rows, drift.columns], dv])
+
+
+def _covariance(drift: Drift, rule: _Rule, factor: float) -> FloatArray:
+    """Covariance over samples of one sample's part in the increment, divided by delta."""
+    sgd, a, c = drift.sgd, drift.trained, drift.head.directions
+    rows, columns = drift.rows, drift.columns
+    paired = columns < a
+    g, g_v = rule.gradient[:, :a], rule.gradient[:, c:]
+
+    def increments(pulls: FloatArray) -> FloatArray:
+        """-(g_a Y.r), and for two trained directions -(g_a Y.x_c) - (g_c Y.x_a)."""
+        result = -g[:, rows] * pulls[:, columns]
+        result[:, paired] -= g[:, columns[paired]] * pulls[:, rows[paired]]
+        return result
+
+    whole = np.hstack([increments(rule.pulls), -sgd.second_layer_rate * g_v])
+    correction = factor * drift.rate / (sgd.batch_size * drift.law.snr)
+    whole[:, : len(rows)][:, paired] += correction * g[:, rows[paired]] * g[:, columns[paired]]
+    whole -= rule.weights @ whole
+    covariance = (whole.T * rule.weights) @ whole
+    for pull in rule.residual.T:
+        part = increments(np.broadcast_to(pull, (len(g), len(pull))))
+        covariance[: len(rows), : len(rows)] += (part.T * rule.weights) @ part
+    return covariance
