@@ -60,7 +60,7 @@ class Drift:
             )
         self.head, self.law, self.sgd, self.initial = head, law, sgd, initial
         self.rate = sgd.scaled_learning_rate / (1 - sgd.momentum)
-        self.trained = head.directions - getattr(head, "teachers", 0)
+        self.trained = head.directions - head.teachers
         upper = np.triu_indices(self.trained)
         cross = np.indices((self.trained, size - self.trained)).reshape(2, -1)
         self.rows = np.concatenate([upper[0], cross[0]])

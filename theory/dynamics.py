@@ -33,7 +33,7 @@ class DynamicsPath:
             largest error of an entry divided by the largest entry that moves.
         loss: expected loss without ridge, (T,).
         loss_error: estimated numerical error of the loss at these statistics, (T,).
-        accuracy: expected accuracy, (T,).
+        accuracy: expected accuracy, (T,); NaN if labels have no meaning to the head.
         accuracy_error: estimated numerical error of the accuracy at these statistics, (T,).
         covariance: d times the covariance of the state of a single run, (T, P+q, P+q): of the
             entries of G at (``rows``, ``columns``), then v.

@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.func import grad, jacrev, vmap
 
-from ..models.heads import Head, gradient_factors, sample_losses
+from ..models.heads import Head, gradient_factors, joint_curvature_factors
 from .drift import Drift
 from .quadrature import Projection, project, quadrature
 from .spectrum import FloatArray
@@ -20,7 +18,7 @@ __all__ = ["LinearNoise", "linear_noise"]
 
 _WIDTH = 3e-3  # standard deviation of h, in units of h, given to directions with less
 _ASYMMETRY = 1e-9  # largest third moment of a rule that counts as symmetric
-_LEVEL = 3
+_PLANE_LEVEL, _LEVEL = 3, 2  # of the quadrature, up to two dimensions and beyond
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class _Rule:
     def __init__(self, drift: Drift, statistics: Statistics) -> None:
         law, c = drift.law, drift.head.directions
         p = _widened(drift, statistics)
-        nodes = quadrature(p, law, _LEVEL)
+        nodes = quadrature(p, law, _PLANE_LEVEL if p.active <= 2 else _LEVEL)
         self._components, self.weights = nodes.components, nodes.weights
         means = p.coordinates[: p.active, c:].T[self._components]
         self._standard = (nodes.active - means) * law.snr**0.5
@@ -144,17 +142,8 @@ def _derivatives(
     arguments = (torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels))
     with single_thread():
         gradient = torch.cat(gradient_factors(head, *arguments), dim=1)
-        curvature = _joint_curvature_factors(head, *arguments)
+        curvature = joint_curvature_factors(head, *arguments)
     return gradient.numpy(), curvature.numpy()
-
-
-def _joint_curvature_factors(head: Head, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
-    def ell(u: Tensor, label: Tensor) -> Tensor:
-        return sample_losses(head, u[None, : head.directions], u[head.directions :], label[None])[0]
-
-    joint = torch.cat([h, v.expand(len(h), -1)], dim=1)
-    result: Tensor = vmap(jacrev(grad(ell)))(joint, y)
-    return result
 
 
 def _jacobian(drift: Drift, statistics: Statistics, rule: _Rule, factor: float) -> FloatArray:

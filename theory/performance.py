@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ import torch
 from scipy.special import ndtr
 from scipy.stats import norm, qmc
 
-from ..models.heads import Head, sample_losses
+from ..models.heads import Head, sample_classified, sample_losses
 from .quadrature import MixtureLaw, project, quadrature
 from .spectrum import FloatArray
 from .statistics import Statistics
@@ -31,8 +32,8 @@ class Performance:
     Attributes:
         loss: E[ell], without ridge.
         loss_error: estimated numerical error.
-        accuracy: probability that the head is right.
-        accuracy_error: estimated numerical error.
+        accuracy: probability that the head is right; NaN if labels have no meaning to it.
+        accuracy_error: estimated numerical error; NaN likewise.
     """
 
     loss: float = field(metadata={"unit": "loss"})
@@ -57,7 +58,11 @@ def performance(head: Head, statistics: Statistics, law: MixtureLaw) -> Performa
         law: the mixture.
     """
     losses = [_loss(head, statistics, law, level) for level in (0, 1)]
-    accuracy, error = _accuracy(head, statistics, law)
+    sample = torch.zeros(head.directions), torch.zeros(head.parameters), torch.tensor(0)
+    if head.classified(*sample) is None:
+        accuracy, error = math.nan, math.nan
+    else:
+        accuracy, error = _accuracy(head, statistics, law)
     return Performance(losses[0], abs(losses[0] - losses[1]), accuracy, error)
 
 
@@ -74,10 +79,15 @@ def _loss(head: Head, statistics: Statistics, law: MixtureLaw, level: int) -> fl
 
 
 def _right(head: Head, h: FloatArray, v: FloatArray, labels: np.ndarray) -> np.ndarray:
-    """Whether the head is right at h (N, C), (N,) bool."""
+    """Whether the head, one that classifies, is right at h (N, C), (N,) bool."""
+    if len(h) == 0:
+        return np.zeros(0, dtype=bool)
     with single_thread():
-        outputs = head.output(torch.from_numpy(h), torch.from_numpy(v))
-        result: np.ndarray = head.correct(outputs, torch.from_numpy(labels)).numpy()
+        right = sample_classified(
+            head, torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels)
+        )
+    assert right is not None
+    result: np.ndarray = right.numpy()
     return result
 
 
