@@ -36,7 +36,8 @@ class DynamicsPath:
         accuracy: expected accuracy, (T,); NaN if labels have no meaning to the head.
         accuracy_error: estimated numerical error of the accuracy at these statistics, (T,).
         covariance: d times the covariance of the state of a single run, (T, P+q, P+q): of the
-            entries of G at (``rows``, ``columns``), then v.
+            entries of G at (``rows``, ``columns``), then v. NaN for a head whose gradient has
+            jumps (relu).
         rows: first index in G of the P entries that move.
         columns: second index.
     """

@@ -61,6 +61,7 @@ def find_fixed_point(drift: Drift, start: Statistics, factor: float = 1.0) -> Fi
 
     Raises:
         ValueError: if ``start`` does not fit the drift's head.
+        ArithmeticError: if the head's gradient has jumps (relu), whose part J lacks.
     """
     if (
         start.gram.shape != drift.initial.gram.shape
@@ -101,8 +102,10 @@ def _converged(state: FloatArray, velocity: FloatArray) -> bool:
 
 
 def _rates(drift: Drift, state: FloatArray, factor: float) -> np.ndarray:
-    basis = _possible(drift)
-    jacobian = basis.T @ linear_noise(drift, state, factor).jacobian @ basis
+    basis, around = _possible(drift), linear_noise(drift, state, factor)
+    if not around.smooth:
+        raise ArithmeticError("fixed points: expected a head whose gradient has no jumps")
+    jacobian = basis.T @ around.jacobian @ basis
     rates = np.linalg.eigvals(jacobian)
     return rates[np.argsort(-rates.real)]
 

@@ -27,7 +27,8 @@ class Deviation:
     """How far a state may be from the computed one.
 
     Attributes:
-        covariance: Sigma d, (p, p), of the state of a single run.
+        covariance: Sigma d, (p, p), of the state of a single run; NaN where the head's gradient
+            has jumps (relu), for J is not known there.
         numerical: estimated error of the computed state, (p,).
     """
 
@@ -87,10 +88,11 @@ def _linearise(drift: Drift, piece: Piece) -> _Linearised:
     around = [linear_noise(drift, state, piece.factor) for state in states]
     finest = np.stack([drift.velocity(state, piece.factor, level=0) for state in states])
     jacobian = np.stack([one.jacobian for one in around])
+    unknown = np.full(jacobian.shape[1:], np.nan)
     norm = float(np.linalg.norm(jacobian, 2, axis=(1, 2)).max())
     return _Linearised(
         jacobian=jacobian,
-        noise=np.stack([one.noise for one in around]),
+        noise=np.stack([one.noise if one.smooth else unknown for one in around]),
         defect=finest - _slope(piece),
         steps=max(_FEWEST_STEPS, math.ceil(length * norm)),
     )

@@ -17,6 +17,7 @@ from .threads import single_thread
 __all__ = ["LinearNoise", "linear_noise"]
 
 _WIDTH = 3e-3  # standard deviation of h, in units of h, given to directions with less
+_STEIN = 0.1  # relative difference of the sides of Stein's lemma that quadrature does not explain
 _ASYMMETRY = 1e-9  # largest third moment of a rule that counts as symmetric
 _PLANE_LEVEL, _LEVEL = 3, 2  # of the quadrature, up to two dimensions and beyond
 
@@ -32,10 +33,13 @@ class LinearNoise:
     Attributes:
         jacobian: J = dF/du, (p, p).
         noise: Q = (c/B) Cov(increment of one sample), (p, p) positive semidefinite.
+        smooth: whether E[g s] = E[dg/dh], as Stein's lemma has it. If not, g has jumps that
+            automatic differentiation does not see (relu), and J lacks their part.
     """
 
     jacobian: FloatArray
     noise: FloatArray
+    smooth: bool
 
 
 def linear_noise(drift: Drift, state: FloatArray, factor: float = 1.0) -> LinearNoise:
@@ -61,6 +65,7 @@ def linear_noise(drift: Drift, state: FloatArray, factor: float = 1.0) -> Linear
     return LinearNoise(
         jacobian=factor * _jacobian(drift, statistics, rule, factor),
         noise=factor**2 * drift.rate / drift.sgd.batch_size * _covariance(drift, rule, factor),
+        smooth=rule.is_smooth(),
     )
 
 
@@ -133,6 +138,15 @@ class _Rule:
             by_mean.append(first.reshape(*shape, -1))
             by_covariance.append(second.reshape(*shape, *second.shape[1:]))
         return np.stack(by_nothing), np.stack(by_mean), np.stack(by_covariance)
+
+    def is_smooth(self) -> bool:
+        """Whether both sides of Stein's lemma agree."""
+        c = len(self._to_score)
+        by_score = self.expectation(self.gradient[:, :c])[1]
+        by_curvature = self.expectation(self.curvature[:, :c, :c])[0]
+        difference = np.abs(by_score - by_curvature).max(initial=0.0)
+        scale = max(np.abs(by_score).max(initial=0.0), np.abs(by_curvature).max(initial=0.0))
+        return bool(difference <= _STEIN * scale)
 
 
 def _derivatives(

@@ -15,6 +15,7 @@ from .spectrum import FloatArray
 __all__ = ["Piece", "Solution"]
 
 _RTOL, _ATOL = 1e-6, 1e-9
+_OF_QUADRATURE, _LARGEST_RTOL = 0.1, 1e-3
 _FIRST = 0.05  # share of itself that the state is let move in the first step tried
 _DIVERGED = 1e9  # an entry of the state this large is on its way to infinity
 
@@ -81,17 +82,23 @@ class Solution:
 
         self._factor = factor
         end = changes[passed] if passed < len(changes) else math.inf
+        slope = velocity(clock, state)
+        speed = float(np.abs(slope).max(initial=0.0))
+        finer = self.drift.velocity(state, factor, level=0)
+        # Steps are chosen no finer than the drift is known: where a head has jumps, its error
+        # jumps along the path, and a solver that insisted would never arrive.
+        known = float(np.abs(finer - slope).max(initial=0.0)) / max(speed, 1e-300)
+        tolerance = min(max(_RTOL, _OF_QUADRATURE * known), _LARGEST_RTOL)
         # The solver's own first guess is tiny where entries of the state start at zero.
-        slope = np.abs(velocity(clock, state)).max(initial=0.0)
-        first = _FIRST * max(np.abs(state).max(initial=0.0), slope) / max(slope, _ATOL)
+        first = _FIRST * max(float(np.abs(state).max(initial=0.0)), speed) / max(speed, _ATOL)
         self._solver = DOP853(
             velocity,
             clock,
             state,
             end,
             first_step=min(first, end - clock),
-            rtol=_RTOL,
-            atol=_ATOL,
+            rtol=tolerance,
+            atol=_ATOL / _RTOL * tolerance,
         )
 
     def _advance(self, end: float) -> None:

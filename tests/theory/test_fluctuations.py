@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from spectrain.models.heads import FunctionHead
+from spectrain.models.heads import FunctionHead, TwoLayerHead
 from spectrain.theory.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.linear_noise import linear_noise
 from spectrain.theory.quadrature import MixtureLaw
@@ -96,6 +96,16 @@ def test_bands_do_not_depend_on_how_they_are_asked(softmax):
         np.testing.assert_array_equal(alone.error[0], at_once.error[i])
     assert (at_once.covariance[0] == 0).all()
     np.testing.assert_allclose(at_once.band(400), 2 * at_once.band(1600))
+
+
+def test_a_gradient_with_jumps_has_no_bands(xor):
+    """Automatic differentiation misses the point masses of relu'': NaN, not a wrong number."""
+    problem = xor()
+    head = TwoLayerHead(2, "relu")
+    path = EffectiveDynamics(head, problem.law, SGD(0.5), problem.statistics).path([0.0, 0.2])
+    assert np.isnan(path.band(100)[1, :2]).all()
+    assert np.isfinite(path.gram).all()
+    assert np.isfinite(path.error).all()
 
 
 def simulate(problem, sgd, dimension, runs, time, seed):
