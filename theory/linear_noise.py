@@ -81,6 +81,15 @@ def _widened(drift: Drift, statistics: Statistics) -> Projection:
     return project(replace(statistics, gram=gram), drift.head)
 
 
+def _hermite(standard: FloatArray, weights: FloatArray) -> FloatArray:
+    """Weights (N, 1 + r + r^2) of the coefficients of 1, z and z z^T - 1 at nodes z (N, r)."""
+    n, r = standard.shape
+    second = standard[:, :, None] * standard[:, None, :] - np.eye(r)
+    polynomials = np.hstack([np.ones((n, 1)), standard, second.reshape(n, -1)])
+    result: FloatArray = polynomials * (weights / weights.sum())[:, None]
+    return result
+
+
 class _Rule:
     """Expectations over h ~ N(m, S) in each component, with their derivatives in m and S.
 
@@ -89,6 +98,8 @@ class _Rule:
         gradient: d ell/d(h, v) at the nodes, (N, C+q).
         curvature: its derivative in (h, v), (N, C+q, C+q).
         pulls: E[Y . direction | node], (N, C+k).
+        gradient_moments: `expectation` of the gradient.
+        curvature_moments: `expectation` of the curvature.
         residual: (C+k, s); residual residual^T is the covariance of those products given the node.
     """
 
@@ -96,26 +107,30 @@ class _Rule:
         law, c = drift.law, drift.head.directions
         p = _widened(drift, statistics)
         nodes = quadrature(p, law, _PLANE_LEVEL if p.active <= 2 else _LEVEL)
-        self._components, self.weights = nodes.components, nodes.weights
-        means = p.coordinates[: p.active, c:].T[self._components]
-        self._standard = (nodes.active - means) * law.snr**0.5
-        if np.abs(self.weights @ self._standard**3).max(initial=0.0) > _ASYMMETRY:
+        components, weights = nodes.components, nodes.weights
+        means = p.coordinates[: p.active, c:].T[components]
+        standard = (nodes.active - means) * law.snr**0.5
+        if np.abs(weights @ standard**3).max(initial=0.0) > _ASYMMETRY:
             # Odd moments, which ought to vanish, would be multiplied by powers of S^-1.
-            self._standard = np.vstack([self._standard, -self._standard])
-            self._components = np.tile(self._components, 2)
-            self.weights = np.tile(self.weights / 2, 2)
+            standard = np.vstack([standard, -standard])
+            components, weights = np.tile(components, 2), np.tile(weights / 2, 2)
             means = np.tile(means, (2, 1))
-        active = means + self._standard * law.snr**-0.5
+        active = means + standard * law.snr**-0.5
+        self.weights = weights
+        inside = [np.flatnonzero(components == b) for b in range(len(law.weights))]
+        self._hermite = [(at, _hermite(standard[at], weights[at])) for at in inside]
         rest = p.coordinates[p.active :]
-        self.pulls = active @ p.coordinates[: p.active] + rest[:, c:].T[self._components] @ rest
+        self.pulls = active @ p.coordinates[: p.active] + rest[:, c:].T[components] @ rest
         self.residual = rest.T * law.snr**-0.5
         self._to_score = np.linalg.pinv(p.to_preactivations) * law.snr**0.5
         self.gradient, self.curvature = _derivatives(
             drift.head,
             active @ p.to_preactivations,
             statistics.parameters,
-            law.labels[self._components],
+            law.labels[components],
         )
+        self.gradient_moments = self.expectation(self.gradient)
+        self.curvature_moments = self.expectation(self.curvature)
 
     def expectation(self, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """E[f | component] (k, ...), its derivatives in m (k, ..., C) and in S (k, ..., C, C).
@@ -124,26 +139,23 @@ class _Rule:
             values: f at the nodes, (N, ...).
         """
         shape, flat = values.shape[1:], values.reshape(len(values), -1)
-        by_nothing, by_mean, by_covariance = [], [], []
-        for b in range(int(self._components.max()) + 1):
-            at = self._components == b
-            weighted = flat[at].T * (self.weights[at] / self.weights[at].sum())
-            standard, mean = self._standard[at], weighted.sum(1)
-            squares = (standard[:, :, None] * standard[:, None, :]).reshape(len(standard), -1)
-            r = standard.shape[1]
-            hermite = (weighted @ squares).reshape(-1, r, r) - mean[:, None, None] * np.eye(r)
-            first = weighted @ standard @ self._to_score.T
-            second = self._to_score @ hermite @ self._to_score.T / 2
-            by_nothing.append(mean.reshape(shape))
-            by_mean.append(first.reshape(*shape, -1))
-            by_covariance.append(second.reshape(*shape, *second.shape[1:]))
-        return np.stack(by_nothing), np.stack(by_mean), np.stack(by_covariance)
+        r = self._to_score.shape[1]
+        moments = np.stack([flat[at].T @ hermite for at, hermite in self._hermite])
+        first = moments[..., 1 : 1 + r] @ self._to_score.T
+        second = moments[..., 1 + r :].reshape(*moments.shape[:2], r, r)
+        second = self._to_score @ second @ self._to_score.T / 2
+        k, c = len(moments), len(self._to_score)
+        return (
+            moments[..., 0].reshape(k, *shape),
+            first.reshape(k, *shape, c),
+            second.reshape(k, *shape, c, c),
+        )
 
     def is_smooth(self) -> bool:
         """Whether both sides of Stein's lemma agree."""
         c = len(self._to_score)
-        by_score = self.expectation(self.gradient[:, :c])[1]
-        by_curvature = self.expectation(self.curvature[:, :c, :c])[0]
+        by_score = self.gradient_moments[1][:, :c]
+        by_curvature = self.curvature_moments[0][:, :c, :c]
         difference = np.abs(by_score - by_curvature).max(initial=0.0)
         scale = max(np.abs(by_score).max(initial=0.0), np.abs(by_curvature).max(initial=0.0))
         return bool(difference <= _STEIN * scale)
@@ -172,8 +184,8 @@ def _jacobian(drift: Drift, statistics: Statistics, rule: _Rule, factor: float) 
     dcovariance = dgram[:c, :c] / snr
 
     g, mixed = rule.gradient[:, :a], rule.curvature[:, :a, c:]
-    gradient = rule.expectation(rule.gradient)[0]
-    curvature, curvature_m, curvature_s = rule.expectation(rule.curvature)
+    gradient = rule.gradient_moments[0]
+    curvature, curvature_m, curvature_s = rule.curvature_moments
     _, products_m, products_s = rule.expectation(g[:, :, None] * g[:, None, :])
     product_v = np.einsum("nav,nb->abv", mixed, rule.weights[:, None] * g)
 
@@ -209,18 +221,19 @@ def _covariance(drift: Drift, rule: _Rule, factor: float) -> FloatArray:
     paired = columns < a
     g, g_v = rule.gradient[:, :a], rule.gradient[:, c:]
 
-    def increments(pulls: FloatArray) -> FloatArray:
+    def increments(g: FloatArray, pulls: FloatArray) -> FloatArray:
         """-(g_a Y.r), and for two trained directions -(g_a Y.x_c) - (g_c Y.x_a)."""
         result = -g[:, rows] * pulls[:, columns]
         result[:, paired] -= g[:, columns[paired]] * pulls[:, rows[paired]]
         return result
 
-    whole = np.hstack([increments(rule.pulls), -sgd.second_layer_rate * g_v])
+    whole = np.hstack([increments(g, rule.pulls), -sgd.second_layer_rate * g_v])
     correction = factor * drift.rate / (sgd.batch_size * drift.law.snr)
     whole[:, : len(rows)][:, paired] += correction * g[:, rows[paired]] * g[:, columns[paired]]
     whole -= rule.weights @ whole
     covariance = (whole.T * rule.weights) @ whole
+    squares = (g.T * rule.weights) @ g
     for pull in rule.residual.T:
-        part = increments(np.broadcast_to(pull, (len(g), len(pull))))
-        covariance[: len(rows), : len(rows)] += (part.T * rule.weights) @ part
+        by_entry = increments(np.eye(a), pull[None])  # linear in g
+        covariance[: len(rows), : len(rows)] += by_entry.T @ squares @ by_entry
     return covariance
