@@ -22,7 +22,7 @@ __all__ = ["Performance", "performance"]
 _LINES, _LOG2_LINES = 257, 10  # across one and across more dimensions of h
 _REACH = 6.5  # standard deviations
 _SCAN, _COARSE_SCAN = 131, 53  # points of the scan along a line, up to two dimensions and beyond
-_HALVINGS = 24
+_HALVINGS = 20
 
 
 @dataclass(frozen=True)
