@@ -15,7 +15,7 @@ from .spectrum import FloatArray
 __all__ = ["Piece", "Solution"]
 
 _RTOL, _ATOL = 1e-6, 1e-9
-_OF_QUADRATURE, _LARGEST_RTOL = 0.1, 1e-3
+_LARGEST_RTOL = 1e-3
 _FIRST = 0.05  # share of itself that the state is let move in the first step tried
 _DIVERGED = 1e9  # an entry of the state this large is on its way to infinity
 
@@ -85,10 +85,10 @@ class Solution:
         slope = velocity(clock, state)
         speed = float(np.abs(slope).max(initial=0.0))
         finer = self.drift.velocity(state, factor, level=0)
-        # Steps are chosen no finer than the drift is known: where a head has jumps, its error
-        # jumps along the path, and a solver that insisted would never arrive.
+        # Steps are chosen no finer than the drift is known: the error of Sobol points, or of a
+        # head with jumps, jumps along the path, and a solver that insisted would hardly move.
         known = float(np.abs(finer - slope).max(initial=0.0)) / max(speed, 1e-300)
-        tolerance = min(max(_RTOL, _OF_QUADRATURE * known), _LARGEST_RTOL)
+        tolerance = min(max(_RTOL, known), _LARGEST_RTOL)
         # The solver's own first guess is tiny where entries of the state start at zero.
         first = _FIRST * max(float(np.abs(state).max(initial=0.0)), speed) / max(speed, _ATOL)
         self._solver = DOP853(
