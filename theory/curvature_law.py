@@ -27,12 +27,10 @@ class JointCurvature:
     """What the finite parameters v add to the law of D.
 
     Attributes:
-        means: (N, r) E[z | node].
         cross: (N, m, q) M_hv at the nodes, for the directions of the block.
-        inner: (q, q) E[M_vv].
+        inner: (N, q, q) M_vv at the nodes.
     """
 
-    means: FloatArray
     cross: FloatArray
     inner: FloatArray
 
@@ -53,6 +51,9 @@ class CurvatureLaw:
         snr: inverse variance of the noise.
         parts: for m = 1, the intervals that make up the support of D, increasing and disjoint;
             empty for a single one, from infimum to supremum.
+        means: (N, r) E[z | node]; None if the nodes have been merged.
+        free: how many of the last coordinates of z are Gaussian given the node, with variance
+            1 / snr; the others are fixed by it.
         joint: what the parameters v add, for blocks that hold them.
     """
 
@@ -65,6 +66,8 @@ class CurvatureLaw:
     aspect_ratio: float
     snr: float
     parts: tuple[tuple[float, float], ...] = ()
+    means: FloatArray | None = None
+    free: int = 0
     joint: JointCurvature | None = None
 
     @property
@@ -75,7 +78,7 @@ class CurvatureLaw:
     @property
     def parameters(self) -> int:
         """q, the number of parameters v in the block."""
-        return 0 if self.joint is None else int(self.joint.inner.shape[0])
+        return 0 if self.joint is None else int(self.joint.inner.shape[1])
 
     @property
     def rows(self) -> int:
@@ -127,9 +130,7 @@ class CurvatureLaw:
         tail = np.empty_like(d)
         tail[order] = np.cumsum(self.weights[order])
         kept = tail >= 0.5 / samples
-        joint = self.joint and replace(
-            self.joint, means=self.joint.means[kept], cross=self.joint.cross[kept]
-        )
+        joint = self.joint and JointCurvature(self.joint.cross[kept], self.joint.inner[kept])
         supremum = float(d[kept].max())
         return replace(
             self,
@@ -139,6 +140,7 @@ class CurvatureLaw:
             supremum=supremum,
             extremes=outermost(self.factors[kept]),
             parts=tuple((low, min(high, supremum)) for low, high in self.parts if low <= supremum),
+            means=None if self.means is None else self.means[kept],
             joint=joint,
         )
 
@@ -186,6 +188,7 @@ class CurvatureLaw:
             weights=np.concatenate([mass * share, mass * (1 - share)]),
             factors=np.concatenate([mean + low, mean + high])[:, None, None],
             moments=flat.reshape(-1, r, r),
+            means=None,
         )
 
 
@@ -261,10 +264,11 @@ class FactorLaw:
             aspect_ratio=self.aspect_ratio,
             snr=self.nodes.law.snr,
             parts=self._parts(reach, own),
+            means=self.nodes.means,
+            free=self.nodes.means.shape[1] - self.nodes.active.shape[1],
             joint=JointCurvature(
-                means=self.nodes.means,
                 cross=np.einsum("ai,naq->niq", reach.lift, every[:, rows, c:]),
-                inner=np.tensordot(self.nodes.weights, every[:, c:, c:], 1),
+                inner=every[:, c:, c:],
             )
             if joint
             else None,
