@@ -18,6 +18,7 @@ from .detection import (
 from .exterior import exterior
 from .interior import Profile
 from .law_spectrum import LawSpectrum, mirrored
+from .outlier_noise import outlier_noise
 from .outliers import Outlier, count_outliers, find_outliers
 from .quadrature import MixtureLaw, project, quadrature
 from .spectrum import (
@@ -48,8 +49,15 @@ _NO_LENGTH = 1e-6  # relative length below which a direction is taken for zero
 
 @dataclass(frozen=True)
 class _Solved:
-    """The spectrum of one block's law on a fine and on a coarser quadrature."""
+    """The spectrum of one block's law on a fine and on a coarser quadrature.
 
+    Attributes:
+        law: that of the fine quadrature, its nodes not merged.
+        fine: its spectrum.
+        coarse: the same on the coarser one.
+    """
+
+    law: CurvatureLaw
     fine: LawSpectrum
     coarse: LawSpectrum
 
@@ -153,9 +161,7 @@ class EffectiveSpectrum:
             ),
             density=None if profile is None else _density(profile, null),
             inside=tuple(
-                self._eigenpair(
-                    outlier, _nearest(outlier.value, coarse.between), fine.law.parameters
-                )
+                self._eigenpair(outlier, _nearest(outlier.value, coarse.between), solved.law)
                 for outlier in fine.between
             ),
         )
@@ -212,7 +218,7 @@ class EffectiveSpectrum:
     def counts(self, matrix: Matrix, rows: tuple[int, ...]) -> tuple[int, int]:
         """Numbers of outliers above and below the bulk in the limit, without their places."""
         self._require_rows(rows)
-        law = self._law(_COUNTING_LEVELS[len(rows) > 1], matrix, rows, False)
+        law = self._law(_COUNTING_LEVELS[len(rows) > 1], matrix, rows, False).compressed()
         return count_outliers(exterior(law)), count_outliers(exterior(law.mirrored))
 
     def loss(self) -> tuple[float, float]:
@@ -224,7 +230,7 @@ class EffectiveSpectrum:
         self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool = False
     ) -> CurvatureLaw:
         """The law of D of one block, on the quadrature that its spectrum needs."""
-        return self._solve(matrix, rows, with_parameters).fine.law
+        return self._solve(matrix, rows, with_parameters).law
 
     def _require_rows(self, rows: tuple[int, ...]) -> None:
         trained = self.head.directions - self.head.teachers
@@ -251,17 +257,18 @@ class EffectiveSpectrum:
         self._require_rows(rows)
         level = _FIRST_LEVEL.get(len(rows), _LATER_LEVEL)
         most = _MOST_NODES / math.sqrt(len(rows))
-        coarse = LawSpectrum(self._law(level, *key))
+        coarse = LawSpectrum(self._law(level, *key).compressed())
         while True:
             level -= 1
-            fine = LawSpectrum(self._law(level, *key), model=coarse)
+            law = self._law(level, *key)
+            fine = LawSpectrum(law.compressed(), model=coarse)
             nodes = len(self._factor_law(level).nodes.weights)
             settled = self._is_settled(fine, coarse)
             if settled or nodes > most / 2 or nodes == len(coarse.law.weights):
                 break
             coarse = fine
         coarse.finer = fine
-        self._solved[key] = _Solved(fine, coarse)
+        self._solved[key] = _Solved(law, fine, coarse)
         return self._solved[key]
 
     def _is_settled(self, fine: LawSpectrum, coarse: LawSpectrum) -> bool:
@@ -298,7 +305,7 @@ class EffectiveSpectrum:
     def _law(
         self, level: int, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool
     ) -> CurvatureLaw:
-        return self._factor_law(level).law(matrix, rows, with_parameters).compressed()
+        return self._factor_law(level).law(matrix, rows, with_parameters)
 
     def _outliers(
         self,
@@ -309,32 +316,43 @@ class EffectiveSpectrum:
         solved: _Solved,
     ) -> tuple[Eigenpair, ...]:
         """The outliers of one side, those of the limit first."""
-        q = solved.fine.law.parameters
         found = [
-            self._eigenpair(outlier, check[i].value if i < len(check) else edge.value, q)
+            self._eigenpair(outlier, check[i].value if i < len(check) else edge.value, solved.law)
             for i, outlier in enumerate(limiting)
         ]
         if self.dimension is None or edge.kind not in ("thin", "infinite"):
             return tuple(found)
-        samples = round(self.aspect_ratio * self.dimension)
-        cut, again = (self._isolated(one, sign, samples) for one in (solved.fine, solved.coarse))
+        cut, again = (self._isolated(one, sign) for one in (solved.fine, solved.coarse))
+        law = self._cut(solved.law, sign)
         found += [
-            self._eigenpair(outlier, again[i].value if i < len(again) else edge.detection, q)
+            self._eigenpair(outlier, again[i].value if i < len(again) else edge.detection, law)
             for i, outlier in enumerate(cut)
             if i >= len(limiting) and sign * (outlier.value - edge.detection) > 0
         ]
         return tuple(found)
 
-    @staticmethod
-    def _isolated(solved: LawSpectrum, sign: int, samples: int) -> list[Outlier]:
-        """The outliers of one side that n samples show, though the limit may swallow them."""
-        law = solved.law if sign > 0 else solved.law.mirrored
-        found = find_outliers(exterior(law.cut(samples)))
-        return found if sign > 0 else [mirrored(outlier) for outlier in found]
+    @property
+    def _samples(self) -> int:
+        """Number n of points of the probe sample."""
+        assert self.dimension is not None
+        return round(self.aspect_ratio * self.dimension)
 
-    def _eigenpair(self, outlier: Outlier, again: float, parameters: int) -> Eigenpair:
-        """An outlier with the shares of its eigenvector, and its value on the coarser rule."""
-        w = outlier.direction
+    def _cut(self, law: CurvatureLaw, sign: int) -> CurvatureLaw:
+        """The law without the tail on one side that n samples leave half empty."""
+        if sign > 0:
+            return law.cut(self._samples)
+        return law.mirrored.cut(self._samples).mirrored
+
+    def _isolated(self, solved: LawSpectrum, sign: int) -> list[Outlier]:
+        """The outliers of one side that n samples show, though the limit may swallow them."""
+        law = self._cut(solved.law, sign)
+        if sign > 0:
+            return find_outliers(exterior(law))
+        return [mirrored(outlier) for outlier in find_outliers(exterior(law.mirrored))]
+
+    def _eigenpair(self, outlier: Outlier, again: float, law: CurvatureLaw) -> Eigenpair:
+        """An outlier of a law (its nodes not merged), and its value on the coarser rule."""
+        w, parameters = outlier.direction, law.parameters
         inner = w[len(w) - parameters :]
         return Eigenpair(
             value=outlier.value,
@@ -342,6 +360,9 @@ class EffectiveSpectrum:
             overlap=outlier.overlap,
             alignment=outlier.overlap * self._alignment(w[: len(w) - parameters]),
             parameter_overlap=outlier.overlap * float(inner @ inner),
+            sampling_error=math.nan
+            if self.dimension is None
+            else outlier_noise(law, outlier) / math.sqrt(self._samples),
         )
 
     def _alignment(self, w: FloatArray) -> FloatArray:
@@ -394,7 +415,7 @@ class EffectiveSpectrum:
         if kind == "square-root":
             if sign * side.edge != edge:  # the band's edge faces an atom at zero
                 return square_root_detection_edge(edge, half, 0.0)
-            noise = side.edge_noise() / math.sqrt(round(self.aspect_ratio * self.dimension))
+            noise = side.edge_noise() / math.sqrt(self._samples)
             return square_root_detection_edge(edge, half, noise)
         if fine.law.rows == 1:
             return sign * thin_detection_edge(side.law, self.dimension)

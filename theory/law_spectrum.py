@@ -127,4 +127,4 @@ class LawSpectrum:
 
 def mirrored(outlier: Outlier) -> Outlier:
     """The outlier of the negative matrix."""
-    return replace(outlier, value=-outlier.value)
+    return replace(outlier, value=-outlier.value, p=-outlier.p)

@@ -31,12 +31,14 @@ class Outlier:
         direction: w (m r + q,), the unit vector with K(lam) w = 0: the direction of that part.
             Within a degenerate group it is one choice of many.
         parameter: tr P there.
+        p: P (m, m) there.
     """
 
     value: float
     overlap: float
     direction: FloatArray
-    parameter: float = math.nan
+    parameter: float
+    p: FloatArray
 
 
 def _positive(side: Exterior | InnerGap, parameter: float) -> int:
@@ -90,7 +92,7 @@ def find_outliers(side: Exterior | InnerGap, hints: Sequence[Outlier] = ()) -> l
             continue
         w = np.linalg.eigh(resolvent.outlier_matrix(root))[1][:, -rank]
         overlap = float(-1 / (w @ resolvent.outlier_slope(root) @ w))
-        found.append(Outlier(value, overlap, w, root))
+        found.append(Outlier(value, overlap, w, root, resolvent.solution(root)))
     return found
 
 

@@ -52,6 +52,10 @@ class Resolvent(ABC):
         """The point lam of a parameter."""
 
     @abstractmethod
+    def solution(self, parameter: float) -> FloatArray:
+        """P (m, m) at a parameter."""
+
+    @abstractmethod
     def outlier_matrix(self, parameter: float) -> FloatArray:
         """K(lam), (m r + q, m r + q), the block's directions outermost."""
 
@@ -94,6 +98,10 @@ class ScalarResolvent(Resolvent):
         """The point lam(P)."""
         mean = float(self._w @ (self._d / (parameter + self._d)))
         return parameter * (mean - 1 / self.law.aspect_ratio) / self.law.snr
+
+    def solution(self, parameter: float) -> FloatArray:
+        """P (1, 1)."""
+        return np.array([[parameter]])
 
     def outlier_matrix(self, parameter: float) -> FloatArray:
         """K(lam), (r + q, r + q)."""
@@ -172,6 +180,10 @@ class MatrixResolvent(Resolvent):
     def position(self, parameter: float) -> float:
         """The point lam of tr P."""
         return self._at(parameter).lam
+
+    def solution(self, parameter: float) -> FloatArray:
+        """P (m, m) at a parameter."""
+        return self._at(parameter).p
 
     def outlier_matrix(self, parameter: float) -> FloatArray:
         """K(lam), (m r + q, m r + q), the block's directions outermost."""
