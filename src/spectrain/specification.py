@@ -272,7 +272,7 @@ def _schedule(key: str, value: object) -> tuple[tuple[float, float], ...]:
 def _entry(key: str, value: object) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2:
         raise refusal(key, "a pair [time, factor]", value)
-    return nonnegative(f"{key}[0]", value[0]), positive(f"{key}[1]", value[1])
+    return nonnegative(f"{key}[0]", value[0]), nonnegative(f"{key}[1]", value[1])
 
 
 def _read_problem(keys: Table) -> Problem:
