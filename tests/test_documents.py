@@ -105,7 +105,7 @@ def test_documents_are_strict_json_at_full_precision():
     assert read["eigenvalues"] == [0.1, None]
     assert read["bulk"]["detection_edges"] == [None, None]
     with pytest.raises(ValueError, match="JSON"):
-        json_text(NAN)
+        json_text({"error": NAN})
 
 
 def test_plain_values():
@@ -113,3 +113,4 @@ def test_plain_values():
     made = plain(value)
     assert made == {"a": [0, 1], "b": [0.1, None], "c": 3, "d": "x"}
     assert type(made["c"]) is int
+    assert json.dumps(plain(-0.0)) == "0.0"

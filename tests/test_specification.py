@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from spectrain.specification import read_dynamics, read_prediction, read_table
+from spectrain.theory.sgd import SGD
 
 SOFTMAX = {
     "head": {"kind": "softmax"},
@@ -213,9 +214,14 @@ def test_blocks(block, rows, with_parameters):
 def test_defaults():
     asked = read_prediction(SOFTMAX | SPECTRUM)
     assert (asked.density_points, asked.ranks) == (200, ())
-    path = read_dynamics(SOFTMAX | PATH)
-    assert (path.second_layer_rate, path.batch_size, path.ridge, path.momentum) == (0, 1, 0, 0)
-    assert path.schedule == ()
+    assert read_dynamics(SOFTMAX | PATH).sgd == SGD(0.5, 1, 0.0, 0.0, 0.0, ())
+
+
+def test_the_algorithm_has_the_names_of_its_keys():
+    sgd = SGD(0.5, 2, 0.1, 0.9, 0.3, ((0.0, 2.0), (3.0, 0.5)))
+    asked = {"batch_size": 2, "ridge": 0.1, "momentum": 0.9, "second_layer_rate": 0.3}
+    asked |= {"schedule": [[0, 2], [3, 0.5]]}
+    assert read_dynamics(SOFTMAX | PATH | asked).sgd == sgd
 
 
 def test_whole_numbers_may_be_written_as_floating_ones():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .theory.spectrum import Bulk, Density, EdgeKind, Eigenpair, FloatArray, Spectrum
 
-__all__ = ["json_text", "plain", "spectrum_document"]
+__all__ = ["Document", "json_text", "plain", "spectrum_document"]
+
+Document = dict[str, Any]
 
 # Every kind that does not vanish as a square root is "thin" to a reader of the document.
 _KINDS: dict[EdgeKind, str] = {
@@ -22,12 +25,12 @@ _KINDS: dict[EdgeKind, str] = {
 _SAME = 1e-9  # relative difference below which two outliers are one of higher multiplicity
 
 
-def json_text(document: object) -> str:
+def json_text(document: Document) -> str:
     """The document on one line of strict JSON."""
     return json.dumps(document, allow_nan=False)
 
 
-def plain(value: object) -> object:
+def plain(value: Any) -> Any:
     """Lists and numbers of Python instead of arrays, null instead of what is not finite."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -35,14 +38,14 @@ def plain(value: object) -> object:
         return [plain(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):
+        return value + 0.0 if math.isfinite(value) else None  # no negative zero
     return value
 
 
 def spectrum_document(
     spectrum: Spectrum, eigenvalues: FloatArray, dimension: int | None
-) -> dict[str, object]:
+) -> Document:
     """What `spectrain predict` prints; see docs/reference.md.
 
     Args:
@@ -65,8 +68,8 @@ def spectrum_document(
     }
 
 
-def _bulk_document(bulk: Bulk, density: Density | None, dimension: int | None) -> object:
-    document: dict[str, object] = {
+def _bulk_document(bulk: Bulk, density: Density | None, dimension: int | None) -> Document:
+    document: Document = {
         "edges": [[lower.value, upper.value] for lower, upper in bulk.bands],
         "edge_kinds": [[_KINDS[lower.kind], _KINDS[upper.kind]] for lower, upper in bulk.bands],
     }
@@ -76,10 +79,11 @@ def _bulk_document(bulk: Bulk, density: Density | None, dimension: int | None) -
     if density is not None:
         document["density"] = {"points": density.points, "values": density.values}
     document["atom_at_zero"] = bulk.atom
-    return plain(document)
+    result: Document = plain(document)
+    return result
 
 
-def _outliers(pairs: Sequence[Eigenpair], side: str) -> list[object]:
+def _outliers(pairs: Sequence[Eigenpair], side: str) -> list[Document]:
     """Each outlier once, with its multiplicity; pairs by falling value."""
     groups: list[list[Eigenpair]] = []
     for pair in pairs:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from .head_specification import HeadSpecification, read_head
+from .theory.sgd import SGD
 from .theory.spectrum import Matrix
 from .theory.statistics import Statistics
 from .values import (
@@ -102,26 +103,16 @@ class PredictionSpecification:
 
 @dataclass(frozen=True)
 class DynamicsSpecification:
-    """A path that is asked for; see `SGD` for the algorithm.
+    """A path that is asked for.
 
     Attributes:
         problem: the head, the mixture and the initial statistics.
-        scaled_learning_rate: c = delta d.
-        second_layer_rate: learning rate of v divided by that of x.
-        batch_size: samples a step.
-        ridge: weight decay.
-        momentum: of the heavy ball.
-        schedule: from each time on, the step size is the factor times its base.
+        sgd: the algorithm.
         times: t = steps * delta at which the path is wanted, in the order asked.
     """
 
     problem: Problem
-    scaled_learning_rate: float
-    second_layer_rate: float
-    batch_size: int
-    ridge: float
-    momentum: float
-    schedule: tuple[tuple[float, float], ...]
+    sgd: SGD
     times: tuple[float, ...]
 
 
@@ -238,20 +229,20 @@ def read_dynamics(content: Mapping[str, object]) -> DynamicsSpecification:
     """
     keys = Table(content)
     problem = _read_problem(keys)
-    specification = DynamicsSpecification(
-        problem=problem,
+    constant: tuple[tuple[float, float], ...] = ()
+    sgd = SGD(
         scaled_learning_rate=keys.required("scaled_learning_rate", positive),
         second_layer_rate=keys.optional("second_layer_rate", nonnegative, 0.0),
         batch_size=keys.optional("batch_size", integer(1), 1),
         ridge=keys.optional("ridge", nonnegative, 0.0),
         momentum=keys.optional("momentum", _momentum, 0.0),
-        schedule=keys.optional("schedule", _schedule, ()),
-        times=keys.required("times", list_of(nonnegative)),
+        schedule=keys.optional("schedule", _schedule, constant),
     )
+    times = keys.required("times", list_of(nonnegative))
     keys.finish(ignoring=_PREDICTION_KEYS)
-    if not specification.times:
+    if not times:
         raise ValueError("times: expected at least one, got none")
-    return specification
+    return DynamicsSpecification(problem, sgd, times)
 
 
 def _momentum(key: str, value: object) -> float:
