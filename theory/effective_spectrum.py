@@ -422,15 +422,15 @@ class EffectiveSpectrum:
         return counted_detection_edge(quantile, fine.law.rows * self.dimension)
 
     def _gaps(self, solved: _Solved) -> tuple[Gap, ...]:
-        """Gaps between the bands; their ends are square-root edges."""
+        """Gaps between the bands."""
         found = []
-        for low, high in solved.fine.gaps:
-            middle = (low + high) / 2
-            again = [gap for gap in solved.coarse.gaps if gap[0] < middle < gap[1]]
+        for gap in solved.fine.gaps:
+            middle = (gap[0][0] + gap[1][0]) / 2
+            again = [other for other in solved.coarse.gaps if other[0][0] < middle < other[1][0]]
             ends = []
-            for end, value in enumerate((low, high)):
-                error = abs(value - again[0][end]) if again else math.inf
-                ends.append(Edge(value, "square-root", math.nan, math.nan, error))
+            for end, (value, kind) in enumerate(gap):
+                error = abs(value - again[0][end][0]) if again else math.inf
+                ends.append(Edge(value, kind, math.nan, math.nan, error))
             found.append(Gap(ends[0], ends[1]))
         return tuple(found)
 

@@ -12,7 +12,9 @@ from .interior import Interior, interior
 from .outliers import Outlier, find_outliers
 from .spectrum import EdgeKind, FloatArray
 
-__all__ = ["LawSpectrum", "mirrored"]
+__all__ = ["End", "LawSpectrum", "mirrored"]
+
+End = tuple[float, EdgeKind]  # the place of an edge and its kind
 
 
 class LawSpectrum:
@@ -65,30 +67,28 @@ class LawSpectrum:
         return matrix_gaps(self.law, self.seeds, self.inside.atom > 0) if self.seeds else []
 
     @cached_property
-    def lower(self) -> tuple[float, EdgeKind]:
+    def lower(self) -> End:
         """Lower edge of the lowest band and its kind."""
         if self.left.kind == "hard" and self.intervals and self._at_zero(self.intervals[0].lower):
-            return self.intervals[0].upper, "square-root"
+            return self.intervals[0].upper, self.intervals[0].kinds[1]
         return -self.left.edge, self.left.kind
 
     @cached_property
-    def upper(self) -> tuple[float, EdgeKind]:
+    def upper(self) -> End:
         """Upper edge of the highest band and its kind."""
         if self.right.kind == "hard" and self.intervals and self._at_zero(self.intervals[-1].upper):
-            return self.intervals[-1].lower, "square-root"
+            return self.intervals[-1].lower, self.intervals[-1].kinds[0]
         return self.right.edge, self.right.kind
 
     @cached_property
-    def gaps(self) -> list[tuple[float, float]]:
-        """Lower and upper ends of the gaps between bands, increasing."""
-        ends = [
-            (gap.lower, gap.upper)
-            for gap in self.intervals
-            if self.lower[0] <= gap.lower and gap.upper <= self.upper[0]
-        ]
-        joined: list[tuple[float, float]] = []
-        for low, high in ends:
-            if joined and self._at_zero(joined[-1][1]) and self._at_zero(low):
+    def gaps(self) -> list[tuple[End, End]]:
+        """The two ends of each gap between bands, increasing."""
+        joined: list[tuple[End, End]] = []
+        for gap in self.intervals:
+            if not (self.lower[0] <= gap.lower and gap.upper <= self.upper[0]):
+                continue
+            low, high = (gap.lower, gap.kinds[0]), (gap.upper, gap.kinds[1])
+            if joined and self._at_zero(joined[-1][1][0]) and self._at_zero(low[0]):
                 joined[-1] = (joined[-1][0], high)
             else:
                 joined.append((low, high))

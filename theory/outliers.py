@@ -48,12 +48,17 @@ def _positive(side: Exterior | InnerGap, parameter: float) -> int:
     return int((np.linalg.eigvalsh(k) > _AT_THE_EDGE * scale).sum())
 
 
+def _is_endless(side: Exterior | InnerGap) -> bool:
+    """Whether the bulk has no end on this side, or ends at zero."""
+    return isinstance(side, Exterior) and side.kind in ("infinite", "hard")
+
+
 def count_outliers(side: Exterior | InnerGap) -> int:
     """Number of outliers = positive eigenvalues of K at the lower end less those at the upper.
 
     None are told from the bulk where the bulk has no end, or ends at zero.
     """
-    if side.kind in ("infinite", "hard"):
+    if _is_endless(side):
         return 0
     if math.isinf(side.end) and side.resolvent.position(side.start) >= 0:
         return _positive(side, side.start)
@@ -67,7 +72,7 @@ def find_outliers(side: Exterior | InnerGap, hints: Sequence[Outlier] = ()) -> l
         side: where to look.
         hints: outliers of a nearby law, which make the search shorter.
     """
-    if side.kind in ("infinite", "hard"):
+    if _is_endless(side):
         return []
     resolvent = side.resolvent
     path = _Path(side)
