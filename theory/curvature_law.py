@@ -254,12 +254,15 @@ class FactorLaw:
         block = np.ix_(range(len(self.nodes.weights)), rows, rows)
         factors = np.einsum("ai,nab,bj->nij", reach.lift, every[block], reach.lift)
         own = np.linalg.eigvalsh(factors) if factors.shape[1] > 1 else factors[:, :, 0]
+        infimum = _unless_noise(min(reach.infimum, float(own.min())), own)
+        if matrix == "information" and factors.shape[1] > 1:
+            infimum = 0.0  # of matrices g g^T, whatever their eigenvalues' rounding errors
         return CurvatureLaw(
             weights=self.nodes.weights,
             factors=factors,
             moments=self.nodes.second_moments,
             supremum=_unless_noise(max(reach.supremum, float(own.max())), own),
-            infimum=_unless_noise(min(reach.infimum, float(own.min())), own),
+            infimum=infimum,
             extremes=reach.extremes,
             aspect_ratio=self.aspect_ratio,
             snr=self.nodes.law.snr,

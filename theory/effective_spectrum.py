@@ -44,6 +44,7 @@ _FIRST_LEVEL = {1: 2}  # of the quadrature, by the number of directions
 _LATER_LEVEL = 3
 _COUNTING_LEVELS = (0, 2)  # for one direction, and for several
 _MOST_NODES = 60_000  # of the finest rule for one direction; m^(1/2) times fewer for m
+_AT_ZERO = 1e-6  # a finite-size edge this close to zero, in typical eigenvalues, is in the atom
 _NO_LENGTH = 1e-6  # relative length below which a direction is taken for zero
 
 
@@ -391,6 +392,9 @@ class EffectiveSpectrum:
             return fine.inside.quantile(atom + share if sign > 0 else 1 - atom - share)
 
         half = quantile(0.5 / size)
+        if fine.inside.atom > 0 and sign * value > 0 and sign * half < _AT_ZERO * fine.law.scale:
+            # Less than half an eigenvalue lies beyond the atom: it ends at zero for any sample.
+            return Edge(value, kind, 0.0, 0.0, error)
         detection = self._detection_edge(fine, sign, value, kind, half, quantile)
         return Edge(value, kind, half, detection, error)
 
@@ -437,11 +441,10 @@ class EffectiveSpectrum:
     def _bulk_quantile(self, fine: LawSpectrum, share: float, null: float) -> float:
         """The point of the bulk with a share above it, where a share ``null`` is exactly zero."""
         positive = (1 - null) * fine.inside.share_above(0.0)
-        if share < positive:
-            return fine.inside.quantile(share / (1 - null))
-        if share < positive + null:
+        zero = (1 - null) * fine.inside.atom + null
+        if positive <= share < positive + zero:
             return 0.0
-        return fine.inside.quantile((share - null) / (1 - null))
+        return fine.inside.quantile((share - null * (share >= positive)) / (1 - null))
 
 
 def _nearest(value: float, outliers: list[Outlier]) -> float:

@@ -20,6 +20,7 @@ __all__ = ["Exterior", "NoSolutionError", "edge_between", "exterior"]
 
 _END = 1e-11  # relative step at which the march stops
 _ZERO = 1e-10  # |P| this small in units of the largest |D|: the bulk ends at zero
+_AT_ZERO = 1e-14  # an edge this close to zero, in typical eigenvalues, is there (n = d, D = 1)
 _CLOSE = 1.1  # a radius beyond which the march has gone too far to be trusted
 _RADIUS_TOLERANCE = 1e-12
 _BESIDE = 0.01  # relative distance from the edge of a nearby law at which the march begins
@@ -48,11 +49,14 @@ class Exterior:
         self.law = law
         self.resolvent = _resolvent(law)
         self.start, self.kind = self._march(model)
+        self.edge: float
         self.end = -math.inf
         if self.kind == "infinite":
             self.edge = math.inf
-        else:
-            self.edge = 0.0 if self.kind == "hard" else self.resolvent.position(self.start)
+            return
+        self.edge = self.resolvent.position(self.start)
+        if self.kind == "hard" or abs(self.edge) < _AT_ZERO * law.scale:
+            self.edge, self.kind = 0.0, "hard"
 
     def position(self, parameter: float) -> float:
         """The point lam of a parameter."""

@@ -47,6 +47,8 @@ _RESOLUTION = 2.5  # largest share of the eigenvalues between neighbours, times 
 _CACHED = 60_000  # complex numbers of a batch that stay in the cache
 _PASSES = 40
 _INCONSISTENT = 0.02  # share by which density and counting function may contradict each other
+_DOUBTS = 6  # times that more points are tried before density and counting function disagree
+_MARGIN = 0.2  # of the visible width: nearer points without density are drawn too
 _BESIDE = 1e-5  # distance of the points next to an atom, in typical eigenvalues
 _NEAR_ZERO = 1e-10  # height at which the mass at zero is read, in typical eigenvalues
 _ATOM = 1e-4  # a smaller mass at zero is none
@@ -227,9 +229,8 @@ class Interior:
                 function contradict each other.
         """
         self._sample()
-        known = list(self._points)
         found = self._solve_all(self._grid(points).tolist())
-        self._certify(sorted({point.lam: point for point in (*known, *found)}.items()))
+        self._certify(found)
         lam = np.array([point.lam for point in found])
         p = np.array([point.p for point in found])
         density = np.array([point.density for point in found])
@@ -327,20 +328,22 @@ class Interior:
     def _gaps(self, share: float) -> list[float]:
         """Where a further point is needed: more than ``share`` between neighbours."""
         known = self._shares_above()
+        live = {point.lam for point in self._points if point.density > 0}
         new = []
-        for place, ((a, above_a), (b, above_b)) in enumerate(pairwise(known)):
+        for (a, above_a), (b, above_b) in pairwise(known):
             atom = self.atom if a < 0 < b else 0.0
             near_zero = max(abs(a), abs(b)) < _PILE * self.law.scale
-            # A grid ends at the outermost points, which should leave little beyond them.
-            most = share / 4 if place in (0, len(known) - 2) else share
+            # A grid ends at the outermost points with density: little should lie beyond them.
+            most = share if a in live and b in live else share / 4
             if above_a - above_b - atom > most and not near_zero:
                 new += _between(a, b)
         return new
 
     def _grid(self, points: int) -> FloatArray:
         """Points (points,) that follow both the eigenvalues and the distance from the ends."""
-        lam = np.array([point.lam for point in self._points])
-        below = np.array([1 - point.above for point in self._points])
+        seen = self._visible()
+        lam = np.array([point.lam for point in seen])
+        below = np.array([1 - point.above for point in seen])
         below -= self.atom * (lam > 0)
         height = np.arccos(np.clip(1 - 2 * (lam - lam[0]) / (lam[-1] - lam[0]), -1, 1))
         below = np.maximum.accumulate(below)
@@ -348,24 +351,41 @@ class Interior:
         grid: FloatArray = np.interp(np.linspace(0, place[-1], points), place, lam)
         return grid
 
-    def _certify(self, points: list[tuple[float, _Point]]) -> None:
-        """Raise if the counting function grows otherwise than the density lets it."""
-        lam = np.array([at for at, _ in points])
-        density = np.array([point.density for _, point in points])
-        cumulative = np.array([1 - point.above for _, point in points])
-        share = np.diff(cumulative) - self.atom * ((lam[:-1] < 0) & (lam[1:] > 0))
+    def _certify(self, found: list[_Point]) -> None:
+        """Raise if the counting function grows otherwise than the density lets it.
+
+        Between two points it may grow by no more than the larger density, and no less than the
+        smaller one, which holds where the points are close enough: where it seems not to hold,
+        more of them are tried.
+        """
+        for _ in range(_DOUBTS):
+            union = {point.lam: point for point in (*self._points, *found)}
+            points = [union[at] for at in sorted(union)]
+            lam = np.array([point.lam for point in points])
+            excess = self._excess(points, lam)
+            if excess.sum() <= _INCONSISTENT:
+                return
+            doubtful = np.flatnonzero(excess > _INCONSISTENT / len(excess))
+            new = [at for i in doubtful for at in _between(lam[i], lam[i + 1])]
+            found = [*found, *self._solve_all(new)]
+        worst = int(excess.argmax())
+        raise NoSolutionError(
+            f"density and counting function differ by {excess.sum():.2g} of the eigenvalues, "
+            f"most between lam = {lam[worst]:.6g} and {lam[worst + 1]:.6g}"
+        )
+
+    def _excess(self, points: list[_Point], lam: FloatArray) -> FloatArray:
+        """By how much the counting function between neighbours leaves what density allows."""
+        density = np.array([point.density for point in points])
+        cumulative = np.array([1 - point.above for point in points])
+        around_zero = (lam[:-1] < 0) & (lam[1:] > 0)
+        share = np.diff(cumulative) - self.atom * around_zero
         most = np.maximum(density[:-1], density[1:]) * np.diff(lam)
         least = np.minimum(density[:-1], density[1:]) * np.diff(lam)
         # Next to zero a law may pile up between two points, which `_sample` bounds.
-        around_zero = (lam[:-1] < 0) & (lam[1:] > 0)
         excess = np.where(around_zero, 0.0, np.maximum(share - most, 0))
-        excess += np.maximum(least - share, 0)
-        if excess.sum() > _INCONSISTENT:
-            worst = int(excess.argmax())
-            raise NoSolutionError(
-                f"density and counting function differ by {excess.sum():.2g} of the eigenvalues, "
-                f"most between lam = {lam[worst]:.6g} and {lam[worst + 1]:.6g}"
-            )
+        total: FloatArray = excess + np.maximum(least - share, 0)
+        return total
 
     def _changes(
         self,
@@ -384,6 +404,17 @@ class Interior:
             moved_density = np.where(_is_lower(moved), other.density(moved), 0.0)
         changed[live] = np.abs(moved_density - density[live])
         return changed, np.abs(other.above(at, p) - above)
+
+    def _visible(self) -> list[_Point]:
+        """The known points from the first to the last with density, and one more if it is near."""
+        live = [i for i, point in enumerate(self._points) if point.density > 0]
+        if len(live) < 2:
+            return self._points
+        first, last = self._points[live[0]], self._points[live[-1]]
+        reach = _MARGIN * (last.lam - first.lam)
+        before = [point for point in self._points[: live[0]] if first.lam - point.lam < reach]
+        after = [point for point in self._points[live[-1] + 1 :] if point.lam - last.lam < reach]
+        return [*before[-1:], *self._points[live[0] : live[-1] + 1], *after[:1]]
 
     def _solve(self, lam: float) -> _Point:
         return self._solve_all([lam])[0]
