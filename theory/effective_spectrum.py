@@ -39,6 +39,7 @@ __all__ = ["EffectiveSpectrum"]
 _POINTS = 160
 _TOLERANCE = 1e-4
 _SHARPER = 1e-2  # tolerance of an outlier away from the edges, in that of the edges
+_SMALL = 0.01  # edges and outliers below this share of the largest edge are as good as that
 _NEAR = 0.05  # an outlier this close to an edge, relatively, is as inaccurate as the edge
 _FIRST_LEVEL = {1: 2}  # of the quadrature, by the number of directions
 _LATER_LEVEL = 3
@@ -50,15 +51,8 @@ _NO_LENGTH = 1e-6  # relative length below which a direction is taken for zero
 
 @dataclass(frozen=True)
 class _Solved:
-    """The spectrum of one block's law on a fine and on a coarser quadrature.
+    """The spectrum of one block's law on a fine and on a coarser quadrature."""
 
-    Attributes:
-        law: that of the fine quadrature, its nodes not merged.
-        fine: its spectrum.
-        coarse: the same on the coarser one.
-    """
-
-    law: CurvatureLaw
     fine: LawSpectrum
     coarse: LawSpectrum
 
@@ -147,7 +141,11 @@ class EffectiveSpectrum:
         fine, coarse = solved.fine, solved.coarse
         lower, upper = self._edge(solved, -1), self._edge(solved, 1)
         null = self._null_share(fine, rows)
-        profile = fine.inside.profile(density_points, coarse.law) if density_points > 0 else None
+        profile = (
+            fine.inside.profile(density_points, coarse.law.compressed())
+            if density_points > 0
+            else None
+        )
         return Spectrum(
             matrix=matrix,
             block=name,
@@ -162,7 +160,7 @@ class EffectiveSpectrum:
             ),
             density=None if profile is None else _density(profile, null),
             inside=tuple(
-                self._eigenpair(outlier, _nearest(outlier.value, coarse.between), solved.law)
+                self._eigenpair(outlier, _nearest(outlier.value, coarse.between), solved.fine.law)
                 for outlier in fine.between
             ),
         )
@@ -219,7 +217,7 @@ class EffectiveSpectrum:
     def counts(self, matrix: Matrix, rows: tuple[int, ...]) -> tuple[int, int]:
         """Numbers of outliers above and below the bulk in the limit, without their places."""
         self._require_rows(rows)
-        law = self._law(_COUNTING_LEVELS[len(rows) > 1], matrix, rows, False).compressed()
+        law = self._law(_COUNTING_LEVELS[len(rows) > 1], matrix, rows, False)
         return count_outliers(exterior(law)), count_outliers(exterior(law.mirrored))
 
     def loss(self) -> tuple[float, float]:
@@ -231,7 +229,7 @@ class EffectiveSpectrum:
         self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool = False
     ) -> CurvatureLaw:
         """The law of D of one block, on the quadrature that its spectrum needs."""
-        return self._solve(matrix, rows, with_parameters).law
+        return self._solve(matrix, rows, with_parameters).fine.law
 
     def _require_rows(self, rows: tuple[int, ...]) -> None:
         trained = self.head.directions - self.head.teachers
@@ -258,22 +256,24 @@ class EffectiveSpectrum:
         self._require_rows(rows)
         level = _FIRST_LEVEL.get(len(rows), _LATER_LEVEL)
         most = _MOST_NODES / math.sqrt(len(rows))
-        coarse = LawSpectrum(self._law(level, *key).compressed())
+        coarse = LawSpectrum(self._law(level, *key))
         while True:
             level -= 1
-            law = self._law(level, *key)
-            fine = LawSpectrum(law.compressed(), model=coarse)
+            fine = LawSpectrum(self._law(level, *key), model=coarse)
             nodes = len(self._factor_law(level).nodes.weights)
             settled = self._is_settled(fine, coarse)
             if settled or nodes > most / 2 or nodes == len(coarse.law.weights):
                 break
             coarse = fine
         coarse.finer = fine
-        self._solved[key] = _Solved(law, fine, coarse)
+        self._solved[key] = _Solved(fine, coarse)
         return self._solved[key]
 
     def _is_settled(self, fine: LawSpectrum, coarse: LawSpectrum) -> bool:
-        """Whether edges and outliers agree to the tolerance, relative to themselves."""
+        """Whether edges and outliers agree to the tolerance, relative to themselves.
+
+        Those close to zero are taken relative to a share of the largest edge.
+        """
         width = max(
             (abs(side.edge) for side in (fine.right, fine.left) if math.isfinite(side.edge)),
             default=0.0,
@@ -286,14 +286,16 @@ class EffectiveSpectrum:
             if one.kind != other.kind:
                 return False
             change = abs(one.edge - other.edge) if math.isfinite(one.edge) else 0.0
-            if change > self.tolerance * max(abs(one.edge), _SHARPER * width):
+            if change > self.tolerance * max(abs(one.edge), _SMALL * width):
                 return False
             if len(found) != len(check):
                 return False
             for outlier, again in zip(found, check, strict=True):
                 near = abs(outlier.value) - one.edge < _NEAR * abs(outlier.value)
                 allowed = self.tolerance * (1.0 if near else _SHARPER)
-                if abs(outlier.value - again.value) > allowed * abs(outlier.value):
+                if abs(outlier.value - again.value) > allowed * max(
+                    abs(outlier.value), _SMALL * width
+                ):
                     return False
         return True
 
@@ -318,13 +320,15 @@ class EffectiveSpectrum:
     ) -> tuple[Eigenpair, ...]:
         """The outliers of one side, those of the limit first."""
         found = [
-            self._eigenpair(outlier, check[i].value if i < len(check) else edge.value, solved.law)
+            self._eigenpair(
+                outlier, check[i].value if i < len(check) else edge.value, solved.fine.law
+            )
             for i, outlier in enumerate(limiting)
         ]
         if self.dimension is None or edge.kind not in ("thin", "infinite"):
             return tuple(found)
         cut, again = (self._isolated(one, sign) for one in (solved.fine, solved.coarse))
-        law = self._cut(solved.law, sign)
+        law = self._cut(solved.fine.law, sign)
         found += [
             self._eigenpair(outlier, again[i].value if i < len(again) else edge.detection, law)
             for i, outlier in enumerate(cut)
@@ -352,7 +356,7 @@ class EffectiveSpectrum:
         return [mirrored(outlier) for outlier in find_outliers(exterior(law.mirrored))]
 
     def _eigenpair(self, outlier: Outlier, again: float, law: CurvatureLaw) -> Eigenpair:
-        """An outlier of a law (its nodes not merged), and its value on the coarser rule."""
+        """An outlier of a law, and its value on the coarser rule."""
         w, parameters = outlier.direction, law.parameters
         inner = w[len(w) - parameters :]
         return Eigenpair(

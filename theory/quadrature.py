@@ -25,7 +25,7 @@ _LEVEL = 0.75
 _SOBOL_LOG2 = 13
 _WIDE = 0.4  # beyond this deviation equidistant nodes beat those of Gauss and Hermite
 _RANGE, _LARGEST_RANGE = 1.2, 7.0  # of n equidistant nodes: 1.2 n^(1/2) deviations
-_NEGLIGIBLE = 1e-10  # tensor nodes of a smaller share are dropped
+_NEGLIGIBLE = 1e-12  # total share of the tensor nodes that are dropped, the smallest ones
 _RANK_TOLERANCE = 1e-10
 
 
@@ -152,7 +152,9 @@ def _tensor(orders: tuple[int, ...], wide: tuple[bool, ...]) -> tuple[FloatArray
             nodes, weights = np.polynomial.hermite_e.hermegauss(order)
         grid = np.hstack([np.repeat(grid, order, axis=0), np.tile(nodes, len(grid))[:, None]])
         shares = np.outer(shares, weights / weights.sum()).reshape(-1)
-        kept = shares > _NEGLIGIBLE
+        ordered = np.sort(shares)
+        dropped = int(np.searchsorted(np.cumsum(ordered), _NEGLIGIBLE))
+        kept = shares >= ordered[min(dropped, len(ordered) - 1)]
         grid, shares = grid[kept], shares[kept]
     return grid, shares / shares.sum()
 
