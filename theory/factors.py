@@ -165,7 +165,11 @@ def _factor_range(
         at = climbing.index((sign, place, bound)) if (sign, place, bound) in climbing else None
         climbed = -math.inf if at is None or last is None else float((sign * last[at]).max())
         bounds[sign, place] = max(bound, climbed)
-    intervals = tuple((-bounds[-1, place], bounds[1, place]) for place in range(len(labels)))
+    # Far out, rounding errors of g g^T are large beside the samples' own D.
+    least = 0.0 if matrix == "information" else -math.inf
+    intervals = tuple(
+        (max(-bounds[-1, place], least), bounds[1, place]) for place in range(len(labels))
+    )
     return FactorRange(
         lift,
         max(high for _, high in intervals),

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from spectrain.models.heads import SoftmaxHead, TwoLayerHead, curvature_factors, gradient_factors
+from spectrain.models.heads import (
+    SoftmaxHead,
+    TwoLayerHead,
+    curvature_factors,
+    gradient_factors,
+    joint_curvature_factors,
+)
 from spectrain.theory.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.quadrature import MixtureLaw
 from spectrain.theory.statistics import Statistics
@@ -34,10 +40,17 @@ class Problem:
         all_directions = root @ basis.T
         return all_directions[: self.head.directions], all_directions[self.head.directions :]
 
-    def dense(self, matrix: str, rows: tuple[int, ...], dimension: int, seed: int) -> np.ndarray:
-        """The block (m d, m d) on one sample of n = phi d points."""
+    def dense(
+        self,
+        matrix: str,
+        rows: tuple[int, ...],
+        dimension: int,
+        seed: int,
+        with_parameters: bool = False,
+    ) -> np.ndarray:
+        """The block (m d, m d), or (m d + q, the same), on one sample of n = phi d points."""
         x, mu = self.embedded(dimension)
-        n, m = round(self.aspect_ratio * dimension), len(rows)
+        n, c = round(self.aspect_ratio * dimension), self.head.directions
         rng = np.random.default_rng(seed)
         component = rng.choice(len(mu), size=n, p=self.law.weights)
         y = mu[component] + rng.standard_normal((n, dimension)) * self.law.snr**-0.5
@@ -46,13 +59,18 @@ class Problem:
             torch.from_numpy(self.statistics.parameters),
             torch.from_numpy(self.law.labels[component]),
         )
-        if matrix == "hessian":
-            d = curvature_factors(self.head, *arguments).numpy()
+        if matrix == "information":
+            g = torch.cat(gradient_factors(self.head, *arguments), dim=1).numpy()
+            m = g[:, :, None] * g[:, None, :]
+        elif with_parameters:
+            m = joint_curvature_factors(self.head, *arguments).numpy()
         else:
-            g = gradient_factors(self.head, *arguments)[0].numpy()
-            d = g[:, :, None] * g[:, None, :]
-        blocks = [[(y.T * d[:, a, b]) @ y / n for b in rows] for a in rows]
-        return np.block(blocks).reshape(m * dimension, m * dimension)
+            m = curvature_factors(self.head, *arguments).numpy()
+        block = np.vstack([np.hstack([(y.T * m[:, a, b]) @ y / n for b in rows]) for a in rows])
+        if not with_parameters:
+            return block
+        mixed = np.vstack([y.T @ m[:, a, c:] / n for a in rows])
+        return np.block([[block, mixed], [mixed.T, m[:, c:, c:].mean(0)]])
 
 
 def softmax_problem(
