@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.integrate import DOP853, DenseOutput
@@ -35,11 +36,6 @@ class Piece:
     end: float
     factor: float
     state: DenseOutput
-
-
-class _Solver(DOP853):
-    rtol: float
-    atol: float
 
 
 class Solution:
@@ -93,7 +89,7 @@ class Solution:
         speed = float(np.abs(slope).max(initial=0.0))
         # The solver's own first guess is tiny where entries of the state start at zero.
         first = _FIRST * max(float(np.abs(state).max(initial=0.0)), speed) / max(speed, _ATOL)
-        self._solver = _Solver(
+        self._solver = DOP853(
             velocity,
             clock,
             state,
@@ -108,7 +104,8 @@ class Solution:
         speed = max(float(np.abs(slope).max(initial=0.0)), 1e-300)
         known = float(np.abs(finer - slope).max(initial=0.0)) / speed
         tolerance = min(max(_RTOL, known), _LARGEST_RTOL)
-        self._solver.rtol, self._solver.atol = tolerance, _ATOL / _RTOL * tolerance
+        solver: Any = self._solver  # SciPy's stubs do not know these attributes
+        solver.rtol, solver.atol = tolerance, _ATOL / _RTOL * tolerance
 
     def _advance(self, end: float) -> None:
         """One step of the solver towards ``end``."""
@@ -120,7 +117,7 @@ class Solution:
                 message = solver.step()
                 if solver.status != "failed":
                     state = solver.dense_output()
-                    self._adapt(solver.y, solver.f)
+                    self._adapt(solver.y, np.asarray(solver.f))
         except FloatingPointError as error:
             solver.status, message = "failed", str(error)
         if solver.status == "failed":
