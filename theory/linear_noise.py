@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..models.heads import Head, gradient_factors, joint_curvature_factors
+from ..models.heads import Head, curvature_factors, gradient_factors, joint_curvature_factors
 from .drift import Drift
 from .quadrature import Projection, project, quadrature
 from .spectrum import FloatArray
@@ -31,7 +31,8 @@ class LinearNoise:
         dw/dt = J w,    dSigma/dt = J Sigma + Sigma J^T + Q/d.
 
     Attributes:
-        jacobian: J = dF/du, (p, p).
+        jacobian: J = dF/du, (p, p). The columns of a v that is not trained are zero: it does not
+            fluctuate.
         noise: Q = (c/B) Cov(increment of one sample), (p, p) positive semidefinite.
         smooth: whether E[g s] = E[dg/dh], as Stein's lemma has it. If not, g has jumps that
             automatic differentiation does not see (relu), and J lacks their part.
@@ -62,11 +63,12 @@ def linear_noise(drift: Drift, state: FloatArray, factor: float = 1.0) -> Linear
     """
     statistics = drift.unpack(state)
     rule = _Rule(drift, statistics)
-    return LinearNoise(
-        jacobian=factor * _jacobian(drift, statistics, rule, factor),
-        noise=factor**2 * drift.rate / drift.sgd.batch_size * _covariance(drift, rule, factor),
-        smooth=rule.is_smooth(),
-    )
+    jacobian, noise = np.zeros((2, len(state), len(state)))
+    moving = slice(len(drift.rows) + rule.parameters)
+    jacobian[moving, moving] = factor * _jacobian(drift, statistics, rule, factor)
+    scale = factor**2 * drift.rate / drift.sgd.batch_size
+    noise[moving, moving] = scale * _covariance(drift, rule, factor)
+    return LinearNoise(jacobian, noise, rule.is_smooth())
 
 
 def _widened(drift: Drift, statistics: Statistics) -> Projection:
@@ -94,6 +96,7 @@ class _Rule:
     """Expectations over h ~ N(m, S) in each component, with their derivatives in m and S.
 
     Attributes:
+        parameters: q, or 0 if v is not trained: then it is left out of what follows.
         weights: (N,) of the nodes.
         gradient: d ell/d(h, v) at the nodes, (N, C+q).
         curvature: its derivative in (h, v), (N, C+q, C+q).
@@ -123,11 +126,13 @@ class _Rule:
         self.pulls = active @ p.coordinates[: p.active] + rest[:, c:].T[components] @ rest
         self.residual = rest.T * law.snr**-0.5
         self._to_score = np.linalg.pinv(p.to_preactivations) * law.snr**0.5
+        self.parameters = drift.head.parameters if drift.sgd.second_layer_rate > 0 else 0
         self.gradient, self.curvature = _derivatives(
             drift.head,
             active @ p.to_preactivations,
             statistics.parameters,
             law.labels[components],
+            joint=self.parameters > 0,
         )
         self.gradient_moments = self.expectation(self.gradient)
         self.curvature_moments = self.expectation(self.curvature)
@@ -162,13 +167,15 @@ class _Rule:
 
 
 def _derivatives(
-    head: Head, h: FloatArray, v: FloatArray, labels: np.ndarray
+    head: Head, h: FloatArray, v: FloatArray, labels: np.ndarray, joint: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """First derivative of ell in (h, v), (N, C+q), and second, (N, C+q, C+q)."""
+    """First derivative of ell in h or, if joint, in (h, v), (N, P), and second, (N, P, P)."""
     arguments = (torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels))
     with single_thread():
-        gradient = torch.cat(gradient_factors(head, *arguments), dim=1)
-        curvature = joint_curvature_factors(head, *arguments)
+        gradient, by_parameters = gradient_factors(head, *arguments)
+        if joint:
+            gradient = torch.cat([gradient, by_parameters], dim=1)
+        curvature = (joint_curvature_factors if joint else curvature_factors)(head, *arguments)
     return gradient.numpy(), curvature.numpy()
 
 
@@ -176,7 +183,7 @@ def _jacobian(drift: Drift, statistics: Statistics, rule: _Rule, factor: float) 
     """Derivative of F(u)/factor: one variation of (G, v) for each entry of u, on the last axis."""
     sgd, a, c = drift.sgd, drift.trained, drift.head.directions
     gram, weights, snr = statistics.gram, drift.law.weights, drift.law.snr
-    entries, q = len(drift.rows), len(statistics.parameters)
+    entries, q = len(drift.rows), rule.parameters
     moved = np.arange(entries)
     dgram = np.zeros((len(gram), len(gram), entries + q))
     dgram[drift.rows, drift.columns, moved] = dgram[drift.columns, drift.rows, moved] = 1.0

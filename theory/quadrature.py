@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+from scipy.linalg import helmert
 from scipy.stats import norm, qmc
 
 from ..models.heads import Head
@@ -57,12 +58,16 @@ class Projection:
         to_preactivations: (r1, C): h = z1 @ to_preactivations, up to a common shift where the
             head does not see one.
         directions: C.
+        turn: (s, r1) orthonormal columns: the leading basis vectors in a fixed basis of what the
+            preactivations can be, R^C or the contrasts. With z1 = eta @ turn for eta ~ N(0, I_s),
+            h = eta S^(1/2) is the symmetric root of its covariance, smooth in it.
     """
 
     coordinates: FloatArray
     active: int
     to_preactivations: FloatArray
     directions: int
+    turn: FloatArray
 
 
 def project(statistics: Statistics, head: Head) -> Projection:
@@ -83,6 +88,7 @@ def project(statistics: Statistics, head: Head) -> Projection:
         active=int(kept.sum()),
         to_preactivations=first[:, :c] @ contrast,
         directions=c,
+        turn=(helmert(c) if head.shift_invariant else np.eye(c)) @ vectors,
     )
 
 
@@ -186,7 +192,9 @@ def quadrature(projection: Projection, law: MixtureLaw, level: int = 0) -> Quadr
     if len(orders) == r1:
         nodes, shares = _tensor(orders, tuple((deviations > _WIDE).tolist()))
     else:
-        nodes, shares = _sobol(r1, _SOBOL_LOG2 - level)
+        # In the basis itself, which turns and flips along a path, their error would jump.
+        nodes, shares = _sobol(len(projection.turn), _SOBOL_LOG2 - level)
+        nodes = nodes @ projection.turn
     means = projection.coordinates[:r1, projection.directions :].T
     k = len(law.weights)
     z1 = (means[:, None, :] + law.snr**-0.5 * nodes).reshape(k * len(nodes), r1)

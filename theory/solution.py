@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.integrate import DOP853, DenseOutput
@@ -41,7 +42,9 @@ class Solution:
     """u with du/dt = F(u) from the initial statistics, as far as it has been asked for.
 
     The steps depend on the initial state alone, not on what is asked: a resumed run finds the very
-    bits of an uninterrupted one. They end where the schedule changes.
+    bits of an uninterrupted one. They end where the schedule changes, and are chosen no finer than
+    the drift is known: the error of Sobol points, or of a head with jumps, is rough along the path,
+    and a solver that insisted would hardly move.
 
     Args:
         drift: F.
@@ -84,11 +87,6 @@ class Solution:
         end = changes[passed] if passed < len(changes) else math.inf
         slope = velocity(clock, state)
         speed = float(np.abs(slope).max(initial=0.0))
-        finer = self.drift.velocity(state, factor, level=0)
-        # Steps are chosen no finer than the drift is known: the error of Sobol points, or of a
-        # head with jumps, jumps along the path, and a solver that insisted would hardly move.
-        known = float(np.abs(finer - slope).max(initial=0.0)) / max(speed, 1e-300)
-        tolerance = min(max(_RTOL, known), _LARGEST_RTOL)
         # The solver's own first guess is tiny where entries of the state start at zero.
         first = _FIRST * max(float(np.abs(state).max(initial=0.0)), speed) / max(speed, _ATOL)
         self._solver = DOP853(
@@ -97,9 +95,17 @@ class Solution:
             state,
             end,
             first_step=min(first, end - clock),
-            rtol=tolerance,
-            atol=_ATOL / _RTOL * tolerance,
         )
+        self._adapt(state, slope)
+
+    def _adapt(self, state: FloatArray, slope: FloatArray) -> None:
+        """Set the solver's tolerance to how well the drift is known at a state."""
+        finer = self.drift.velocity(state, self._factor, level=0)
+        speed = max(float(np.abs(slope).max(initial=0.0)), 1e-300)
+        known = float(np.abs(finer - slope).max(initial=0.0)) / speed
+        tolerance = min(max(_RTOL, known), _LARGEST_RTOL)
+        solver: Any = self._solver  # SciPy's stubs do not know these attributes
+        solver.rtol, solver.atol = tolerance, _ATOL / _RTOL * tolerance
 
     def _advance(self, end: float) -> None:
         """One step of the solver towards ``end``."""
@@ -111,6 +117,7 @@ class Solution:
                 message = solver.step()
                 if solver.status != "failed":
                     state = solver.dense_output()
+                    self._adapt(solver.y, np.asarray(solver.f))
         except FloatingPointError as error:
             solver.status, message = "failed", str(error)
         if solver.status == "failed":

@@ -5,7 +5,13 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from spectrain.models.heads import FunctionHead, SoftmaxHead, TwoLayerHead, gradient_factors
+from spectrain.models.heads import (
+    FunctionHead,
+    MultiIndexHead,
+    SoftmaxHead,
+    TwoLayerHead,
+    gradient_factors,
+)
 from spectrain.theory import solution
 from spectrain.theory.drift import Drift
 from spectrain.theory.dynamics import SGD, EffectiveDynamics
@@ -175,6 +181,39 @@ def test_divergence_says_where():
     path = EffectiveDynamics(LEAST_SQUARES, law, SGD(500.0), Statistics(np.eye(2)))
     with pytest.raises(ArithmeticError, match="stopped at t = "):
         path.at(1e3)
+
+
+def test_growth_without_bound_is_followed_and_then_refused():
+    """Least squares at a large step: with q = |x|^2, dq/dt = (c/snr^2 - 2/snr) q + terms in x.mu.
+
+    The drift's derivative in v, which is fixed, grows like q.
+    """
+    snr, c = 2.5, 50.0
+    law = MixtureLaw(np.array([1.0]), np.array([0]), snr)
+    head = TwoLayerHead(1, "identity", "squared")
+    initial = Statistics(np.array([[0.8, 0.5], [0.5, 1.2]]), np.ones(1))
+    dynamics = EffectiveDynamics(head, law, SGD(c), initial)
+    path = dynamics.path([1.5, 2.0])
+    rate = -2 / snr + c / snr**2
+    grown = path.gram[1, 0, 0] / path.gram[0, 0, 0]
+    assert grown == pytest.approx(np.exp(rate / 2), rel=1e-2)
+    assert (path.covariance[:, 2] == 0).all()
+    assert len(dynamics._solution.pieces) < 20
+    assert sum(one.steps for one in dynamics._fluctuations._linearised) < 100
+    with pytest.raises(ArithmeticError, match="diverges"):
+        dynamics.path([5.0])
+
+
+def test_steps_are_no_finer_than_the_drift_is_known():
+    """From x = 0, where the drift is known exactly, to where it is known to 1e-3."""
+    vectors = np.random.default_rng(5).standard_normal((8, 12)) / 3
+    vectors[:3] = 0.0
+    head = MultiIndexHead(4, (-0.5,), "gelu", "tanh")
+    law = MixtureLaw(np.full(4, 0.25), np.zeros(4, dtype=np.int64), 0.5)
+    initial = Statistics(vectors @ vectors.T, np.array([1.0, -1.9, 0.6]))
+    dynamics = EffectiveDynamics(head, law, SGD(0.5), initial)
+    dynamics.at(2.0)
+    assert len(dynamics._solution.pieces) < 30
 
 
 def test_swapping_labels_and_signs_leaves_the_path_unchanged():

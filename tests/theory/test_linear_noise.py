@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,21 @@ def test_least_squares_has_the_same_jacobian_everywhere():
         ]
         found = linear_noise(drift, np.array([q, m]), factor).jacobian
         np.testing.assert_allclose(found, factor * np.array(expected), atol=1e-6)
+
+
+def test_a_fixed_second_layer_neither_fluctuates_nor_passes_anything_on(xor):
+    problem = xor()
+    trained, fixed = (
+        drift_of(problem, replace(ALGORITHM, second_layer_rate=rate)) for rate in (1e-9, 0.0)
+    )
+    state, entries = trained.pack(trained.initial), len(trained.rows)
+    slowly, never = (linear_noise(drift, state) for drift in (trained, fixed))
+    assert len(state) > entries
+    for found, expected in ((never.jacobian, slowly.jacobian), (never.noise, slowly.noise)):
+        inside = (slice(entries), slice(entries))
+        np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-12, atol=1e-14)
+        assert not found[entries:].any()
+        assert not found[:, entries:].any()
 
 
 @pytest.mark.parametrize("name", ["softmax", "xor"])
