@@ -22,6 +22,7 @@ _END = 1e-11  # relative step at which the march stops
 _ZERO = 1e-10  # |P| this small in units of the largest |D|: the bulk ends at zero
 _CLOSE = 1.1  # a radius beyond which the march has gone too far to be trusted
 _RADIUS_TOLERANCE = 1e-12
+_MOST = 0.99  # of the way to where P + D loses its sign, by first order
 _BESIDE = 0.01  # relative distance from the edge of a nearby law at which the march begins
 
 
@@ -124,11 +125,13 @@ class Exterior:
         return parameter, radius, -parameter / 4
 
     def _room(self, parameter: float, largest: float) -> float:
-        """The longest step: half of the way to the pole, or on across zero where D cannot be 0."""
-        if self.law.supremum < 0:
-            return max(abs(parameter) / 2, -self.law.supremum / 4)
-        pole = -self.law.supremum if self.law.rows == 1 else 0.0
-        return max((pole - parameter) / 2, _ZERO * _END * largest)
+        """The longest step: most of the way to the pole, or on across zero where D cannot be 0."""
+        law, room = self.law, self.resolvent.room(parameter)
+        if law.rows > 1:
+            return max(_MOST * room, _ZERO * _END * largest)
+        if law.supremum < 0:
+            return max(abs(parameter) / 2, -law.supremum / 4)
+        return max(room / 2, _ZERO * _END * largest)
 
 
 def edge_between(resolvent: Resolvent, inside: float, outside: float) -> float:
