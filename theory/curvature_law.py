@@ -119,6 +119,10 @@ class CurvatureLaw:
         """A typical size of the eigenvalues: E|D| / snr."""
         return float(self.weights @ np.abs(self.factors).sum((1, 2))) / self.snr
 
+    def without_tail(self, samples: int, sign: int) -> CurvatureLaw:
+        """The law without the upper (sign 1) or lower (-1) tail that n samples leave half empty."""
+        return self.cut(samples) if sign > 0 else self.mirrored.cut(samples).mirrored
+
     def cut(self, samples: int) -> CurvatureLaw:
         """The law without the upper tail of D that n samples leave half empty.
 

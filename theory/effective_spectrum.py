@@ -36,7 +36,7 @@ from .spectrum import (
 )
 from .statistics import Statistics
 
-__all__ = ["EffectiveSpectrum"]
+__all__ = ["EffectiveSpectrum", "LocatedOutlier"]
 
 _POINTS = 160
 _TOLERANCE = 1e-4
@@ -52,6 +52,23 @@ _MANY_NODES, _SCOUT = 4_000, 2  # a law of several directions on more is precede
 _MOMENT_LEVELS = (0, 1)
 _CELL_NODES, _COEFFICIENTS_A_NODE = (4, 6), 8  # of a cell of the law; more for more coefficients
 _NO_LENGTH = 1e-6  # relative length below which a direction is taken for zero
+
+
+@dataclass(frozen=True)
+class LocatedOutlier:
+    """An outlier with the law that it is one of.
+
+    Attributes:
+        outlier: place, overlap and direction.
+        again: its place on the coarser rule.
+        law: the law of D.
+        cut: which tail of D was left out: 1 the upper, -1 the lower, 0 none.
+    """
+
+    outlier: Outlier
+    again: float
+    law: CurvatureLaw
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,8 +173,8 @@ class EffectiveSpectrum:
             matrix=matrix,
             block=name,
             size=self._size(rows, with_parameters),
-            top=self._outliers(fine.above, coarse.above, upper, 1, solved),
-            bottom=self._outliers(fine.below, coarse.below, lower, -1, solved),
+            top=self._eigenpairs(self._beyond(solved, upper, 1)),
+            bottom=self._eigenpairs(self._beyond(solved, lower, -1)),
             bulk=Bulk(
                 lower=lower,
                 upper=upper,
@@ -165,10 +182,18 @@ class EffectiveSpectrum:
                 gaps=self._gaps(solved),
             ),
             density=None if profile is None else _density(profile, null),
-            inside=tuple(
-                self._eigenpair(outlier, _nearest(outlier.value, coarse.between), solved.fine.law)
-                for outlier in fine.between
-            ),
+            inside=self._eigenpairs(self._between(solved)),
+        )
+
+    def located(
+        self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool = False
+    ) -> tuple[LocatedOutlier, ...]:
+        """The outliers of `spectrum` with their laws: those above, inside and below the bulk."""
+        solved = self._solve(matrix, rows, with_parameters)
+        return (
+            *self._beyond(solved, self._edge(solved, 1), 1),
+            *self._between(solved),
+            *self._beyond(solved, self._edge(solved, -1), -1),
         )
 
     def eigenvalues(
@@ -383,31 +408,35 @@ class EffectiveSpectrum:
     ) -> CurvatureLaw:
         return self._factor_law(level).law(matrix, rows, with_parameters)
 
-    def _outliers(
-        self,
-        limiting: list[Outlier],
-        check: list[Outlier],
-        edge: Edge,
-        sign: int,
-        solved: _Solved,
-    ) -> tuple[Eigenpair, ...]:
+    def _beyond(self, solved: _Solved, edge: Edge, sign: int) -> list[LocatedOutlier]:
         """The outliers of one side, those of the limit first."""
+        limiting, check = (
+            (one.above if sign > 0 else one.below) for one in (solved.fine, solved.coarse)
+        )
         found = [
-            self._eigenpair(
+            LocatedOutlier(
                 outlier, check[i].value if i < len(check) else edge.value, solved.fine.law
             )
             for i, outlier in enumerate(limiting)
         ]
         if self.dimension is None or edge.kind not in ("thin", "infinite"):
-            return tuple(found)
+            return found
         cut, again = (self._isolated(one, sign) for one in (solved.fine, solved.coarse))
-        law = self._cut(solved.fine.law, sign)
+        law = solved.fine.law.without_tail(self._samples, sign)
         found += [
-            self._eigenpair(outlier, again[i].value if i < len(again) else edge.detection, law)
+            LocatedOutlier(outlier, again[i].value if i < len(again) else edge.detection, law, sign)
             for i, outlier in enumerate(cut)
             if i >= len(limiting) and sign * (outlier.value - edge.detection) > 0
         ]
-        return tuple(found)
+        return found
+
+    @staticmethod
+    def _between(solved: _Solved) -> list[LocatedOutlier]:
+        """The outliers in gaps."""
+        return [
+            LocatedOutlier(outlier, _nearest(outlier.value, solved.coarse.between), solved.fine.law)
+            for outlier in solved.fine.between
+        ]
 
     @property
     def _samples(self) -> int:
@@ -415,32 +444,29 @@ class EffectiveSpectrum:
         assert self.dimension is not None
         return round(self.aspect_ratio * self.dimension)
 
-    def _cut(self, law: CurvatureLaw, sign: int) -> CurvatureLaw:
-        """The law without the tail on one side that n samples leave half empty."""
-        if sign > 0:
-            return law.cut(self._samples)
-        return law.mirrored.cut(self._samples).mirrored
-
     def _isolated(self, solved: LawSpectrum, sign: int) -> list[Outlier]:
         """The outliers of one side that n samples show, though the limit may swallow them."""
-        law = self._cut(solved.law, sign)
+        law = solved.law.without_tail(self._samples, sign)
         if sign > 0:
             return find_outliers(exterior(law))
         return [mirrored(outlier) for outlier in find_outliers(exterior(law.mirrored))]
 
-    def _eigenpair(self, outlier: Outlier, again: float, law: CurvatureLaw) -> Eigenpair:
-        """An outlier of a law, and its value on the coarser rule."""
-        w, parameters = outlier.direction, law.parameters
+    def _eigenpairs(self, located: Sequence[LocatedOutlier]) -> tuple[Eigenpair, ...]:
+        return tuple(self._eigenpair(one) for one in located)
+
+    def _eigenpair(self, located: LocatedOutlier) -> Eigenpair:
+        outlier = located.outlier
+        w, parameters = outlier.direction, located.law.parameters
         inner = w[len(w) - parameters :]
         return Eigenpair(
             value=outlier.value,
-            error=abs(outlier.value - again),
+            error=abs(outlier.value - located.again),
             overlap=outlier.overlap,
             alignment=outlier.overlap * self._alignment(w[: len(w) - parameters]),
             parameter_overlap=outlier.overlap * float(inner @ inner),
             sampling_error=math.nan
             if self.dimension is None
-            else outlier_noise(law, outlier) / math.sqrt(self._samples),
+            else outlier_noise(located.law, outlier) / math.sqrt(self._samples),
         )
 
     def _alignment(self, w: FloatArray) -> FloatArray:
