@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from scipy.integrate import solve_ivp
 
 from spectrain.models.heads import FunctionHead, TwoLayerHead
@@ -108,36 +107,7 @@ def test_a_gradient_with_jumps_has_no_bands(xor):
     assert np.isfinite(path.error).all()
 
 
-def simulate(problem, sgd, dimension, runs, time, seed):
-    """Runs of SGD from the same start: G (runs, C+k, C+k) and v (runs, q)."""
-    rng = np.random.default_rng(seed)
-    start, mu = problem.embedded(dimension)
-    x = np.repeat(start[None], runs, axis=0)
-    v = np.repeat(problem.statistics.parameters[None], runs, axis=0)
-    heavy_x, heavy_v = np.zeros_like(x), np.zeros_like(v)
-    delta, batch = sgd.scaled_learning_rate / dimension, sgd.batch_size
-    # The parameters differ from run to run, as derivatives by formula do not allow.
-    gradients = torch.func.vmap(torch.func.grad(problem.head.ell, argnums=(0, 1)))
-    for step in range(round(time / delta)):
-        component = rng.choice(len(mu), size=(runs, batch), p=problem.law.weights)
-        noise = rng.standard_normal((runs, batch, dimension))
-        y = mu[component] + noise * problem.law.snr**-0.5
-        g, g_v = gradients(
-            torch.from_numpy(y @ x.swapaxes(1, 2)).flatten(0, 1),
-            torch.from_numpy(np.repeat(v, batch, axis=0)),
-            torch.from_numpy(problem.law.labels[component]).flatten(),
-        )
-        g, g_v = g.unflatten(0, (runs, batch)).numpy(), g_v.unflatten(0, (runs, batch)).numpy()
-        heavy_x = sgd.momentum * heavy_x + sgd.ridge * x + g.swapaxes(1, 2) @ y / batch
-        heavy_v = sgd.momentum * heavy_v + sgd.ridge * v + g_v.mean(1)
-        rate = delta * sgd.factor(step * delta)
-        x = x - rate * heavy_x
-        v = v - rate * sgd.second_layer_rate * heavy_v
-    vectors = np.concatenate([x, np.repeat(mu[None], runs, axis=0)], axis=1)
-    return vectors @ vectors.swapaxes(1, 2), v
-
-
-def check_runs(problem, sgd, dimension, runs, time, seed=0):
+def check_runs(simulate, problem, sgd, dimension, runs, time, seed=0):
     """Bands cover 95 % of the entries, and variances and means are those of the runs.
 
     Entries of a run depend on each other, so that the coverage has at most the standard error of
@@ -165,10 +135,10 @@ def check_runs(problem, sgd, dimension, runs, time, seed=0):
     assert abs(scores.T @ scores / runs - correlation).max() < 5 * (2 / runs) ** 0.5 + finite_size
 
 
-def test_runs_stay_in_the_bands(xor):
+def test_runs_stay_in_the_bands(xor, runs):
     """Two-layer network with a trained second layer, momentum and a schedule."""
     sgd = SGD(0.5, ridge=0.02, momentum=0.5, second_layer_rate=0.4, schedule=((0.5, 0.5),))
-    check_runs(xor(), sgd, dimension=120, runs=120, time=1.0)
+    check_runs(runs, xor(), sgd, dimension=120, runs=120, time=1.0)
 
 
 @pytest.mark.slow
@@ -180,18 +150,20 @@ def test_runs_stay_in_the_bands(xor):
         SGD(0.4, momentum=0.6),
     ],
 )
-def test_softmax_runs_stay_in_the_bands(sgd, softmax):
-    check_runs(softmax(), sgd, dimension=300, runs=150, time=3.0)
+def test_softmax_runs_stay_in_the_bands(sgd, softmax, runs):
+    check_runs(runs, softmax(), sgd, dimension=300, runs=150, time=3.0)
 
 
 @pytest.mark.slow
-def test_runs_from_the_origin_stay_in_the_bands(softmax):
-    check_runs(softmax(x_scale=0.0), SGD(1.0), dimension=300, runs=150, time=2.0)
+def test_runs_from_the_origin_stay_in_the_bands(softmax, runs):
+    check_runs(runs, softmax(x_scale=0.0), SGD(1.0), dimension=300, runs=150, time=2.0)
 
 
 @pytest.mark.slow
-def test_network_runs_stay_in_the_bands(xor):
+def test_network_runs_stay_in_the_bands(xor, runs):
     problem = xor()
     sgd = SGD(1.0, batch_size=4, second_layer_rate=0.4, ridge=0.02)
-    check_runs(problem, sgd, dimension=300, runs=150, time=4.0)
-    check_runs(problem, replace(sgd, second_layer_rate=0.0), dimension=300, runs=150, time=4.0)
+    check_runs(runs, problem, sgd, dimension=300, runs=150, time=4.0)
+    check_runs(
+        runs, problem, replace(sgd, second_layer_rate=0.0), dimension=300, runs=150, time=4.0
+    )
