@@ -56,21 +56,31 @@ class DynamicsPath:
 
     def band(self, dimension: int) -> FloatArray:
         """Standard deviation of every entry of G of a single run at d, (T, C+k, C+k)."""
-        deviations = np.zeros_like(self.gram)
         entries = self._deviations(dimension)[:, : len(self.rows)]
-        deviations[:, self.rows, self.columns] = deviations[:, self.columns, self.rows] = entries
-        return deviations
+        return _symmetric(entries, self.rows, self.columns, self.gram.shape[1])
 
     def parameter_band(self, dimension: int) -> FloatArray:
         """Standard deviation of every entry of v of a single run at d, (T, q)."""
         return self._deviations(dimension)[:, len(self.rows) :]
 
     def _deviations(self, dimension: int) -> FloatArray:
-        if dimension < 1:
-            raise ValueError(f"dimension: expected a positive number, got {dimension}")
-        variances = np.diagonal(self.covariance, axis1=1, axis2=2)
-        result: FloatArray = np.sqrt(np.maximum(variances, 0.0) / dimension)
-        return result
+        return _standard_deviations(self.covariance, dimension)
+
+
+def _standard_deviations(covariance: FloatArray, dimension: int) -> FloatArray:
+    """Of each entry of the state at d, (..., p), from d times their covariance (..., p, p)."""
+    if dimension < 1:
+        raise ValueError(f"dimension: expected a positive number, got {dimension}")
+    variances = np.diagonal(covariance, axis1=-2, axis2=-1)
+    result: FloatArray = np.sqrt(np.maximum(variances, 0.0) / dimension)
+    return result
+
+
+def _symmetric(entries: FloatArray, rows: np.ndarray, columns: np.ndarray, size: int) -> FloatArray:
+    """Symmetric matrices (..., size, size) with entries (..., P) at (rows, columns), else 0."""
+    matrices = np.zeros((*entries.shape[:-1], size, size))
+    matrices[..., rows, columns] = matrices[..., columns, rows] = entries
+    return matrices
 
 
 class EffectiveDynamics:
@@ -108,6 +118,16 @@ class EffectiveDynamics:
         if clock <= 0:
             return self.initial
         return self.drift.unpack(self._solution.piece(clock).state(clock))
+
+    def band(self, time: float, dimension: int) -> FloatArray:
+        """Standard deviation of every entry of G of a single run at d, (C+k, C+k), at time t >= 0.
+
+        Raises:
+            ArithmeticError: if the solution diverges before t, saying where.
+        """
+        drift, covariance = self.drift, self._fluctuations.at(self._clock(time)).covariance
+        entries = _standard_deviations(covariance, dimension)[: len(drift.rows)]
+        return _symmetric(entries, drift.rows, drift.columns, len(self.initial.gram))
 
     def path(self, times: Sequence[float] | FloatArray) -> DynamicsPath:
         """Statistics, bands, loss, accuracy and numerical errors at times >= 0.
