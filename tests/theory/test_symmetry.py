@@ -45,7 +45,7 @@ def make(name, problem):
 
 
 def blocks(problem, matrix):
-    """One direction; all of them for softmax's Hessian; the whole of v with a network's only direction."""
+    """One direction; all for softmax's Hessian; the only one of a network together with v."""
     head = problem.head
     trained = head.directions - head.teachers
     if head.shift_invariant and matrix == "hessian":
