@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,3 +148,14 @@ def problem():
 @pytest.fixture(scope="session")
 def runs():
     return simulate
+
+
+@pytest.fixture(scope="session")
+def convergence():
+    """scripts/convergence.py: its systems, its samples and what it reads off them."""
+    path = Path(__file__).parents[2] / "scripts" / "convergence.py"
+    spec = importlib.util.spec_from_file_location("convergence", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
