@@ -114,7 +114,7 @@ class CurvatureLaw:
         """Moments as rows, (N, r*r)."""
         return self.moments.reshape(len(self.weights), -1)
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """A typical size of the eigenvalues: E|D| / snr."""
         return float(self.weights @ np.abs(self.factors).sum((1, 2))) / self.snr

@@ -17,7 +17,9 @@ from .detection import (
 )
 from .exterior import exterior
 from .interior import Profile
+from .jacobi import Jacobi, bulk_masses, recurrence
 from .law_spectrum import LawSpectrum, mirrored
+from .moments import Moments, law_moments
 from .outlier_noise import outlier_noise
 from .outliers import Outlier, count_outliers, find_outliers
 from .quadrature import MixtureLaw, project, quadrature
@@ -45,6 +47,8 @@ _FIRST_LEVEL = {1: 2}  # of the quadrature, by the number of directions
 _LATER_LEVEL = 3
 _COUNTING_LEVELS = (0, 2)  # for one direction, and for several
 _MOST_NODES = 60_000  # of the finest rule for one direction; m^(1/2) times fewer for m
+_MOMENT_LEVELS = (0, 1)
+_CELL_NODES, _COEFFICIENTS_A_NODE = (4, 6), 8  # of a cell of the law; more for more coefficients
 _AT_ZERO = 1e-6  # a finite-size edge this close to zero, in typical eigenvalues, is in the atom
 _NO_LENGTH = 1e-6  # relative length below which a direction is taken for zero
 
@@ -213,6 +217,70 @@ class EffectiveSpectrum:
             share = (rank - sum(place < rank for place in places) - 0.5) / bulk
             found.append(self._bulk_quantile(fine, share, null))
         return np.array(found) + 0.0  # no negative zeros
+
+    def moments(self, matrix: Matrix, rows: tuple[int, ...], count: int) -> Moments:
+        """lim tr H^k / N for k = 1, ..., count: moments of the bulk, null directions included.
+
+        The finitely many outliers do not count among N eigenvalues.
+
+        Args:
+            matrix: "hessian" or "information".
+            rows: directions in the block.
+            count: the largest order.
+
+        Raises:
+            ValueError: if ``count`` is not positive, or a row is out of range.
+
+        Source: docs/theory.md, "Moments and Jacobi coefficients".
+        """
+        if count < 1:
+            raise ValueError(f"count: expected at least 1, got {count}")
+        self._require_rows(rows)
+        laws = [self._factor_law(level).law(matrix, rows) for level in _MOMENT_LEVELS]
+        values, again = (law.rows / len(rows) * law_moments(law, count) for law in laws)
+        return Moments(values, np.abs(values - again))
+
+    def jacobi(
+        self, matrix: Matrix, rows: tuple[int, ...], count: int, outliers: bool = False
+    ) -> Jacobi:
+        """Three-term recurrence coefficients of the bulk law with its atom.
+
+        They are the limit of Lanczos's coefficients from a random start vector, step by step.
+
+        Args:
+            matrix: "hessian" or "information".
+            rows: directions in the block.
+            count: number of coefficients on the diagonal.
+            outliers: whether each outlier is there too, with the mass 1/N that a random start
+                vector gives it on average; from about log(N) steps on Lanczos notices.
+
+        Raises:
+            ValueError: if ``count`` is not positive, a row is out of range, or outliers are asked
+                for without a dimension.
+            NoSolutionError: if the equations could not be solved; says where and why.
+
+        Source: docs/theory.md, "Moments and Jacobi coefficients".
+        """
+        if count < 1:
+            raise ValueError(f"count: expected at least 1, got {count}")
+        if outliers and self.dimension is None:
+            raise ValueError("dimension: expected a number for the masses of outliers, got none")
+        solved = self._solve(matrix, rows, False)
+
+        def coefficients(one: LawSpectrum, nodes: int) -> tuple[FloatArray, FloatArray]:
+            null = self._null_share(one, rows)
+            isolated = [o.value for o in (*one.above, *one.between, *one.below)] * outliers
+            share = len(isolated) / max(self._size(rows, False), 1)
+            bulk = bulk_masses(one, nodes).joined([0.0], null)
+            return recurrence(bulk.joined(isolated, share), count)
+
+        few, many = (nodes + count // _COEFFICIENTS_A_NODE for nodes in _CELL_NODES)
+        alpha, beta = coefficients(solved.fine, many)
+        rough, again = (
+            np.concatenate(coefficients(one, few)) for one in (solved.fine, solved.coarse)
+        )
+        errors = np.abs(np.concatenate([alpha, beta]) - rough) + np.abs(rough - again)
+        return Jacobi(alpha, beta, errors[:count], errors[count:])
 
     def counts(self, matrix: Matrix, rows: tuple[int, ...]) -> tuple[int, int]:
         """Numbers of outliers above and below the bulk in the limit, without their places."""

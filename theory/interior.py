@@ -15,6 +15,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -244,6 +245,37 @@ class Interior:
             cumulative_errors=changes[1],
         )
 
+    def read(self, places: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Density of the continuous part, and share of the eigenvalues above, at points (L,).
+
+        Raises:
+            NoSolutionError: if the equation could not be solved at one of them.
+        """
+        self._sample()
+        found = self._solve_all(places.tolist())
+        return (
+            np.array([point.density for point in found]),
+            np.array([point.above for point in found]),
+        )
+
+    def knots(self, low: float, high: float) -> tuple[FloatArray, FloatArray]:
+        """Points between which the counting function of a band is resolved.
+
+        Args:
+            low: lower end of the band.
+            high: its upper end; an infinite one is replaced by that of ``reach``.
+
+        Returns:
+            the points (L,), increasing from low to high, and the shares (L,) above them.
+        """
+        self._sample()
+        low, high = max(low, self.reach[0]), min(high, self.reach[1])
+        known = dict(self._shares_above())
+        for end in {low, high} - set(known):
+            known[end] = self._solve(end).above
+        points = sorted(lam for lam in known if low <= lam <= high)
+        return np.array(points), np.array([known[lam] for lam in points])
+
     def seeds(self) -> list[tuple[float, FloatArray]]:
         """Points without density between two with density, and the real P (m, m) there.
 
@@ -309,7 +341,7 @@ class Interior:
         """Solve at so many points that the counting function is resolved between them."""
         if self._points:
             return
-        low, high = self._range()
+        low, high = self.reach
         angles = (np.arange(_SKELETON) + 0.5) * np.pi / _SKELETON
         new = list(low + (high - low) * (1 - np.cos(angles)) / 2)
         if self.atom > 0 and low < 0 < high:  # an atom in between: its two sides
@@ -624,8 +656,9 @@ class Interior:
         mass = height * float(np.trace(s).imag) / law.rows
         return mass if mass > _ATOM else 0.0
 
-    def _range(self) -> tuple[float, float]:
-        """The interval to be sampled: between the edges, or as far out as the law reaches."""
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """The interval between the edges, or with all but a tiny share of the eigenvalues."""
         low, high = self.lower, self.upper
         reach = self.law.scale
         while math.isinf(high) and self._solve(self._middle + reach).above > _TAIL:
