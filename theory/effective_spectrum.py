@@ -46,7 +46,8 @@ _NEAR = 0.05  # an outlier this close to an edge, relatively, is as inaccurate a
 _FIRST_LEVEL = {1: 2}  # of the quadrature, by the number of directions
 _LATER_LEVEL = 3
 _COUNTING_LEVELS = (0, 2)  # for one direction, and for several
-_MOST_NODES = 60_000  # of the finest rule for one direction; m^(1/2) times fewer for m
+_MOST_NODES = 60_000  # of the finest rule for one direction; m^(3/4) times fewer for m
+_MANY_NODES, _SCOUT = 4_000, 2  # a law of several directions on more is preceded by a coarser one
 _MOMENT_LEVELS = (0, 1)
 _CELL_NODES, _COEFFICIENTS_A_NODE = (4, 6), 8  # of a cell of the law; more for more coefficients
 _AT_ZERO = 1e-6  # a finite-size edge this close to zero, in typical eigenvalues, is in the atom
@@ -143,13 +144,14 @@ class EffectiveSpectrum:
         """
         solved = self._solve(matrix, rows, with_parameters)
         fine, coarse = solved.fine, solved.coarse
-        lower, upper = self._edge(solved, -1), self._edge(solved, 1)
         null = self._null_share(fine, rows)
+        # First, since the gaps that the edges depend on are seen on the same way through the bulk.
         profile = (
             fine.inside.profile(density_points, coarse.law.compressed())
             if density_points > 0
             else None
         )
+        lower, upper = self._edge(solved, -1), self._edge(solved, 1)
         return Spectrum(
             matrix=matrix,
             block=name,
@@ -323,8 +325,11 @@ class EffectiveSpectrum:
             return self._solved[key]
         self._require_rows(rows)
         level = _FIRST_LEVEL.get(len(rows), _LATER_LEVEL)
-        most = _MOST_NODES / math.sqrt(len(rows))
-        coarse = LawSpectrum(self._law(level, *key))
+        most = _MOST_NODES / len(rows) ** 0.75
+        scout = None
+        if len(rows) > 1 and len(self._factor_law(level).nodes.weights) > _MANY_NODES:
+            scout = LawSpectrum(self._law(level + _SCOUT, *key))
+        coarse = LawSpectrum(self._law(level, *key), model=scout)
         while True:
             level -= 1
             fine = LawSpectrum(self._law(level, *key), model=coarse)

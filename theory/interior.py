@@ -276,6 +276,11 @@ class Interior:
         points = sorted(lam for lam in known if low <= lam <= high)
         return np.array(points), np.array([known[lam] for lam in points])
 
+    @property
+    def sampled(self) -> bool:
+        """Whether the way through the bulk has been gone."""
+        return bool(self._points)
+
     def seeds(self) -> list[tuple[float, FloatArray]]:
         """Points without density between two with density, and the real P (m, m) there.
 
@@ -642,19 +647,23 @@ class Interior:
         return p, slope, settled
 
     def _atom(self) -> float:
-        """The mass at zero, lim -lam tr S / m as lam goes to 0 along the imaginary axis."""
+        """The mass at zero, lim -lam tr S / m as lam goes to 0 along the imaginary axis.
+
+        On the way -lam tr S / m only falls.
+        """
         law = self.law
         height, floor = self._top.imag, _NEAR_ZERO * law.scale
         moved = self._walk(self._top, 1j * height, *self._base)
-        while moved is not None and height > floor:
-            lower = 0.1 * height
-            moved = self._walk(1j * height, 1j * lower, *moved)
-            height = lower
-        if moved is None:
-            raise NoSolutionError(f"the resolvent was lost at lam = {height:.3g} i")
-        s = law.aspect_ratio * law.snr * np.linalg.inv(moved[0])
-        mass = height * float(np.trace(s).imag) / law.rows
-        return mass if mass > _ATOM else 0.0
+        while moved is not None:
+            s = law.aspect_ratio * law.snr * np.linalg.inv(moved[0])
+            mass = height * float(np.trace(s).imag) / law.rows
+            if mass < _ATOM:
+                return 0.0
+            if height <= floor:
+                return mass
+            moved = self._walk(1j * height, 0.1j * height, *moved)
+            height *= 0.1
+        raise NoSolutionError(f"the resolvent was lost at lam = {height:.3g} i")
 
     @cached_property
     def reach(self) -> tuple[float, float]:

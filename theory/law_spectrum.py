@@ -28,8 +28,7 @@ class LawSpectrum:
         law: the law.
         right: the half-line right of the bulk.
         left: the half-line left of it, seen in the mirror.
-        finer: the spectrum of a nearby law, whose gaps are looked for instead of one's own, which
-            takes a walk through the bulk (m >= 2).
+        finer: the spectrum of a nearby law on more nodes.
     """
 
     def __init__(self, law: CurvatureLaw, model: LawSpectrum | None = None) -> None:
@@ -58,17 +57,31 @@ class LawSpectrum:
         """
         return interior(self.law.compressed(), -self.left.edge, self.right.edge)
 
-    @cached_property
+    @property
     def seeds(self) -> list[tuple[float, FloatArray]]:
-        """Where gaps are looked for (m >= 2)."""
-        return self.inside.seeds() if self.finer is None else self.finer.seeds
+        """Where gaps are looked for (m >= 2).
+
+        To find them takes a walk through a bulk. Any nearby law's will do: one that has been gone
+        already, or else the one on the fewest nodes.
+        """
+        if self.finer is not None and self.finer.is_sampled:
+            return self.finer.seeds
+        if self._model is not None and not self.is_sampled:
+            return self._model.seeds
+        return self.inside.seeds()
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the inside has been solved."""
+        return "inside" in self.__dict__ and self.inside.sampled
 
     @cached_property
     def intervals(self) -> list[InnerGap]:
         """Intervals without density inside the bulk, increasing; an atom at zero divides one."""
         if self.law.rows == 1:
             return scalar_gaps(self.law)
-        return matrix_gaps(self.law, self.seeds, self.inside.atom > 0) if self.seeds else []
+        seeds = self.seeds
+        return matrix_gaps(self.law, seeds, self.inside.atom > 0) if seeds else []
 
     @cached_property
     def lower(self) -> End:

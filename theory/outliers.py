@@ -16,6 +16,7 @@ __all__ = ["Outlier", "count_outliers", "find_outliers"]
 
 _AT_THE_EDGE = 1e-9  # relative: an eigenvalue of K this close to zero at an edge is no outlier
 _ROOT_TOLERANCE = 1e-11
+_ALIKE = 100  # how much longer the secant's step may be than that of the interpolation
 _PATIENCE = 3  # slow steps before a bracket is halved
 _AT_ZERO = 1e-9  # relative: a root this close to lam = 0 is the atom's
 
@@ -133,6 +134,10 @@ class _Path:
             guess = _inverse(known[max(place - 2, 0) : place + 2])
             # A guess close to an end tightens the bracket only there: step over the root.
             margin = _ROOT_TOLERANCE / 2 * max(abs(low), abs(high))
+            for end, value in ((low, below), (high, above)):
+                secant = abs(value) * (high - low) / (above - below)
+                if abs(guess - end) < margin and secant < _ALIKE * margin:
+                    return end
             if guess - low < margin:
                 guess = low + margin
             elif high - guess < margin:

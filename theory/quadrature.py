@@ -49,8 +49,8 @@ class MixtureLaw:
 class Projection:
     """Coordinates V of (x, mu) in an orthonormal basis of their span, V^T V = G.
 
-    The basis starts with the directions that the preactivations depend on, so that quadrature is
-    needed in those only; for a shift-invariant head these are the contrasts x_a - x_c.
+    The basis starts with the directions that the preactivations depend on, in the order of growing
+    variance of h, so that quadrature is needed in those only; for a shift-invariant head these are the contrasts x_a - x_c.
 
     Attributes:
         coordinates: V, (r, C+k).
@@ -167,9 +167,13 @@ def _tensor(orders: tuple[int, ...], wide: tuple[bool, ...]) -> tuple[FloatArray
 
 @lru_cache(maxsize=16)
 def _sobol(dimensions: int, log2_size: int) -> tuple[FloatArray, FloatArray]:
-    """Scrambled Sobol points mapped to a standard Gaussian, with equal weights."""
+    """Scrambled Sobol points mapped to a standard Gaussian, with equal weights.
+
+    Their first coordinates, which are the most even, come last, where a projection has the
+    directions of the largest variance.
+    """
     uniform = qmc.Sobol(dimensions, rng=np.random.default_rng(0)).random_base2(log2_size)
-    nodes = norm.ppf(uniform)
+    nodes = norm.ppf(uniform[:, ::-1])
     # Exact first two moments remove the leading part of the error.
     nodes -= nodes.mean(0)
     nodes = nodes @ np.linalg.inv(np.linalg.cholesky(nodes.T @ nodes / len(nodes))).T

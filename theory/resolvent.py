@@ -48,6 +48,10 @@ class Resolvent(ABC):
         """Spectral radius of X -> phi E[D M X M D]; None where the signs of P + D are wrong."""
 
     @abstractmethod
+    def room(self, parameter: float) -> float:
+        """How far the parameter can rise before some P + D is singular, to first order."""
+
+    @abstractmethod
     def position(self, parameter: float) -> float:
         """The point lam of a parameter."""
 
@@ -93,6 +97,10 @@ class ScalarResolvent(Resolvent):
             return None
         x = self._d / (parameter + self._d)
         return float(self.law.aspect_ratio * (self._w @ (x * x)))
+
+    def room(self, parameter: float) -> float:
+        """The distance to the supremum of the allowed P."""
+        return self.high - parameter
 
     def position(self, parameter: float) -> float:
         """The point lam(P)."""
@@ -176,6 +184,16 @@ class MatrixResolvent(Resolvent):
         if radius < _CLOSE:
             self._known[parameter] = solution
         return radius
+
+    def room(self, parameter: float) -> float:
+        """Right of the bulk: P + D and P change at the rate dP, and are to stay negative."""
+        solution = self._at(parameter)
+        shifted = solution.p + self.law.extremes
+        if self._all_negative:
+            shifted = np.concatenate([shifted, solution.p[None]])
+        rates = np.linalg.eigvals(np.linalg.solve(-shifted, solution.dp)).real
+        fastest = float(rates.max())
+        return 1 / fastest if fastest > 0 else math.inf
 
     def position(self, parameter: float) -> float:
         """The point lam of tr P."""
