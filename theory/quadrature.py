@@ -50,7 +50,8 @@ class Projection:
     """Coordinates V of (x, mu) in an orthonormal basis of their span, V^T V = G.
 
     The basis starts with the directions that the preactivations depend on, in the order of growing
-    variance of h, so that quadrature is needed in those only; for a shift-invariant head these are the contrasts x_a - x_c.
+    variance of h, so that quadrature is needed in those only; for a shift-invariant head these are
+    the contrasts x_a - x_c.
 
     Attributes:
         coordinates: V, (r, C+k).

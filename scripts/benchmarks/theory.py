@@ -28,6 +28,7 @@ __all__ = ["add_arguments", "run"]
 
 _MATRICES: tuple[Matrix, ...] = ("hessian", "information")
 _TIME, _TIMES = 20.0, 50
+_REPORTS = 21  # times at which a path of the dynamics is asked for
 _DIMENSION = 1000  # at which theory and simulation are compared for use at finite d
 _GUARANTEED = 1e-6  # relative; the error asked of an outlier, if a result happens to be better
 
@@ -116,9 +117,9 @@ def _leading(result: list[Spectrum] | DynamicsPath) -> tuple[float, float]:
 def _jobs() -> list[_Job]:
     softmax, narrow, wide = _softmax(), _xor(2), _xor(8)
     sgd = SGD(scaled_learning_rate=0.5, ridge=0.05)
-    times = np.linspace(0, _TIME, _TIMES)
-    path = _dynamics(softmax, sgd).path(times)
-    along = [Statistics(gram, v) for gram, v in zip(path.gram, path.parameters, strict=True)]
+    times = np.linspace(0, _TIME, _REPORTS)
+    dynamics = _dynamics(softmax, sgd)
+    along = [dynamics.at(float(time)) for time in np.linspace(0, _TIME, _TIMES)]
     every = (0, 1, 2)
 
     def sampled(
@@ -149,7 +150,7 @@ def _jobs() -> list[_Job]:
             (60, 300, 400),
         ),
         _Job(
-            f"softmax, dynamics to t = {_TIME:g} with bands",
+            f"softmax, dynamics to t = {_TIME:g}, bands at {_REPORTS} times",
             0.5,
             lambda: _dynamics(softmax, sgd).path(times),
             SampledPath(softmax, sgd, _TIME),
