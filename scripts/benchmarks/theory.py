@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the tables."""
     jobs = _jobs()
-    print(machine())
+    print(machine(), flush=True)
     cold = once(jobs[0].run)
     results = [job.run() for job in jobs]
     timings = side_by_side([job.run for job in jobs], arguments.repeats)
@@ -70,7 +70,9 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{'job':{width}}  {'target':>8} {'median':>8} {'minimum':>8} {'spread':>8}")
     for job, timing in zip(jobs, timings, strict=True):
         row = (job.target, timing.median, timing.minimum, timing.spread)
-        print(f"{job.name:{width}}  " + " ".join(f"{duration(value):>8}" for value in row))
+        print(
+            f"{job.name:{width}}  " + " ".join(f"{duration(value):>8}" for value in row), flush=True
+        )
     if not arguments.no_simulation:
         _print_simulations(jobs, results, width)
     print(f"\n{machine()}")
@@ -101,7 +103,8 @@ def _print_simulations(
             f"bias {bias}\n"
             f"    d = {_DIMENSION}: {some:.3g} draws, {duration(at)}\n"
             f"    limit, error {error:.1g}: d = {dimension:.2g}, {draws:.3g} draws, "
-            f"{duration(seconds)}"
+            f"{duration(seconds)}",
+            flush=True,
         )
 
 
@@ -154,14 +157,14 @@ def _jobs() -> list[_Job]:
             0.5,
             lambda: _dynamics(softmax, sgd).path(times),
             SampledPath(softmax, sgd, _TIME),
-            (50, 40, 500),
+            (40, 20, 250),
         ),
         _Job(
             f"softmax, 3 classes, both matrices, {_TIMES} times",
             6.0,
             lambda: _predict_along(softmax, along),
             sampled(softmax, (0,), False, 2 * len(every) * _TIMES),
-            (100, 400, 250),
+            (100, 400, 1000),
         ),
         _Job(
             "two-layer, width 2, all units: everything",
