@@ -23,7 +23,7 @@ _ZERO = 1e-10  # |P| this small in units of the largest |D|: the bulk ends at ze
 _AT_ZERO = 1e-14  # an edge this close to zero, in typical eigenvalues, is there (n = d, D = 1)
 _CLOSE = 1.1  # a radius beyond which the march has gone too far to be trusted
 _RADIUS_TOLERANCE = 1e-12
-_MOST = 0.99  # of the way to where P + D loses its sign, by first order
+_MOST = 0.95  # of the way to where P + D loses its sign, by first order
 _BESIDE = 0.01  # relative distance from the edge of a nearby law at which the march begins
 
 
@@ -129,10 +129,10 @@ class Exterior:
         return parameter, radius, -parameter / 4
 
     def _room(self, parameter: float, largest: float) -> float:
-        """The longest step: most of the way to the pole, or on across zero where D cannot be 0."""
+        """The longest step: a part of the way to the pole, or on across zero if D cannot be 0."""
         law, room = self.law, self.resolvent.room(parameter)
         if law.rows > 1:
-            return max(_MOST * room, _ZERO * _END * largest)
+            return max(min(_MOST * room, -parameter / 2), _ZERO * _END * largest)
         if law.supremum < 0:
             return max(abs(parameter) / 2, -law.supremum / 4)
         return max(room / 2, _ZERO * _END * largest)

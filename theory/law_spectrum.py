@@ -114,8 +114,8 @@ class LawSpectrum:
     @property
     def bands(self) -> list[tuple[float, float]]:
         """Lower and upper edge of each band of the bulk, increasing."""
-        starts = [self.lower[0], *(high[0] for _, high in self.gaps)]
-        ends = [*(low[0] for low, _ in self.gaps), self.upper[0]]
+        starts = [self.lower[0], *(high for _, (high, _) in self.gaps)]
+        ends = [*(low for (low, _), _ in self.gaps), self.upper[0]]
         return list(zip(starts, ends, strict=True))
 
     @cached_property

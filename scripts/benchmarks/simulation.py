@@ -48,10 +48,12 @@ class Simulation(ABC):
     Attributes:
         exponent: seconds(d) grow like d to this power.
         method: in words.
+        times: how many such draws the timed job stands for.
     """
 
     exponent: float
     method: str
+    times: int = 1
 
     @abstractmethod
     def number(self, dimension: int, seed: int) -> float:
@@ -59,17 +61,17 @@ class Simulation(ABC):
 
     @abstractmethod
     def full(self, dimension: int) -> None:
-        """Everything that the timed job predicts, on one draw."""
+        """All numbers on one draw."""
 
 
 class SampledSpectrum(Simulation):
-    """The largest outlier; in full the whole spectrum or its extreme pairs, ``times`` times."""
+    """The largest outlier; in full the whole spectrum or its extreme pairs."""
 
     def __init__(
         self, problem: Problem, matrix: Matrix, rows: tuple[int, ...], whole: bool, times: int = 1
     ) -> None:
         self._problem, self._matrix, self._rows = problem, matrix, rows
-        self._whole, self._times = whole, times
+        self._whole, self.times = whole, times
         self.exponent = 3.0 if whole else 2.0
         self.method = "dense eigendecomposition" if whole else "Krylov, extreme eigenpairs"
 
@@ -79,12 +81,11 @@ class SampledSpectrum(Simulation):
 
     def full(self, dimension: int) -> None:
         """Sample and decompose."""
-        for seed in range(self._times):
-            y, d = self._draw(dimension, seed)
-            if self._whole:
-                np.linalg.eigh(self._dense(y, d))
-            else:
-                self._extreme(y, d)
+        y, d = self._draw(dimension, 0)
+        if self._whole:
+            np.linalg.eigh(self._dense(y, d))
+        else:
+            self._extreme(y, d)
 
     def _draw(self, dimension: int, seed: int) -> tuple[FloatArray, FloatArray]:
         """Inputs Y (n, d) and factors D (n, m, m) of a sample."""
@@ -162,7 +163,7 @@ class Scaling:
         spread: relative standard deviation over draws, times d^(1/2).
         bias: relative distance of the mean from the limit, times d; not below its standard error.
         resolved: whether the bias is larger than twice its standard error.
-        seconds: measured for one draw at ``dimension``.
+        seconds: measured for one draw at ``dimension``, times the number of them.
         dimension: see ``seconds``.
         exponent: of seconds in d.
     """
@@ -200,7 +201,7 @@ def scaling(
         spread=deviation * small**0.5,
         bias=max(bias, uncertainty) * small,
         resolved=bias > 2 * uncertainty,
-        seconds=once(lambda: simulation.full(large)),
+        seconds=simulation.times * once(lambda: simulation.full(large)),
         dimension=large,
         exponent=simulation.exponent,
     )

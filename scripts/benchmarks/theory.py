@@ -28,6 +28,7 @@ __all__ = ["add_arguments", "run"]
 
 _MATRICES: tuple[Matrix, ...] = ("hessian", "information")
 _TIME, _TIMES = 20.0, 50
+_REPORTS = 21  # times at which a path of the dynamics is asked for
 _DIMENSION = 1000  # at which theory and simulation are compared for use at finite d
 _GUARANTEED = 1e-6  # relative; the error asked of an outlier, if a result happens to be better
 
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the tables."""
     jobs = _jobs()
-    print(machine())
+    print(machine(), flush=True)
     cold = once(jobs[0].run)
     results = [job.run() for job in jobs]
     timings = side_by_side([job.run for job in jobs], arguments.repeats)
@@ -69,7 +70,9 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{'job':{width}}  {'target':>8} {'median':>8} {'minimum':>8} {'spread':>8}")
     for job, timing in zip(jobs, timings, strict=True):
         row = (job.target, timing.median, timing.minimum, timing.spread)
-        print(f"{job.name:{width}}  " + " ".join(f"{duration(value):>8}" for value in row))
+        print(
+            f"{job.name:{width}}  " + " ".join(f"{duration(value):>8}" for value in row), flush=True
+        )
     if not arguments.no_simulation:
         _print_simulations(jobs, results, width)
     print(f"\n{machine()}")
@@ -100,7 +103,8 @@ def _print_simulations(
             f"bias {bias}\n"
             f"    d = {_DIMENSION}: {some:.3g} draws, {duration(at)}\n"
             f"    limit, error {error:.1g}: d = {dimension:.2g}, {draws:.3g} draws, "
-            f"{duration(seconds)}"
+            f"{duration(seconds)}",
+            flush=True,
         )
 
 
@@ -116,9 +120,9 @@ def _leading(result: list[Spectrum] | DynamicsPath) -> tuple[float, float]:
 def _jobs() -> list[_Job]:
     softmax, narrow, wide = _softmax(), _xor(2), _xor(8)
     sgd = SGD(scaled_learning_rate=0.5, ridge=0.05)
-    times = np.linspace(0, _TIME, _TIMES)
-    path = _dynamics(softmax, sgd).path(times)
-    along = [Statistics(gram, v) for gram, v in zip(path.gram, path.parameters, strict=True)]
+    times = np.linspace(0, _TIME, _REPORTS)
+    dynamics = _dynamics(softmax, sgd)
+    along = [dynamics.at(float(time)) for time in np.linspace(0, _TIME, _TIMES)]
     every = (0, 1, 2)
 
     def sampled(
@@ -149,18 +153,18 @@ def _jobs() -> list[_Job]:
             (60, 300, 400),
         ),
         _Job(
-            f"softmax, dynamics to t = {_TIME:g} with bands",
+            f"softmax, dynamics to t = {_TIME:g}, bands at {_REPORTS} times",
             0.5,
             lambda: _dynamics(softmax, sgd).path(times),
             SampledPath(softmax, sgd, _TIME),
-            (50, 40, 500),
+            (40, 20, 250),
         ),
         _Job(
             f"softmax, 3 classes, both matrices, {_TIMES} times",
             6.0,
             lambda: _predict_along(softmax, along),
             sampled(softmax, (0,), False, 2 * len(every) * _TIMES),
-            (100, 400, 250),
+            (100, 400, 1000),
         ),
         _Job(
             "two-layer, width 2, all units: everything",
