@@ -16,8 +16,9 @@ from .spectrum import FloatArray, Matrix
 from .statistics import Statistics
 from .threads import single_thread
 
-__all__ = ["CurvatureLaw", "FactorLaw", "JointCurvature"]
+__all__ = ["MANY_BINS", "CurvatureLaw", "FactorLaw", "JointCurvature"]
 
+MANY_BINS = 1000  # that lose nothing which an edge or an outlier would show
 _BINS = 150
 _NOISE = 1e-13
 

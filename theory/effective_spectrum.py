@@ -529,7 +529,7 @@ class EffectiveSpectrum:
             noise = side.edge_noise() / math.sqrt(self._samples)
             return square_root_detection_edge(edge, half, noise)
         if fine.law.rows == 1:
-            return sign * thin_detection_edge(side.law, self.dimension)
+            return sign * thin_detection_edge(side.law.compressed(), self.dimension)
         return counted_detection_edge(quantile, fine.law.rows * self.dimension)
 
     def _gaps(self, solved: _Solved) -> tuple[Gap, ...]:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
-from .curvature_law import CurvatureLaw
+from .curvature_law import MANY_BINS, CurvatureLaw
 from .resolvent import MatrixResolvent, NoSolutionError, Resolvent, ScalarResolvent
 from .spectrum import EdgeKind, FloatArray
 
@@ -165,7 +165,7 @@ def _resolvent(law: CurvatureLaw) -> Resolvent:
     if law.rows > 1:
         return MatrixResolvent(law)
     # P + D < 0; and where D can vanish P < 0, since the resolvent has a pole at P = 0.
-    return ScalarResolvent(law, -math.inf, -law.supremum)
+    return ScalarResolvent(law.compressed(MANY_BINS), -math.inf, -law.supremum)
 
 
 def exterior(law: CurvatureLaw, model: Exterior | None = None) -> Exterior:

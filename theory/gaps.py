@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from .curvature_law import CurvatureLaw
+from .curvature_law import MANY_BINS, CurvatureLaw
 from .exterior import edge_between
 from .resolvent import MatrixResolvent, NoSolutionError, Resolvent, ScalarResolvent
 from .spectrum import EdgeKind, FloatArray
@@ -60,7 +60,7 @@ def scalar_gaps(law: CurvatureLaw) -> list[InnerGap]:
     parts = law.support
     for (_, below), (above, _) in pairwise(parts):
         # P + D vanishes nowhere on the support for P between these two.
-        gap = _scalar_gap(ScalarResolvent(law, -above, -below))
+        gap = _scalar_gap(ScalarResolvent(law.compressed(MANY_BINS), -above, -below))
         if gap is not None:
             found.append(gap)
     return sorted(found, key=lambda gap: gap.lower)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cached_property
 
-from .curvature_law import CurvatureLaw
+from .curvature_law import MANY_BINS, CurvatureLaw
 from .exterior import Exterior, exterior
 from .gaps import InnerGap, matrix_gaps, scalar_gaps
 from .interior import Interior, interior
@@ -13,6 +14,9 @@ from .outliers import Outlier, find_outliers
 from .spectrum import EdgeKind, FloatArray
 
 __all__ = ["End", "LawSpectrum", "mirrored"]
+
+_MANY = 1_000  # nodes of a law of several directions
+_ALIKE = 1e-4  # relative distance of edges
 
 End = tuple[float, EdgeKind]  # the place of an edge and its kind
 
@@ -33,8 +37,9 @@ class LawSpectrum:
 
     def __init__(self, law: CurvatureLaw, model: LawSpectrum | None = None) -> None:
         self.law, self._model = law, model
-        self.right: Exterior = exterior(law, None if model is None else model.right)
-        self.left: Exterior = exterior(law.mirrored, None if model is None else model.left)
+        self._few = law.compressed(MANY_BINS)
+        self.right: Exterior = exterior(self._few, None if model is None else model.right)
+        self.left: Exterior = exterior(self._few.mirrored, None if model is None else model.left)
         self.finer: LawSpectrum | None = None
 
     @cached_property
@@ -52,10 +57,23 @@ class LawSpectrum:
     def inside(self) -> Interior:
         """Solver between the asymptotic edges.
 
-        On merged nodes where there are many: a few parts in 10^8 are lost, which no density shows,
-        but a transition would.
+        On fewer nodes where there are many: merged ones for one direction, for several those of a
+        coarser law with the same edges, as far as a density can show.
         """
-        return interior(self.law.compressed(), -self.left.edge, self.right.edge)
+        model = self._model
+        if self.law.rows > 1 and len(self.law.weights) > _MANY and model and self._resembles(model):
+            return model.inside
+        return interior(self._few.compressed(), -self.left.edge, self.right.edge)
+
+    def _resembles(self, other: LawSpectrum) -> bool:
+        """Whether both ends of the bulk are of the same kind and at nearly the same place."""
+        ends = ((self.right, other.right), (self.left, other.left))
+        width = max((abs(one.edge) for one, _ in ends if math.isfinite(one.edge)), default=0.0)
+        return all(
+            one.kind == another.kind
+            and (math.isinf(one.edge) or abs(one.edge - another.edge) <= _ALIKE * width)
+            for one, another in ends
+        )
 
     @property
     def seeds(self) -> list[tuple[float, FloatArray]]:
@@ -79,7 +97,7 @@ class LawSpectrum:
     def intervals(self) -> list[InnerGap]:
         """Intervals without density inside the bulk, increasing; an atom at zero divides one."""
         if self.law.rows == 1:
-            return scalar_gaps(self.law)
+            return scalar_gaps(self._few)
         seeds = self.seeds
         return matrix_gaps(self.law, seeds, self.inside.atom > 0) if seeds else []
 
