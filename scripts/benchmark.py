@@ -12,7 +12,9 @@ CORES = 2
 
 
 def main() -> None:
-    # Before NumPy and torch are imported, which count the cores then.
+    # Before NumPy and torch are imported, which count the cores then. Several threads of OpenBLAS
+    # on matrices this small wait for one another most of the time (a factor of ten was seen).
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     from benchmarks import theory

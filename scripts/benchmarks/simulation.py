@@ -2,12 +2,13 @@
 
 The mean over R draws of size d has the relative error  bias / d + spread / (d R)^(1/2),  and takes
 R seconds(d). Bias and spread are measured on many small draws, seconds on one larger, and continued
-by the exponents stated with each simulation.
+by the exponent of each method, of which the cheapest counts.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,17 +43,28 @@ class Problem:
         return rows[: self.head.directions], rows[self.head.directions :]
 
 
+@dataclass(frozen=True)
+class Method:
+    """A way to find all numbers that the timed job predicts on one draw.
+
+    Attributes:
+        name: in words.
+        exponent: its seconds grow like d to this power.
+        run: it.
+    """
+
+    name: str
+    exponent: float
+    run: Callable[[], object]
+
+
 class Simulation(ABC):
     """One number, found on a sample.
 
     Attributes:
-        exponent: seconds(d) grow like d to this power.
-        method: in words.
         times: how many such draws the timed job stands for.
     """
 
-    exponent: float
-    method: str
     times: int = 1
 
     @abstractmethod
@@ -60,8 +72,8 @@ class Simulation(ABC):
         """The number on one draw."""
 
     @abstractmethod
-    def full(self, dimension: int) -> None:
-        """All numbers on one draw."""
+    def methods(self, dimension: int) -> list[Method]:
+        """Ways to find all numbers on one draw."""
 
 
 class SampledSpectrum(Simulation):
@@ -72,20 +84,22 @@ class SampledSpectrum(Simulation):
     ) -> None:
         self._problem, self._matrix, self._rows = problem, matrix, rows
         self._whole, self.times = whole, times
-        self.exponent = 3.0 if whole else 2.0
-        self.method = "dense eigendecomposition" if whole else "Krylov, extreme eigenpairs"
 
     def number(self, dimension: int, seed: int) -> float:
         """The largest eigenvalue."""
         return float(np.linalg.eigvalsh(self._dense(*self._draw(dimension, seed)))[-1])
 
-    def full(self, dimension: int) -> None:
-        """Sample and decompose."""
-        y, d = self._draw(dimension, 0)
-        if self._whole:
-            np.linalg.eigh(self._dense(y, d))
-        else:
-            self._extreme(y, d)
+    def methods(self, dimension: int) -> list[Method]:
+        """Dense, or from products alone if the whole spectrum is not wanted."""
+
+        def dense() -> None:
+            np.linalg.eigh(self._dense(*self._draw(dimension, 0)))
+
+        def krylov() -> None:
+            self._extreme(*self._draw(dimension, 0))
+
+        found = [Method("dense eigendecomposition", 3.0, dense)]
+        return found if self._whole else [*found, Method("Krylov space", 2.0, krylov)]
 
     def _draw(self, dimension: int, seed: int) -> tuple[FloatArray, FloatArray]:
         """Inputs Y (n, d) and factors D (n, m, m) of a sample."""
@@ -129,8 +143,6 @@ class SampledSpectrum(Simulation):
 class SampledPath(Simulation):
     """An inner product x_0 . mu_0 after training for a time; in full the path."""
 
-    exponent, method = 2.0, "SGD, one sample a step"
-
     def __init__(self, problem: Problem, sgd: SGD, time: float) -> None:
         self._problem, self._sgd, self._time = problem, sgd, time
 
@@ -150,9 +162,9 @@ class SampledPath(Simulation):
             x = x - rate * (g.T * y + self._sgd.ridge * x)
         return float(x[0] @ mu[0])
 
-    def full(self, dimension: int) -> None:
+    def methods(self, dimension: int) -> list[Method]:
         """One run."""
-        self.number(dimension, 0)
+        return [Method("SGD, one sample a step", 2.0, lambda: self.number(dimension, 0))]
 
 
 @dataclass(frozen=True)
@@ -163,17 +175,17 @@ class Scaling:
         spread: relative standard deviation over draws, times d^(1/2).
         bias: relative distance of the mean from the limit, times d; not below its standard error.
         resolved: whether the bias is larger than twice its standard error.
-        seconds: measured for one draw at ``dimension``, times the number of them.
+        seconds: measured for one draw at ``dimension`` by each of ``methods``.
         dimension: see ``seconds``.
-        exponent: of seconds in d.
+        methods: of which the cheapest is taken at each d.
     """
 
     spread: float
     bias: float
     resolved: bool
-    seconds: float
+    seconds: tuple[float, ...]
     dimension: int
-    exponent: float
+    methods: tuple[Method, ...]
 
     def in_the_limit(self, error: float) -> tuple[float, float, float]:
         """Smallest d and draws with half of a relative error each from bias and spread, seconds."""
@@ -187,7 +199,11 @@ class Scaling:
         return draws, draws * self._seconds(dimension)
 
     def _seconds(self, dimension: float) -> float:
-        return self.seconds * (dimension / self.dimension) ** self.exponent
+        growth = dimension / self.dimension
+        return min(
+            seconds * growth**method.exponent
+            for seconds, method in zip(self.seconds, self.methods, strict=True)
+        )
 
 
 def scaling(
@@ -196,12 +212,13 @@ def scaling(
     """Measure bias and spread at a small size, seconds at a larger one."""
     numbers = np.array([simulation.number(small, seed) for seed in range(draws)]) / predicted
     deviation = float(numbers.std(ddof=1))
+    methods = tuple(simulation.methods(large))
     bias, uncertainty = abs(float(numbers.mean()) - 1), deviation / draws**0.5
     return Scaling(
         spread=deviation * small**0.5,
         bias=max(bias, uncertainty) * small,
         resolved=bias > 2 * uncertainty,
-        seconds=simulation.times * once(lambda: simulation.full(large)),
+        seconds=tuple(simulation.times * once(method.run) for method in methods),
         dimension=large,
-        exponent=simulation.exponent,
+        methods=methods,
     )

@@ -86,8 +86,9 @@ def _print_simulations(
         "whose bias is of order d^(-2/3), would take more. 'limit': numerical error against\n"
         "bias / d + spread / (d draws)^(1/2), half from each. 'd = 1000': the theory's distance\n"
         "bias / d from the mean at this d, against the standard error of the draws. Seconds are\n"
-        "extrapolated by d to the exponent from those measured. ~: bias within two standard\n"
-        "errors of zero, so that it may be smaller, and the cost larger, than printed.\n"
+        "extrapolated by d to the exponent from those measured, by the cheapest\n"
+        "method. ~: bias within two standard errors of zero: it may be smaller than printed, and\n"
+        "the draws needed at d = 1000 more.\n"
     )
     for job, result in zip(jobs, results, strict=True):
         predicted, error = _leading(result)
@@ -96,11 +97,14 @@ def _print_simulations(
         dimension, draws, seconds = found.in_the_limit(error)
         some, at = found.at(_DIMENSION)
         bias = f"{'' if found.resolved else '~'}{found.bias:.2g}"
+        costs = "; ".join(
+            f"{method.name} {duration(seconds)} at d = {found.dimension}, exponent "
+            f"{method.exponent:g}"
+            for seconds, method in zip(found.seconds, found.methods, strict=True)
+        )
         print(
             f"{job.name}\n"
-            f"    {job.simulation.method}: one draw {duration(found.seconds)} at "
-            f"d = {found.dimension}, exponent {found.exponent:g}; spread {found.spread:.2g}, "
-            f"bias {bias}\n"
+            f"    {costs}; spread {found.spread:.2g}, bias {bias}\n"
             f"    d = {_DIMENSION}: {some:.3g} draws, {duration(at)}\n"
             f"    limit, error {error:.1g}: d = {dimension:.2g}, {draws:.3g} draws, "
             f"{duration(seconds)}",

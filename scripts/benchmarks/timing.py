@@ -45,10 +45,11 @@ def side_by_side(jobs: Sequence[Callable[[], object]], repeats: int) -> list[Tim
 
 
 def machine() -> str:
-    """Cores in use and load average, without which no time can be read."""
+    """Cores, threads of BLAS and load average, without which no time can be read."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = " ".join(f"{number:.1f}" for number in os.getloadavg())
-    return f"{cores} cores; load average {load} (1, 5, 15 minutes)"
+    threads = os.environ.get("OPENBLAS_NUM_THREADS", "all")
+    return f"{cores} cores, BLAS threads: {threads}; load average {load} (1, 5, 15 minutes)"
 
 
 def duration(seconds: float) -> str:
