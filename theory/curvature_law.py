@@ -21,6 +21,7 @@ __all__ = ["MANY_BINS", "CurvatureLaw", "FactorLaw", "JointCurvature"]
 MANY_BINS = 1000  # that lose nothing which an edge or an outlier would show
 _BINS = 150
 _NOISE = 1e-13
+_RANK_ONE = 1e-9  # relative difference of tr(D)^2 and tr(D^2) that is rounding error
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,15 @@ class CurvatureLaw:
     def flat_moments(self) -> FloatArray:
         """Moments as rows, (N, r*r)."""
         return self.moments.reshape(len(self.weights), -1)
+
+    @cached_property
+    def is_rank_deficient(self) -> bool:
+        """Whether n matrices D of rank 1 cannot have more than m d dimensions: phi <= m, m >= 2."""
+        if self.rows == 1 or self.aspect_ratio > self.rows:
+            return False
+        traces = np.trace(self.factors, axis1=1, axis2=2)
+        squares = (self.factors**2).sum((1, 2))
+        return bool(np.all(np.abs(traces**2 - squares) <= _RANK_ONE * squares))
 
     @cached_property
     def scale(self) -> float:

@@ -41,6 +41,7 @@ __all__ = ["EffectiveSpectrum", "LocatedOutlier"]
 _POINTS = 160
 _TOLERANCE = 1e-4
 _SHARPER = 1e-2  # tolerance of an outlier away from the edges, in that of the edges
+_SOBOL_SHARPER = 0.1  # the same with Sobol points, whose error falls slowly
 _SMALL = 0.01  # edges and outliers below this share of the largest edge are as good as that
 _NEAR = 0.05  # an outlier this close to an edge, relatively, is as inaccurate as the edge
 _FIRST_LEVEL = {1: 2}  # of the quadrature, by the number of directions
@@ -97,9 +98,9 @@ class EffectiveSpectrum:
         aspect_ratio: phi = n/d of the probe sample.
         dimension: d; sets the finite-size and detection edges. None for the limit alone.
         tolerance: relative change of an edge at which the refinement of the quadrature ends; for
-            outliers away from the edges it is 100 times smaller. The size of the finest rule is
-            limited (it is met with beyond three effective dimensions, where Sobol points take the
-            place of tensor grids); the errors say what was reached.
+            outliers away from the edges it is 100 times smaller. Beyond three effective dimensions,
+            where Sobol points take the place of tensor grids, it is 10 times smaller, and the
+            largest rule is often met first; the errors say what was reached.
 
     Raises:
         ValueError: if the Gram matrix does not have C + k rows, or a number is not positive.
@@ -363,7 +364,8 @@ class EffectiveSpectrum:
             level -= 1
             fine = LawSpectrum(self._law(level, *key), model=coarse)
             nodes = len(self._factor_law(level).nodes.weights)
-            settled = self._is_settled(fine, coarse)
+            is_tensor = self._factor_law(level).nodes.is_tensor
+            settled = self._is_settled(fine, coarse, _SHARPER if is_tensor else _SOBOL_SHARPER)
             if settled or nodes > most / 2 or nodes == len(coarse.law.weights):
                 break
             coarse = fine
@@ -371,7 +373,7 @@ class EffectiveSpectrum:
         self._solved[key] = _Solved(fine, coarse)
         return self._solved[key]
 
-    def _is_settled(self, fine: LawSpectrum, coarse: LawSpectrum) -> bool:
+    def _is_settled(self, fine: LawSpectrum, coarse: LawSpectrum, sharper: float) -> bool:
         """Whether edges and outliers agree to the tolerance, relative to themselves.
 
         Those close to zero are taken relative to a share of the largest edge.
@@ -394,7 +396,7 @@ class EffectiveSpectrum:
                 return False
             for outlier, again in zip(found, check, strict=True):
                 near = abs(outlier.value) - one.edge < _NEAR * abs(outlier.value)
-                allowed = self.tolerance * (1.0 if near else _SHARPER)
+                allowed = self.tolerance * (1.0 if near else sharper)
                 if abs(outlier.value - again.value) > allowed * max(
                     abs(outlier.value), _SMALL * width
                 ):

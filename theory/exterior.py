@@ -55,8 +55,8 @@ class Exterior:
         if self.kind == "infinite":
             self.edge = math.inf
             return
-        self.edge = self.resolvent.position(self.start)
-        if self.kind == "hard" or abs(self.edge) < _AT_ZERO * law.scale:
+        self.edge = 0.0 if self.kind == "hard" else self.resolvent.position(self.start)
+        if abs(self.edge) < _AT_ZERO * law.scale:
             self.edge, self.kind = 0.0, "hard"
 
     def position(self, parameter: float) -> float:
@@ -85,6 +85,8 @@ class Exterior:
         largest = max(
             float(np.abs(law.factors).max(initial=0.0)), abs(law.supremum), law.rows * 1e-300
         )
+        if law.is_rank_deficient and law.supremum == 0:
+            return -_ZERO * largest, "hard"
         parameter, radius, step = self._beside(model) or self._far_out(largest)
         while step > _END * max(abs(parameter), _ZERO * largest):
             if law.supremum >= 0 and -parameter < _ZERO * largest:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -321,7 +322,7 @@ class Interior:
         ends = {low: above_low, high: above_high}
 
         def excess(lam: float) -> float:
-            return (ends[lam] if lam in ends else self._solve(lam).above) - share_above
+            return (ends[lam] if lam in ends else self._add(lam).above) - share_above
 
         return float(brentq(excess, low, high, xtol=1e-12 * self.law.scale, rtol=1e-10))
 
@@ -453,6 +454,12 @@ class Interior:
         after = [point for point in self._points[live[-1] + 1 :] if point.lam - last.lam < reach]
         return [*before[-1:], *self._points[live[0] : live[-1] + 1], *after[:1]]
 
+    def _add(self, lam: float) -> _Point:
+        """Solve at a point and keep it, so that the next ones are found from it."""
+        point = self._solve(lam)
+        insort(self._points, point, key=lambda known: known.lam)
+        return point
+
     def _solve(self, lam: float) -> _Point:
         return self._solve_all([lam])[0]
 
@@ -463,6 +470,8 @@ class Interior:
         p, slope = np.zeros((2, len(grid), m, m), dtype=complex)
         at = grid.astype(complex)
         done = self._interpolate(grid, p, slope)
+        if len(grid) == 1 and not done[0]:
+            done = self._extrapolate(grid, p, slope)
         left = np.flatnonzero(~done)
         if len(left):
             at[left], p[left], slope[left], done[left] = self._land(grid[left])
@@ -504,6 +513,20 @@ class Interior:
         guess = (1 + 2 * t) * (1 - t) ** 2 * known[left] + t**2 * (3 - 2 * t) * known[right]
         guess += width[:, None, None] * t * (1 - t) * ((1 - t) * rate[left] - t * rate[right])
         p[some], slope[some], done[some] = self._newton_all(grid[some].astype(complex), guess)
+        return done
+
+    def _extrapolate(
+        self, grid: FloatArray, p: ComplexArray, slope: ComplexArray
+    ) -> NDArray[np.bool_]:
+        """Solve at a single point from the nearest one with density; says whether, (1,)."""
+        lam = float(grid[0])
+        live = [point for point in self._points if point.density > 0 and point.lam * lam > 0]
+        if not live:
+            return np.zeros(1, bool)
+        nearest = min(live, key=lambda point: abs(point.lam - lam))
+        guess = nearest.p + (lam - nearest.lam) * nearest.slope
+        start = guess if _is_lower(guess[None])[0] else nearest.p
+        p[:], slope[:], done = self._newton_all(grid.astype(complex), start[None])
         return done
 
     def _land(

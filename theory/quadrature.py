@@ -104,6 +104,8 @@ class Quadrature:
         components: (N,) index b of the mixture component.
         active: (N, r1) first coordinates z1 of z at the nodes.
         law: the mixture.
+        is_tensor: whether it is a tensor grid, whose error falls exponentially with the nodes of
+            a direction, or else Sobol points.
     """
 
     projection: Projection
@@ -112,6 +114,7 @@ class Quadrature:
     components: np.ndarray
     active: FloatArray
     law: MixtureLaw
+    is_tensor: bool
 
     @cached_property
     def means(self) -> FloatArray:
@@ -206,4 +209,5 @@ def quadrature(projection: Projection, law: MixtureLaw, level: int = 0) -> Quadr
         components=np.repeat(np.arange(k), len(nodes)),
         active=z1,
         law=law,
+        is_tensor=len(orders) == r1,
     )

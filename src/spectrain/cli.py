@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -214,9 +213,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 if the command failed, 2 for bad input.
     """
-    # Read when torch is imported: threads that wait for one another then spin but briefly. Spinning
-    # on, the default, makes a probing many times as slow once another process wants a core.
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="spectrain", usage="spectrain COMMAND ...")
     commands = parser.add_subparsers(dest="command", title="commands", required=True)
