@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import eigsh
 
 from spectrain.models.heads import (
     Head,
@@ -42,10 +42,9 @@ ALGORITHM = SGD(1.0, ridge=0.05)
 _MATRICES: tuple[Matrix, ...] = ("hessian", "information")
 _DENSITY_POINTS = 400
 _CLEAR = 1.1  # outliers this much beyond the detection edge at the smallest size are followed
-_DENSE = 2500  # a larger block is not formed
 _BASIS = 40  # vectors that Lanczos keeps
 _TOLERANCE = 1e-5
-_ZERO = 1e-6
+_ZERO = 1e-6  # relative size of an eigenvalue that is zero
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,8 @@ class Readings:
         outliers: (k,) the outliers followed.
         overlaps: (k,) of their eigenvectors with span(x, mu), v included.
         ends: (e,) the last eigenvalues of the bulk: upper, then lower if there is one.
-        distance: Kolmogorov distance of all eigenvalues from the predicted law; NaN for a block
-            too large to be formed, 0 for the prediction itself.
+        distance: Kolmogorov distance of all eigenvalues from the predicted law, 0 for the
+            prediction itself.
     """
 
     outliers: FloatArray
@@ -223,35 +222,6 @@ class Sample:
         m = self.directions
         return m * self.inputs.shape[1] + self.factors.shape[1] - m
 
-    def product(self, vector: FloatArray) -> FloatArray:
-        """H u."""
-        m, (n, d) = self.directions, self.inputs.shape
-        u = torch.from_numpy(vector.astype(np.float32))
-        outer, inner = u[: m * d].view(m, d), u[m * d :]
-        seen = torch.cat([self.inputs @ outer.T, inner.expand(n, -1)], dim=1)
-        weighted = (self.factors @ seen[:, :, None]).squeeze(2) / n
-        back = (self.inputs.T @ weighted[:, :m]).T.reshape(-1)
-        product: FloatArray = torch.cat([back, weighted[:, m:].sum(0)]).numpy()
-        return product
-
-    def eigenpairs(self, count: int, which: str) -> tuple[FloatArray, FloatArray]:
-        """Values (count,) from one end inwards and overlaps of their vectors with the span."""
-        if count == 0:
-            return np.zeros(0), np.zeros(0)
-        if self.size <= _DENSE:
-            operator: Any = self.matrix.numpy()
-        else:
-            operator = LinearOperator((self.size,) * 2, matvec=self.product, dtype=np.float32)
-        start = np.random.default_rng(0).standard_normal(self.size).astype(np.float32)
-        values, vectors = eigsh(
-            operator, count, which=which, v0=start, ncv=_BASIS, tol=_TOLERANCE, maxiter=1000
-        )
-        order = np.argsort(-values if which == "LA" else values)
-        m, d = self.directions, self.inputs.shape[1]
-        outer = vectors[: m * d].reshape(m, d, -1)[:, : self.span]
-        overlaps = (outer**2).sum((0, 1)) + (vectors[m * d :] ** 2).sum(0)
-        return values[order].astype(float), overlaps[order].astype(float)
-
     @cached_property
     def matrix(self) -> torch.Tensor:
         """Formed, (m d + q, the same)."""
@@ -274,6 +244,21 @@ class Sample:
         with single_thread():  # faster where the cores are shared, hardly slower where they are not
             values: FloatArray = torch.linalg.eigvalsh(self.matrix).double().numpy()
         return values
+
+    def overlaps(self, count: int, which: str) -> FloatArray:
+        """Overlaps (count,) of the eigenvectors at an end, "LA" or "SA", inwards."""
+        if count == 0:
+            return np.zeros(0)
+        start = np.random.default_rng(0).standard_normal(self.size).astype(np.float32)
+        values, vectors = eigsh(
+            self.matrix.numpy(), count, which=which, v0=start, ncv=_BASIS, tol=_TOLERANCE
+        )
+        order = np.argsort(-values if which == "LA" else values)
+        m, d = self.directions, self.inputs.shape[1]
+        outer = vectors[: m * d].reshape(m, d, -1)[:, : self.span]
+        shares = (outer**2).sum((0, 1)) + (vectors[m * d :] ** 2).sum(0)
+        found: FloatArray = shares[order].astype(float)
+        return found
 
 
 def draw(case: Case, dimension: int, rng: np.random.Generator) -> Sample:
@@ -308,23 +293,15 @@ def draw(case: Case, dimension: int, rng: np.random.Generator) -> Sample:
 
 def read(sample: Sample, prediction: Prediction) -> Readings:
     """Outliers, overlaps, last bulk eigenvalues and distance of one sample."""
-    above, below = prediction.above, prediction.below
     top, bottom = prediction.followed
-    if sample.size <= _DENSE:
-        values = sample.values()
-        high, low = values[::-1], values
-        distance = prediction.distance(values)
-        overlaps = [sample.eigenpairs(top, "LA")[1], sample.eigenpairs(bottom, "SA")[1]]
-    else:
-        high, high_overlaps = sample.eigenpairs(above + 1, "LA")
-        low, low_overlaps = sample.eigenpairs((below + 1) * prediction.has_lower, "SA")
-        overlaps, distance = [high_overlaps[:top], low_overlaps[:bottom]], np.nan
-    ends = [high[above], *([low[below]] if prediction.has_lower else [])]
+    low = sample.values()
+    high = low[::-1]
+    ends = [high[prediction.above], *([low[prediction.below]] if prediction.has_lower else [])]
     return Readings(
         np.concatenate([high[:top], low[:bottom]]),
-        np.concatenate(overlaps),
+        np.concatenate([sample.overlaps(top, "LA"), sample.overlaps(bottom, "SA")]),
         np.array(ends),
-        distance,
+        prediction.distance(low),
     )
 
 
@@ -453,16 +430,15 @@ class Decay:
 
 
 def decay(sizes: Sequence[int], found: Sequence[FloatArray]) -> Decay:
-    """The decay of errors (draws, numbers) given for each size; sizes without any are left out."""
-    known = [(size, e) for size, e in zip(sizes, found, strict=True) if np.isfinite(e).all()]
-    squares = [(e**2).mean(1) for _, e in known]
+    """The decay of errors (draws, numbers), given for each size."""
+    squares = [(one**2).mean(1) for one in found]
     means = np.array([one.mean() for one in squares])
     counts = np.array([len(one) for one in squares])
     # A few draws know their spread badly: relative to the mean it is taken as the same at all d.
     freedom = (counts - 1) / (counts - 1).sum()
     spread = float(freedom @ [one.var(ddof=1) / one.mean() ** 2 for one in squares]) ** 0.5
     return Decay(
-        np.array([float(size) for size, _ in known]),
+        np.array(sizes, dtype=float),
         means**0.5,
         means**0.5 * spread / (2 * counts**0.5),
     )
