@@ -9,13 +9,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 from scipy.sparse.linalg import eigsh
 
 from spectrain.models.heads import (
@@ -32,13 +32,14 @@ from spectrain.theory.quadrature import MixtureLaw
 from spectrain.theory.spectrum import FloatArray, Matrix, Spectrum
 from spectrain.theory.statistics import Statistics
 from spectrain.theory.threads import single_thread
-from spectrain.views.style import SERIES, finish_scale, new_figure, paper, save
+from spectrain.views.style import SERIES, finish_scale, new_figure, paper, pixels
 
 SIZES = (250, 500, 1000, 2000)
-DRAWS = (24, 12, 6, 3)  # at each size; twice as many of one direction, and of SGD
+DRAWS = (24, 12, 6, 3)  # at each size; twice as many of one direction, 4 times of SGD
 SGD_TIME = 2.0
 ALGORITHM = SGD(1.0, ridge=0.05)
 
+_DPI, _COLOURS = 160, 64
 _MATRICES: tuple[Matrix, ...] = ("hessian", "information")
 _DENSITY_POINTS = 400
 _CLEAR = 1.1  # outliers this much beyond the detection edge at the smallest size are followed
@@ -245,7 +246,7 @@ class Sample:
             values: FloatArray = torch.linalg.eigvalsh(self.matrix).double().numpy()
         return values
 
-    def overlaps(self, count: int, which: str) -> FloatArray:
+    def overlaps(self, count: int, which: Literal["LA", "SA"]) -> FloatArray:
         """Overlaps (count,) of the eigenvectors at an end, "LA" or "SA", inwards."""
         if count == 0:
             return np.zeros(0)
@@ -347,6 +348,11 @@ def cases() -> tuple[Case, ...]:
     )
 
 
+def generator(name: str, dimension: int) -> np.random.Generator:
+    """Random numbers of their own for each curve and size: errors of curves are independent."""
+    return np.random.default_rng([dimension, *name.encode()])
+
+
 def compare(
     case: Case, sizes: Sequence[int], draws: Sequence[int]
 ) -> list[tuple[Prediction, list[Readings]]]:
@@ -356,7 +362,7 @@ def compare(
     for dimension, count in zip(sizes, draws, strict=True):
         prediction = Prediction(case.predicted(dimension), null, followed)
         followed = prediction.followed
-        rng = np.random.default_rng(dimension)
+        rng = generator(case.name, dimension)
         count = count if case.full else 2 * count
         found.append(
             (prediction, [read(draw(case, dimension, rng), prediction) for _ in range(count)])
@@ -444,11 +450,10 @@ def decay(sizes: Sequence[int], found: Sequence[FloatArray]) -> Decay:
     )
 
 
-def pooled_slope(decays: Sequence[Decay]) -> tuple[float, float]:
-    """Weighted mean of the slopes and its standard error."""
-    slopes, deviations = np.array([one.slope for one in decays]).T
-    weights = deviations**-2
-    return float(np.average(slopes, weights=weights)), float(weights.sum() ** -0.5)
+def mean_slope(decays: Sequence[Decay]) -> tuple[float, float]:
+    """Mean of the slopes of several curves, and its standard error from their spread."""
+    slopes = np.array([one.slope[0] for one in decays])
+    return float(slopes.mean()), float(slopes.std(ddof=1) / len(slopes) ** 0.5)
 
 
 PANELS = {
@@ -458,13 +463,14 @@ PANELS = {
     "bulk": "bulk: Kolmogorov distance",
     "gram": "Gram matrix of SGD: error",
 }
-_RATES = (
+_RATES: tuple[tuple[str, float, Any], ...] = (
     ("$d^{-1/2}$", -1 / 2, ":"),
     ("$d^{-2/3}$", -2 / 3, "-."),
     ("$d^{-1}$", -1.0, (0, (6, 2))),
 )
 _REFERENCE: dict[str, Any] = {"color": "#999999", "linewidth": 1.1}
 _DASHES: Any = (0, (4, 1.5))
+_STYLES: dict[str, Any] = {"Hessian": "-", "information matrix": _DASHES}
 _RATES_OF = {"outliers": (0,), "overlaps": (0,), "edges": (0, 1), "bulk": (0, 2), "gram": (0,)}
 
 
@@ -497,8 +503,9 @@ def picture(decays: dict[str, dict[str, Decay]]) -> Figure:
                 elinewidth=0.7,
             )
         _draw_rates(axis, quantity, curves)
-        slope, deviation = pooled_slope(list(curves.values()))
-        axis.set_title(f"{PANELS[quantity]}\nslope {slope:.2f} ± {deviation:.2f}".replace("-", "−"))
+        slope, deviation = mean_slope(list(curves.values()))
+        measured = f"mean slope {slope:.2f} ± {deviation:.2f}".replace("-", "−")
+        axis.set_title(f"{PANELS[quantity]}\n{measured}")
         axis.set(xscale="log", yscale="log")
         finish_scale(axis.yaxis)
     for axis in panels[1]:
@@ -515,17 +522,16 @@ def picture(decays: dict[str, dict[str, Decay]]) -> Figure:
 
 def _key(names: Sequence[str]) -> list[Line2D]:
     """What colours, lines and markers mean."""
-    grey = {"color": "#666666", "linewidth": 0.9}
+    grey: dict[str, Any] = {"color": "#666666", "linewidth": 0.9}
     key = [
         Line2D([], [], color=color, marker=marker, markersize=4, linewidth=0.9, label=name)
         for name, (color, marker, _) in zip(names, SERIES, strict=False)
     ]
     key += [
-        Line2D([], [], **grey, linestyle=style, label=matrix)
-        for matrix, style in (("Hessian", "-"), ("information matrix", _DASHES))
+        Line2D([], [], **grey, linestyle=style, label=matrix) for matrix, style in _STYLES.items()
     ]
     for label, face in (("one direction", "#666666"), ("full block", "white")):
-        circle = {"marker": "o", "markersize": 4, "markerfacecolor": face}
+        circle: dict[str, Any] = {"marker": "o", "markersize": 4, "markerfacecolor": face}
         key.append(Line2D([], [], **grey, **circle, linestyle="none", label=label))
     for label, _, style in _RATES:
         key.append(Line2D([], [], **_REFERENCE, linestyle=style, label=f"reference slope {label}"))
@@ -555,8 +561,8 @@ def measure(
             report(_line(quantity, case.name, decays[quantity][case.name]))
     for system in systems():
         deviations = [
-            run_sgd(system, dimension, 2 * runs, np.random.default_rng(dimension))
-            for dimension, runs in zip(sizes, draws, strict=True)
+            run_sgd(system, dimension, 4 * count, generator(system.name, dimension))
+            for dimension, count in zip(sizes, draws, strict=True)
         ]
         decays["gram"][system.name] = decay(sizes, deviations)
         report(_line("gram", system.name, decays["gram"][system.name]))
@@ -570,9 +576,9 @@ def _line(quantity: str, name: str, one: Decay) -> str:
 
 
 def main(output: str = "docs/images/convergence.png") -> None:
-    path, vector = save(picture(measure()), Path(output).with_suffix(""))
-    vector.unlink()
-    print(path)
+    drawn = Image.fromarray(pixels(picture(measure()), _DPI))
+    drawn.quantize(_COLOURS).save(output, optimize=True)
+    print(output)
 
 
 if __name__ == "__main__":

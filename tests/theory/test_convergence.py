@@ -138,7 +138,7 @@ def test_errors_decay(convergence, system, matrix, full):
 def test_gram_matrices_of_sgd_approach_the_dynamics(convergence):
     for system in convergence.systems():
         errors = [
-            convergence.run_sgd(system, d, 2 * runs, np.random.default_rng(d))
+            convergence.run_sgd(system, d, 4 * runs, convergence.generator(system.name, d))
             for d, runs in zip(SIZES, DRAWS, strict=True)
         ]
         slope, error = convergence.decay(SIZES, errors).slope
