@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.sparse.linalg import LinearOperator, eigsh
+from PIL import Image
+from scipy.sparse.linalg import eigsh
 
 from spectrain.models.heads import (
     Head,
@@ -32,20 +32,20 @@ from spectrain.theory.quadrature import MixtureLaw
 from spectrain.theory.spectrum import FloatArray, Matrix, Spectrum
 from spectrain.theory.statistics import Statistics
 from spectrain.theory.threads import single_thread
-from spectrain.views.style import SERIES, finish_scale, new_figure, paper, save
+from spectrain.views.style import SERIES, finish_scale, new_figure, paper, pixels
 
 SIZES = (250, 500, 1000, 2000)
-DRAWS = (24, 12, 6, 3)  # at each size; twice as many of one direction, and of SGD
+DRAWS = (24, 12, 6, 3)  # at each size; twice as many of one direction, 4 times of SGD
 SGD_TIME = 2.0
 ALGORITHM = SGD(1.0, ridge=0.05)
 
+_DPI, _COLOURS = 160, 64
 _MATRICES: tuple[Matrix, ...] = ("hessian", "information")
 _DENSITY_POINTS = 400
 _CLEAR = 1.1  # outliers this much beyond the detection edge at the smallest size are followed
-_DENSE = 2500  # a larger block is not formed
 _BASIS = 40  # vectors that Lanczos keeps
 _TOLERANCE = 1e-5
-_ZERO = 1e-6
+_ZERO = 1e-6  # relative size of an eigenvalue that is zero
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class Readings:
         outliers: (k,) the outliers followed.
         overlaps: (k,) of their eigenvectors with span(x, mu), v included.
         ends: (e,) the last eigenvalues of the bulk: upper, then lower if there is one.
-        distance: Kolmogorov distance of all eigenvalues from the predicted law; NaN for a block
-            too large to be formed, 0 for the prediction itself.
+        distance: Kolmogorov distance of all eigenvalues from the predicted law, 0 for the
+            prediction itself.
     """
 
     outliers: FloatArray
@@ -223,35 +223,6 @@ class Sample:
         m = self.directions
         return m * self.inputs.shape[1] + self.factors.shape[1] - m
 
-    def product(self, vector: FloatArray) -> FloatArray:
-        """H u."""
-        m, (n, d) = self.directions, self.inputs.shape
-        u = torch.from_numpy(vector.astype(np.float32))
-        outer, inner = u[: m * d].view(m, d), u[m * d :]
-        seen = torch.cat([self.inputs @ outer.T, inner.expand(n, -1)], dim=1)
-        weighted = (self.factors @ seen[:, :, None]).squeeze(2) / n
-        back = (self.inputs.T @ weighted[:, :m]).T.reshape(-1)
-        product: FloatArray = torch.cat([back, weighted[:, m:].sum(0)]).numpy()
-        return product
-
-    def eigenpairs(self, count: int, which: str) -> tuple[FloatArray, FloatArray]:
-        """Values (count,) from one end inwards and overlaps of their vectors with the span."""
-        if count == 0:
-            return np.zeros(0), np.zeros(0)
-        if self.size <= _DENSE:
-            operator: Any = self.matrix.numpy()
-        else:
-            operator = LinearOperator((self.size,) * 2, matvec=self.product, dtype=np.float32)
-        start = np.random.default_rng(0).standard_normal(self.size).astype(np.float32)
-        values, vectors = eigsh(
-            operator, count, which=which, v0=start, ncv=_BASIS, tol=_TOLERANCE, maxiter=1000
-        )
-        order = np.argsort(-values if which == "LA" else values)
-        m, d = self.directions, self.inputs.shape[1]
-        outer = vectors[: m * d].reshape(m, d, -1)[:, : self.span]
-        overlaps = (outer**2).sum((0, 1)) + (vectors[m * d :] ** 2).sum(0)
-        return values[order].astype(float), overlaps[order].astype(float)
-
     @cached_property
     def matrix(self) -> torch.Tensor:
         """Formed, (m d + q, the same)."""
@@ -274,6 +245,21 @@ class Sample:
         with single_thread():  # faster where the cores are shared, hardly slower where they are not
             values: FloatArray = torch.linalg.eigvalsh(self.matrix).double().numpy()
         return values
+
+    def overlaps(self, count: int, which: Literal["LA", "SA"]) -> FloatArray:
+        """Overlaps (count,) of the eigenvectors at an end, "LA" or "SA", inwards."""
+        if count == 0:
+            return np.zeros(0)
+        start = np.random.default_rng(0).standard_normal(self.size).astype(np.float32)
+        values, vectors = eigsh(
+            self.matrix.numpy(), count, which=which, v0=start, ncv=_BASIS, tol=_TOLERANCE
+        )
+        order = np.argsort(-values if which == "LA" else values)
+        m, d = self.directions, self.inputs.shape[1]
+        outer = vectors[: m * d].reshape(m, d, -1)[:, : self.span]
+        shares = (outer**2).sum((0, 1)) + (vectors[m * d :] ** 2).sum(0)
+        found: FloatArray = shares[order].astype(float)
+        return found
 
 
 def draw(case: Case, dimension: int, rng: np.random.Generator) -> Sample:
@@ -308,23 +294,15 @@ def draw(case: Case, dimension: int, rng: np.random.Generator) -> Sample:
 
 def read(sample: Sample, prediction: Prediction) -> Readings:
     """Outliers, overlaps, last bulk eigenvalues and distance of one sample."""
-    above, below = prediction.above, prediction.below
     top, bottom = prediction.followed
-    if sample.size <= _DENSE:
-        values = sample.values()
-        high, low = values[::-1], values
-        distance = prediction.distance(values)
-        overlaps = [sample.eigenpairs(top, "LA")[1], sample.eigenpairs(bottom, "SA")[1]]
-    else:
-        high, high_overlaps = sample.eigenpairs(above + 1, "LA")
-        low, low_overlaps = sample.eigenpairs((below + 1) * prediction.has_lower, "SA")
-        overlaps, distance = [high_overlaps[:top], low_overlaps[:bottom]], np.nan
-    ends = [high[above], *([low[below]] if prediction.has_lower else [])]
+    low = sample.values()
+    high = low[::-1]
+    ends = [high[prediction.above], *([low[prediction.below]] if prediction.has_lower else [])]
     return Readings(
         np.concatenate([high[:top], low[:bottom]]),
-        np.concatenate(overlaps),
+        np.concatenate([sample.overlaps(top, "LA"), sample.overlaps(bottom, "SA")]),
         np.array(ends),
-        distance,
+        prediction.distance(low),
     )
 
 
@@ -370,6 +348,11 @@ def cases() -> tuple[Case, ...]:
     )
 
 
+def generator(name: str, dimension: int) -> np.random.Generator:
+    """Random numbers of their own for each curve and size: errors of curves are independent."""
+    return np.random.default_rng([dimension, *name.encode()])
+
+
 def compare(
     case: Case, sizes: Sequence[int], draws: Sequence[int]
 ) -> list[tuple[Prediction, list[Readings]]]:
@@ -379,7 +362,7 @@ def compare(
     for dimension, count in zip(sizes, draws, strict=True):
         prediction = Prediction(case.predicted(dimension), null, followed)
         followed = prediction.followed
-        rng = np.random.default_rng(dimension)
+        rng = generator(case.name, dimension)
         count = count if case.full else 2 * count
         found.append(
             (prediction, [read(draw(case, dimension, rng), prediction) for _ in range(count)])
@@ -453,26 +436,24 @@ class Decay:
 
 
 def decay(sizes: Sequence[int], found: Sequence[FloatArray]) -> Decay:
-    """The decay of errors (draws, numbers) given for each size; sizes without any are left out."""
-    known = [(size, e) for size, e in zip(sizes, found, strict=True) if np.isfinite(e).all()]
-    squares = [(e**2).mean(1) for _, e in known]
+    """The decay of errors (draws, numbers), given for each size."""
+    squares = [(one**2).mean(1) for one in found]
     means = np.array([one.mean() for one in squares])
     counts = np.array([len(one) for one in squares])
     # A few draws know their spread badly: relative to the mean it is taken as the same at all d.
     freedom = (counts - 1) / (counts - 1).sum()
     spread = float(freedom @ [one.var(ddof=1) / one.mean() ** 2 for one in squares]) ** 0.5
     return Decay(
-        np.array([float(size) for size, _ in known]),
+        np.array(sizes, dtype=float),
         means**0.5,
         means**0.5 * spread / (2 * counts**0.5),
     )
 
 
-def pooled_slope(decays: Sequence[Decay]) -> tuple[float, float]:
-    """Weighted mean of the slopes and its standard error."""
-    slopes, deviations = np.array([one.slope for one in decays]).T
-    weights = deviations**-2
-    return float(np.average(slopes, weights=weights)), float(weights.sum() ** -0.5)
+def mean_slope(decays: Sequence[Decay]) -> tuple[float, float]:
+    """Mean of the slopes of several curves, and its standard error from their spread."""
+    slopes = np.array([one.slope[0] for one in decays])
+    return float(slopes.mean()), float(slopes.std(ddof=1) / len(slopes) ** 0.5)
 
 
 PANELS = {
@@ -482,13 +463,14 @@ PANELS = {
     "bulk": "bulk: Kolmogorov distance",
     "gram": "Gram matrix of SGD: error",
 }
-_RATES = (
+_RATES: tuple[tuple[str, float, Any], ...] = (
     ("$d^{-1/2}$", -1 / 2, ":"),
     ("$d^{-2/3}$", -2 / 3, "-."),
     ("$d^{-1}$", -1.0, (0, (6, 2))),
 )
 _REFERENCE: dict[str, Any] = {"color": "#999999", "linewidth": 1.1}
 _DASHES: Any = (0, (4, 1.5))
+_STYLES: dict[str, Any] = {"Hessian": "-", "information matrix": _DASHES}
 _RATES_OF = {"outliers": (0,), "overlaps": (0,), "edges": (0, 1), "bulk": (0, 2), "gram": (0,)}
 
 
@@ -521,8 +503,9 @@ def picture(decays: dict[str, dict[str, Decay]]) -> Figure:
                 elinewidth=0.7,
             )
         _draw_rates(axis, quantity, curves)
-        slope, deviation = pooled_slope(list(curves.values()))
-        axis.set_title(f"{PANELS[quantity]}\nslope {slope:.2f} ± {deviation:.2f}".replace("-", "−"))
+        slope, deviation = mean_slope(list(curves.values()))
+        measured = f"mean slope {slope:.2f} ± {deviation:.2f}".replace("-", "−")
+        axis.set_title(f"{PANELS[quantity]}\n{measured}")
         axis.set(xscale="log", yscale="log")
         finish_scale(axis.yaxis)
     for axis in panels[1]:
@@ -539,17 +522,16 @@ def picture(decays: dict[str, dict[str, Decay]]) -> Figure:
 
 def _key(names: Sequence[str]) -> list[Line2D]:
     """What colours, lines and markers mean."""
-    grey = {"color": "#666666", "linewidth": 0.9}
+    grey: dict[str, Any] = {"color": "#666666", "linewidth": 0.9}
     key = [
         Line2D([], [], color=color, marker=marker, markersize=4, linewidth=0.9, label=name)
         for name, (color, marker, _) in zip(names, SERIES, strict=False)
     ]
     key += [
-        Line2D([], [], **grey, linestyle=style, label=matrix)
-        for matrix, style in (("Hessian", "-"), ("information matrix", _DASHES))
+        Line2D([], [], **grey, linestyle=style, label=matrix) for matrix, style in _STYLES.items()
     ]
     for label, face in (("one direction", "#666666"), ("full block", "white")):
-        circle = {"marker": "o", "markersize": 4, "markerfacecolor": face}
+        circle: dict[str, Any] = {"marker": "o", "markersize": 4, "markerfacecolor": face}
         key.append(Line2D([], [], **grey, **circle, linestyle="none", label=label))
     for label, _, style in _RATES:
         key.append(Line2D([], [], **_REFERENCE, linestyle=style, label=f"reference slope {label}"))
@@ -579,8 +561,8 @@ def measure(
             report(_line(quantity, case.name, decays[quantity][case.name]))
     for system in systems():
         deviations = [
-            run_sgd(system, dimension, 2 * runs, np.random.default_rng(dimension))
-            for dimension, runs in zip(sizes, draws, strict=True)
+            run_sgd(system, dimension, 4 * count, generator(system.name, dimension))
+            for dimension, count in zip(sizes, draws, strict=True)
         ]
         decays["gram"][system.name] = decay(sizes, deviations)
         report(_line("gram", system.name, decays["gram"][system.name]))
@@ -594,9 +576,9 @@ def _line(quantity: str, name: str, one: Decay) -> str:
 
 
 def main(output: str = "docs/images/convergence.png") -> None:
-    path, vector = save(picture(measure()), Path(output).with_suffix(""))
-    vector.unlink()
-    print(path)
+    drawn = Image.fromarray(pixels(picture(measure()), _DPI))
+    drawn.quantize(_COLOURS).save(output, optimize=True)
+    print(output)
 
 
 if __name__ == "__main__":

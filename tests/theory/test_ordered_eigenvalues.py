@@ -4,6 +4,9 @@ The rank j counts from the end of the bulk, outliers aside. At a square-root edg
 u = (e - e_1/2) / 1.77, the limit's j-th eigenvalue has the mean e - a_j u with a_1, a_2, ... the
 mean places of the Airy_1 points, and the counting function says e - (3 pi (j - 1/2) / 2)^(2/3) u.
 Their difference is the Tracy-Widom shift, 0.56 u for j = 1, and it is added to the prediction.
+
+Every eigenvalue is within 1.5 % of its prediction. The first three at each end, where single
+samples make a difference, most at a thin edge, may be off by three standard errors more.
 """
 
 import math
@@ -19,6 +22,7 @@ from spectrain.theory.statistics import Statistics
 DIMENSION, DRAWS = 1000, {1: 8, 2: 4}  # by the number of directions
 AIRY_POINTS = 3
 BOUND = 0.015
+STANDARD_ERRORS = 3.0
 AWAY_FROM_ZERO = 0.1  # of the bulk's largest eigenvalue: what lies closer to zero is not compared
 CASES = [
     ("softmax", (0,), False),
@@ -88,14 +92,15 @@ def test_each_ordered_eigenvalue(softmax, xor, problem, airy_shifts, name, rows,
             unit = (edge.value - edge.finite_size) / (3 * math.pi / 4) ** (2 / 3)
             shifts[side, first] = unit * airy_shifts[places[first] - 1]
     predicted = theory.eigenvalues(matrix, rows, ranks.tolist(), full) + shifts.reshape(-1)
-    measured = np.mean(
+    draws = DRAWS[len(rows)]
+    samples = np.array(
         [
             np.linalg.eigvalsh(at.dense(matrix, rows, DIMENSION, seed, full))[-ranks]
-            for seed in range(DRAWS[len(rows)])
-        ],
-        axis=0,
+            for seed in range(draws)
+        ]
     )
+    measured, error = samples.mean(0), samples.std(0, ddof=1) / draws**0.5
+    allowed = BOUND * abs(predicted) + np.tile(STANDARD_ERRORS * first, 2) * error
     far = abs(predicted) > AWAY_FROM_ZERO * max(abs(upper.finite_size), abs(lower.finite_size))
     assert far.sum() > 20
-    relative = abs(measured - predicted)[far] / abs(predicted)[far]
-    assert (relative < BOUND).all()
+    assert (abs(measured - predicted) < allowed)[far].all()

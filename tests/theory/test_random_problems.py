@@ -207,7 +207,10 @@ def sides(block):
 
 @pytest.mark.parametrize(
     ("numbers", "share"),
-    [(QUICK, 0.6), pytest.param(range(PROBLEMS), 0.8, marks=pytest.mark.slow)],
+    [
+        (QUICK, 0.6),
+        pytest.param(range(PROBLEMS), 0.8, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    ],
     ids=["dozen", "fifty"],
 )
 def test_outliers_are_counted_right(problem, numbers, share):
