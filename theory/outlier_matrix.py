@@ -74,6 +74,27 @@ class OutlierMatrix:
         slope: FloatArray = k - np.eye(len(k))
         return slope
 
+    def rate(self, w: FloatArray, p: FloatArray, dp: FloatArray, inverses: FloatArray) -> float:
+        """w^T K'(lam) w <= -|w|^2 for one vector w (m r + q,), without the whole of K'.
+
+        It is E[(J w)^T dP (J w)] - |w|^2, with J w = (W - M P W) z + M C w_v and W = w by rows.
+        """
+        size = self._rows * self._span
+        rows, inner = w[:size].reshape(self._rows, self._span), w[size:]
+        stack = np.ascontiguousarray(np.moveaxis(inverses[self._full], -1, 0))
+        linear = rows - stack @ (p @ rows)
+        form = np.swapaxes(linear, 1, 2) @ (dp @ linear)
+        upper = packing(self._span)[0]
+        twice = np.where(upper[0] == upper[1], 1.0, 2.0)
+        values = (form[:, upper[0], upper[1]] * (self._moments * twice)).sum(1)
+        if self._joint is not None:
+            assert self._means is not None
+            constant = np.einsum("nab,nb->na", stack, self._joint.cross @ inner)
+            moved = constant @ dp
+            values += np.einsum("na,na->n", moved, constant)
+            values += 2 * np.einsum("na,nar,nr->n", moved, linear, self._means)
+        return float(self._weights @ values - w @ w)
+
     def _solved(self, inverses: FloatArray) -> FloatArray:
         """M C at the nodes, (N, m, q)."""
         assert self._joint is not None

@@ -97,7 +97,7 @@ def find_outliers(side: Exterior | InnerGap, hints: Sequence[Outlier] = ()) -> l
         if abs(value) < _AT_ZERO * side.law.scale:
             continue
         w = np.linalg.eigh(resolvent.outlier_matrix(root))[1][:, -rank]
-        overlap = float(-1 / (w @ resolvent.outlier_slope(root) @ w))
+        overlap = -1 / resolvent.outlier_rate(root, w)
         found.append(Outlier(value, overlap, w, root, resolvent.solution(root)))
     return found
 

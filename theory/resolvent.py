@@ -68,6 +68,10 @@ class Resolvent(ABC):
         """K'(lam), (m r + q, m r + q), at most -I."""
 
     @abstractmethod
+    def outlier_rate(self, parameter: float, w: FloatArray) -> float:
+        """w^T K'(lam) w of one vector, see `OutlierMatrix.rate`."""
+
+    @abstractmethod
     def edge_noise(self, parameter: float) -> float:
         """Standard deviation of one sample's pull on a square-root edge at a parameter.
 
@@ -122,6 +126,13 @@ class ScalarResolvent(Resolvent):
         speed = (float(self._w @ x) - 1 / self.law.aspect_ratio) / self.law.snr
         p, dp = np.array([[parameter]]), np.array([[1 / speed]])
         return self._k.slope(p, dp, self._inverses(parameter))
+
+    def outlier_rate(self, parameter: float, w: FloatArray) -> float:
+        """w^T K'(lam) w."""
+        x = (self._d / (parameter + self._d)) ** 2
+        speed = (float(self._w @ x) - 1 / self.law.aspect_ratio) / self.law.snr
+        p, dp = np.array([[parameter]]), np.array([[1 / speed]])
+        return self._k.rate(w, p, dp, self._inverses(parameter))
 
     def edge_noise(self, parameter: float) -> float:
         """Its value is the standard deviation of A, over snr."""
@@ -213,6 +224,12 @@ class MatrixResolvent(Resolvent):
         solution = self._at(parameter)
         dp = solution.dp / solution.dlam
         return self._k.slope(solution.p, dp, solution.at.inverses)
+
+    def outlier_rate(self, parameter: float, w: FloatArray) -> float:
+        """w^T K'(lam) w."""
+        solution = self._at(parameter)
+        dp = solution.dp / solution.dlam
+        return self._k.rate(w, solution.p, dp, solution.at.inverses)
 
     def edge_noise(self, parameter: float) -> float:
         """Its value is the standard deviation of <X, A>, over snr."""

@@ -66,6 +66,9 @@ def test_k_and_its_slope_are_those_of_the_schur_complement(m, q):
     numeric = (lifted_mean(law, p + step * dp) - lifted_mean(law, p - step * dp)) / (2 * step)
     slope = k.slope(p, dp, equation.evaluate(p).inverses)
     np.testing.assert_allclose(slope, numeric - np.eye(len(numeric)), atol=1e-7)
+    w = np.random.default_rng(7).standard_normal(len(slope))
+    rate = k.rate(w, p, dp, equation.evaluate(p).inverses)
+    assert rate == pytest.approx(w @ slope @ w, rel=1e-11)
 
 
 def test_without_parameters_only_the_first_block_is_left():
