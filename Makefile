@@ -7,6 +7,8 @@ TORCH ?= torch
 LOGDIR ?= runs
 # Threads that wait for one another spin only briefly: kinder where other processes want the cores.
 export GOMP_SPINCOUNT ?= 20000
+# The products of the theory are small: several threads of NumPy's BLAS only slow them.
+export OPENBLAS_NUM_THREADS ?= 1
 
 BIN := .venv/bin
 INSTALLED := .venv/.stamp-installed

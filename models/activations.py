@@ -16,6 +16,7 @@ __all__ = [
     "Activation",
     "activation_derivatives",
     "activation_function",
+    "activation_slope",
     "require_activation",
 ]
 
@@ -52,6 +53,15 @@ ACTIVATIONS: dict[str, Function] = {
 def activation_function(activation: Activation) -> Function:
     """The function of a known name, or the function itself."""
     return ACTIVATIONS[activation] if isinstance(activation, str) else activation
+
+
+def activation_slope(activation: Activation, h: Tensor) -> tuple[Tensor, Tensor]:
+    """act(h) and act'(h), each of the shape of h, entry by entry; the derivative is automatic."""
+    with torch.enable_grad():
+        leaf = h.detach().requires_grad_()
+        value = activation_function(activation)(leaf)
+        first = slope(value.sum(), leaf)
+    return value.detach(), first
 
 
 def activation_derivatives(activation: Activation, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from .head import DifferentiatedHead, Head
+from .head import DifferentiatedHead, Head, OutputHead
 from .slope import slope
 
 __all__ = [
@@ -35,6 +35,8 @@ def sample_classified(head: Head, h: Tensor, v: Tensor, y: Tensor) -> Tensor | N
     """
     if head.classified(h[0], v, y[0]) is None:
         return None
+    if isinstance(head, OutputHead):  # the same, several times as fast
+        return head.correct(head.output(h, v), y)
     return vmap(head.classified, in_dims=_OVER_SAMPLES)(h, v, y)
 
 

@@ -12,9 +12,10 @@ from .activations import (
     Activation,
     activation_derivatives,
     activation_function,
+    activation_slope,
     require_activation,
 )
-from .two_layer_link import TwoLayerLink
+from .two_layer_link import Expansion, TwoLayerLink
 
 __all__ = ["MultiIndexHead"]
 
@@ -96,12 +97,19 @@ class MultiIndexHead:
 
     def gradient(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
         """e de/d(h, v), (n, C + q)."""
-        error, slope, _, _ = self._error(h, v, joint=True)
+        students, teachers = self._split(h)
+        at = self._link.expansion(students, v, curved=False)
+        value, first = activation_slope(self.teacher_activation, teachers)
+        error, slope = self._error(at, value, first, self._weights(h), joint=True)
         return error * slope
 
     def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:
         """(de)(de)^T + e d^2 e in h, (n, C, C), or jointly in (h, v), (n, C + q, C + q)."""
-        _, slope, student, teacher = self._error(h, v, joint)
+        students, teachers = self._split(h)
+        at, weights = self._link.expansion(students, v, curved=True), self._weights(h)
+        value, first, second = activation_derivatives(self.teacher_activation, teachers)
+        error, slope = self._error(at, value, first, weights, joint)
+        student, teacher = at.bent(error, joint), -error * weights * second
         c, k = self.directions, self._link.width
         result = slope[:, :, None] * slope[:, None, :]
         result[:, :k, :k] += student[:, :k, :k]
@@ -112,18 +120,21 @@ class MultiIndexHead:
             result[:, c:, c:] += student[:, k:, k:]
         return result
 
-    def _error(self, h: Tensor, v: Tensor, joint: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The error e (n, 1), de (n, C or C + q), and e d^2 e of student and teacher.
+    def _error(
+        self, at: Expansion, value: Tensor, first: Tensor, weights: Tensor, joint: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The error e (n, 1) and de (n, C or C + q).
 
-        That of the student is (n, K or K + q, the same); the teacher's is diagonal, (n, teachers).
+        Args:
+            at: the student.
+            value: activation of the teachers' preactivations, (n, teachers).
+            first: its derivative.
+            weights: the teachers' second layer, (teachers,).
+            joint: whether de holds the derivative in v.
         """
-        students, teachers = self._split(h)
-        at, weights = self._link.expansion(students, v), self._weights(h)
-        value, first, second = activation_derivatives(self.teacher_activation, teachers)
         error = at.outputs - (value @ weights)[:, None]
         by_student, k = at.pulled_back(torch.ones_like(error), joint), self._link.width
-        slope = torch.cat([by_student[:, :k], -weights * first, by_student[:, k:]], dim=1)
-        return error, slope, at.bent(error, joint), -error * weights * second
+        return error, torch.cat([by_student[:, :k], -weights * first, by_student[:, k:]], dim=1)
 
     def _split(self, h: Tensor) -> tuple[Tensor, Tensor]:
         k = self._link.width

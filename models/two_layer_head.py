@@ -90,12 +90,12 @@ class TwoLayerHead(OutputHead):
 
     def gradient(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
         """sum_o r_o df_o/d(h, v), (n, K + q), r = d loss/df."""
-        at = self._link.expansion(h, v)
+        at = self._link.expansion(h, v, curved=False)
         return at.pulled_back(self._loss.gradients(at.outputs, y), joint=True)
 
     def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:
         """J^T (d^2 loss/df^2) J + sum_o r_o d^2 f_o in h, or jointly in (h, v); J = df."""
-        at = self._link.expansion(h, v)
+        at = self._link.expansion(h, v, curved=True)
         result = at.bent(self._loss.gradients(at.outputs, y), joint)
         curvatures, jacobian = self._loss.curvatures(at.outputs, y), at.jacobian(joint)
         if self.outputs == 1:  # as below, several times as fast

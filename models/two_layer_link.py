@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .activations import Activation, activation_derivatives, activation_function, require_activation
+from .activations import (
+    Activation,
+    activation_derivatives,
+    activation_function,
+    activation_slope,
+    require_activation,
+)
 
 __all__ = ["Expansion", "TwoLayerLink"]
 
@@ -65,12 +71,16 @@ class TwoLayerLink:
         outputs = activation_function(self.activation)(h if b is None else h + b) @ a.mT
         return outputs if c is None else outputs + c
 
-    def expansion(self, h: Tensor, v: Tensor) -> Expansion:
-        """F and its derivatives for n samples, h (n, K)."""
+    def expansion(self, h: Tensor, v: Tensor, curved: bool) -> Expansion:
+        """f and its first derivatives for n samples, h (n, K); if ``curved`` the second too."""
         a, b, c = self.split(v.detach())
-        derivatives = activation_derivatives(self.activation, h if b is None else h + b)
-        outputs = derivatives[0] @ a.mT
-        return Expansion(self, a, *derivatives, outputs if c is None else outputs + c)
+        at = h if b is None else h + b
+        if curved:
+            value, first, second = activation_derivatives(self.activation, at)
+        else:
+            (value, first), second = activation_slope(self.activation, at), None
+        outputs = value @ a.mT
+        return Expansion(self, a, value, first, second, outputs if c is None else outputs + c)
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Expansion:
         second_layer: A, (O, K).
         value: act(h + b), (n, K).
         first: act'(h + b), (n, K).
-        second: act''(h + b), (n, K).
+        second: act''(h + b), (n, K); None if it was not asked for.
         outputs: f, (n, O).
     """
 
@@ -90,7 +100,7 @@ class Expansion:
     second_layer: Tensor
     value: Tensor
     first: Tensor
-    second: Tensor
+    second: Tensor | None
     outputs: Tensor
 
     def jacobian(self, joint: bool) -> Tensor:
@@ -121,6 +131,7 @@ class Expansion:
 
     def bent(self, slopes: Tensor, joint: bool) -> Tensor:
         """sum_o r_o d^2 f_o/d(h, v)^2 for slopes r (n, O): (n, K, K) or (n, K + q, K + q)."""
+        assert self.second is not None
         k, size = self.link.width, self.link.width + (self.link.parameters if joint else 0)
         result = self.value.new_zeros(len(self.value), size, size)
         by_h = (slopes @ self.second_layer) * self.second

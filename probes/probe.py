@@ -292,7 +292,8 @@ class _Probing:
         """Statistics, loss and outliers from the initial statistics alone."""
         with self._timed("forecast"):
             statistics = theory.forecast(initial, elapsed)
-            if statistics is None:
+            band = theory.forecast_band(initial, elapsed)
+            if statistics is None or band is None:
                 return
             if statistics is self.statistics and self.record.predicted is not None:
                 # At the start the forecast is the prediction.
@@ -304,7 +305,7 @@ class _Probing:
             else:
                 at = theory.predict(statistics, self._selections(), False)
                 found = Geometry(loss=at.loss, loss_error=at.loss_error, spectra=at.spectra)
-        self.keep(forecast=replace(found, gram=statistics.gram))
+        self.keep(forecast=replace(found, gram=statistics.gram, gram_band=band))
 
     def _selections(self) -> list[Selection]:
         return [

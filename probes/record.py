@@ -29,6 +29,8 @@ class Geometry:
         accuracy: share of right labels; NaN if unknown.
         accuracy_error: standard error of ``accuracy``; NaN if unknown.
         spectra: one for each matrix and block.
+        gram_band: (r, r) standard deviation over runs of each entry of ``gram``, of a forecast; NaN
+            where it is unknown, (0, 0) if there is none.
     """
 
     gram: FloatArray = field(default_factory=_no_gram, metadata={"unit": "squared parameter"})
@@ -37,6 +39,7 @@ class Geometry:
     accuracy: float = field(default=math.nan, metadata={"unit": "1, between 0 and 1"})
     accuracy_error: float = field(default=math.nan, metadata={"unit": "1, between 0 and 1"})
     spectra: tuple[Spectrum, ...] = field(default=(), metadata={"unit": "see Spectrum"})
+    gram_band: FloatArray = field(default_factory=_no_gram, metadata={"unit": "squared parameter"})
 
     def spectrum(self, matrix: Matrix, block: str) -> Spectrum | None:
         """The spectrum of one block, or None if it is not here."""

@@ -9,6 +9,8 @@ from spectrain.cli import main
 from spectrain.training.systems import SYSTEMS
 from spectrain.training_arguments import parse_training_arguments
 
+COMMANDS = ("train", "figures", "demo", "board", "predict", "dynamics", "check")
+
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path, monkeypatch):
@@ -103,7 +105,9 @@ def test_resuming_takes_the_configuration_of_the_folder(empty_folder):
     assert parsed.folder == empty_folder
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["train", "--help"], ["board", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["train", "--help"], ["board", "--help"], ["predict", "--help"]]
+)
 def test_help_answers_without_torch(arguments):
     program = (
         "import sys\n"
@@ -148,6 +152,12 @@ def test_check_reports_agreement_with_the_independent_library(capsys):
         (["demo", "--folder"], "--folder"),
         (["board", "nowhere"], "logdir: expected a folder, got 'nowhere'"),
         (["board"], "logdir"),
+        (["predict"], "spec"),
+        (["predict", "nowhere.json"], "SPEC: expected a JSON file"),
+        (["predict", "nowhere.json", "--jason"], "--jason"),
+        (["dynamics", "nowhere.toml", "--json"], "SPEC: expected a TOML file"),
+        (["dynamics", "nowhere"], "SPEC: expected a JSON or TOML file"),
+        (["dynamics", "a", "b"], "b"),
         (["check", "--seed", "many"], "seed"),
         (["check", "--sed", "1"], "--sed"),
         (["train", "--resume", "yes"], "yes"),
@@ -172,7 +182,7 @@ def test_a_demo_over_another_one_is_refused(capsys, empty_folder):
     assert "folder: expected one without a run" in refused_as
 
 
-@pytest.mark.parametrize("command", ["train", "figures", "demo", "board", "check"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])

@@ -35,7 +35,6 @@ SIDES: tuple[Side, ...] = ("right", "left", "gap")
 
 Path = Callable[[float], EffectiveSpectrum]
 
-_COARSER_BINS = 100  # of D, against 150
 _MATRIX_LEVEL = (
     2  # of the quadrature of blocks of several directions, as for EffectiveSpectrum.counts
 )
@@ -107,14 +106,12 @@ def block_law(
 
     It is one rule for all places of a path: a rule that refines itself would let the edge jump.
 
-    The coarser one has fewer nodes and, after that, fewer bins of D, so that the difference of the
-    two shows both errors.
+    The coarser one has fewer nodes, so that the difference of the two shows the error.
     """
     level = (0 if len(rows) == 1 else _MATRIX_LEVEL) + coarser
     nodes = quadrature(theory.projection, theory.mixture, level)
     factors = FactorLaw(theory.head, theory.statistics, nodes, theory.aspect_ratio)
-    law = factors.law(matrix, rows, with_parameters)
-    return law.compressed(_COARSER_BINS) if coarser else law.compressed()
+    return factors.law(matrix, rows, with_parameters)
 
 
 def edge_excess(side: Exterior) -> FloatArray:

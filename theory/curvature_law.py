@@ -16,10 +16,12 @@ from .spectrum import FloatArray, Matrix
 from .statistics import Statistics
 from .threads import single_thread
 
-__all__ = ["CurvatureLaw", "FactorLaw", "JointCurvature"]
+__all__ = ["MANY_BINS", "CurvatureLaw", "FactorLaw", "JointCurvature"]
 
+MANY_BINS = 1000  # that lose nothing which an edge or an outlier would show
 _BINS = 150
 _NOISE = 1e-13
+_RANK_ONE = 1e-9  # relative difference of tr(D)^2 and tr(D^2) that is rounding error
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,10 @@ class JointCurvature:
     """What the finite parameters v add to the law of D.
 
     Attributes:
-        means: (N, r) E[z | node].
         cross: (N, m, q) M_hv at the nodes, for the directions of the block.
-        inner: (q, q) E[M_vv].
+        inner: (N, q, q) M_vv at the nodes.
     """
 
-    means: FloatArray
     cross: FloatArray
     inner: FloatArray
 
@@ -53,6 +53,9 @@ class CurvatureLaw:
         snr: inverse variance of the noise.
         parts: for m = 1, the intervals that make up the support of D, increasing and disjoint;
             empty for a single one, from infimum to supremum.
+        means: (N, r) E[z | node]; None if the nodes have been merged.
+        free: how many of the last coordinates of z are Gaussian given the node, with variance
+            1 / snr; the others are fixed by it.
         joint: what the parameters v add, for blocks that hold them.
     """
 
@@ -65,6 +68,8 @@ class CurvatureLaw:
     aspect_ratio: float
     snr: float
     parts: tuple[tuple[float, float], ...] = ()
+    means: FloatArray | None = None
+    free: int = 0
     joint: JointCurvature | None = None
 
     @property
@@ -75,7 +80,7 @@ class CurvatureLaw:
     @property
     def parameters(self) -> int:
         """q, the number of parameters v in the block."""
-        return 0 if self.joint is None else int(self.joint.inner.shape[0])
+        return 0 if self.joint is None else int(self.joint.inner.shape[1])
 
     @property
     def rows(self) -> int:
@@ -111,10 +116,23 @@ class CurvatureLaw:
         """Moments as rows, (N, r*r)."""
         return self.moments.reshape(len(self.weights), -1)
 
-    @property
+    @cached_property
+    def is_rank_deficient(self) -> bool:
+        """Whether n matrices D of rank 1 cannot have more than m d dimensions: phi <= m, m >= 2."""
+        if self.rows == 1 or self.aspect_ratio > self.rows:
+            return False
+        traces = np.trace(self.factors, axis1=1, axis2=2)
+        squares = (self.factors**2).sum((1, 2))
+        return bool(np.all(np.abs(traces**2 - squares) <= _RANK_ONE * squares))
+
+    @cached_property
     def scale(self) -> float:
         """A typical size of the eigenvalues: E|D| / snr."""
         return float(self.weights @ np.abs(self.factors).sum((1, 2))) / self.snr
+
+    def without_tail(self, samples: int, sign: int) -> CurvatureLaw:
+        """The law without the upper (sign 1) or lower (-1) tail that n samples leave half empty."""
+        return self.cut(samples) if sign > 0 else self.mirrored.cut(samples).mirrored
 
     def cut(self, samples: int) -> CurvatureLaw:
         """The law without the upper tail of D that n samples leave half empty.
@@ -127,9 +145,7 @@ class CurvatureLaw:
         tail = np.empty_like(d)
         tail[order] = np.cumsum(self.weights[order])
         kept = tail >= 0.5 / samples
-        joint = self.joint and replace(
-            self.joint, means=self.joint.means[kept], cross=self.joint.cross[kept]
-        )
+        joint = self.joint and JointCurvature(self.joint.cross[kept], self.joint.inner[kept])
         supremum = float(d[kept].max())
         return replace(
             self,
@@ -139,6 +155,7 @@ class CurvatureLaw:
             supremum=supremum,
             extremes=outermost(self.factors[kept]),
             parts=tuple((low, min(high, supremum)) for low, high in self.parts if low <= supremum),
+            means=None if self.means is None else self.means[kept],
             joint=joint,
         )
 
@@ -186,6 +203,7 @@ class CurvatureLaw:
             weights=np.concatenate([mass * share, mass * (1 - share)]),
             factors=np.concatenate([mean + low, mean + high])[:, None, None],
             moments=flat.reshape(-1, r, r),
+            means=None,
         )
 
 
@@ -251,20 +269,24 @@ class FactorLaw:
         block = np.ix_(range(len(self.nodes.weights)), rows, rows)
         factors = np.einsum("ai,nab,bj->nij", reach.lift, every[block], reach.lift)
         own = np.linalg.eigvalsh(factors) if factors.shape[1] > 1 else factors[:, :, 0]
+        infimum = _unless_noise(min(reach.infimum, float(own.min())), own)
+        if matrix == "information" and factors.shape[1] > 1:
+            infimum = 0.0  # of matrices g g^T, whatever their eigenvalues' rounding errors
         return CurvatureLaw(
             weights=self.nodes.weights,
             factors=factors,
             moments=self.nodes.second_moments,
             supremum=_unless_noise(max(reach.supremum, float(own.max())), own),
-            infimum=_unless_noise(min(reach.infimum, float(own.min())), own),
+            infimum=infimum,
             extremes=reach.extremes,
             aspect_ratio=self.aspect_ratio,
             snr=self.nodes.law.snr,
             parts=self._parts(reach, own),
+            means=self.nodes.means,
+            free=self.nodes.means.shape[1] - self.nodes.active.shape[1],
             joint=JointCurvature(
-                means=self.nodes.means,
                 cross=np.einsum("ai,naq->niq", reach.lift, every[:, rows, c:]),
-                inner=np.tensordot(self.nodes.weights, every[:, c:, c:], 1),
+                inner=every[:, c:, c:],
             )
             if joint
             else None,

@@ -3,71 +3,92 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from scipy.integrate import RK45, DenseOutput
 
-from ..models.heads import Head, gradient_factors
-from .quadrature import MixtureLaw, project, quadrature
+from ..models.heads import Head
+from .drift import Drift
+from .fluctuations import Fluctuations
+from .performance import performance
+from .quadrature import MixtureLaw
+from .sgd import SGD
+from .solution import Solution
 from .spectrum import FloatArray
 from .statistics import Statistics
-from .threads import single_thread
 
-__all__ = ["SGD", "EffectiveDynamics"]
-
-_RTOL, _ATOL = 1e-6, 1e-9
-_DIVERGED = 1e9  # an entry of G this large is on its way to infinity
+__all__ = ["SGD", "DynamicsPath", "EffectiveDynamics"]
 
 
 @dataclass(frozen=True)
-class SGD:
-    """The algorithm that the effective dynamics follows.
+class DynamicsPath:
+    """The predicted path at T times.
 
     Attributes:
-        scaled_learning_rate: c = delta d; torch's lr is c/d.
-        batch_size: B fresh samples a step.
-        ridge: kappa, torch's weight_decay; adds kappa x to the gradient.
-        momentum: heavy-ball momentum in [0, 1), without dampening.
-        second_layer_rate: learning rate of the head's parameters v divided by that of x; 0 keeps v
-            fixed.
+        times: t = steps * delta, (T,).
+        gram: G, (T, C+k, C+k).
+        parameters: v, (T, q).
+        error: estimated relative numerical error of G and v (solver and quadrature), (T,): the
+            largest error of an entry divided by the largest entry that moves.
+        loss: expected loss without ridge, (T,).
+        loss_error: estimated numerical error of the loss at these statistics, (T,).
+        accuracy: expected accuracy, (T,); NaN if labels have no meaning to the head.
+        accuracy_error: estimated numerical error of the accuracy at these statistics, (T,).
+        covariance: d times the covariance of the state of a single run, (T, P+q, P+q): of the
+            entries of G at (``rows``, ``columns``), then v. NaN for a head whose gradient has
+            jumps (relu).
+        rows: first index in G of the P entries that move.
+        columns: second index.
     """
 
-    scaled_learning_rate: float
-    batch_size: int = 1
-    ridge: float = 0.0
-    momentum: float = 0.0
-    second_layer_rate: float = 0.0
+    times: FloatArray = field(metadata={"unit": "steps * delta"})
+    gram: FloatArray = field(metadata={"unit": "squared parameter"})
+    parameters: FloatArray = field(metadata={"unit": "parameter"})
+    error: FloatArray = field(metadata={"unit": "1"})
+    loss: FloatArray = field(metadata={"unit": "loss"})
+    loss_error: FloatArray = field(metadata={"unit": "loss"})
+    accuracy: FloatArray = field(metadata={"unit": "1, between 0 and 1"})
+    accuracy_error: FloatArray = field(metadata={"unit": "1"})
+    covariance: FloatArray = field(metadata={"unit": "products of entries of the state"})
+    rows: np.ndarray = field(metadata={"unit": "index"})
+    columns: np.ndarray = field(metadata={"unit": "index"})
 
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.scaled_learning_rate) and self.scaled_learning_rate > 0):
-            raise ValueError(
-                f"scaled_learning_rate: expected a positive number, got {self.scaled_learning_rate}"
-            )
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, got {self.batch_size}")
-        if not (math.isfinite(self.ridge) and self.ridge >= 0):
-            raise ValueError(f"ridge: expected a number >= 0, got {self.ridge}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum: expected 0 <= momentum < 1, got {self.momentum}")
-        if not (math.isfinite(self.second_layer_rate) and self.second_layer_rate >= 0):
-            raise ValueError(
-                f"second_layer_rate: expected a number >= 0, got {self.second_layer_rate}"
-            )
+    def band(self, dimension: int) -> FloatArray:
+        """Standard deviation of every entry of G of a single run at d, (T, C+k, C+k)."""
+        entries = self._deviations(dimension)[:, : len(self.rows)]
+        return _symmetric(entries, self.rows, self.columns, self.gram.shape[1])
+
+    def parameter_band(self, dimension: int) -> FloatArray:
+        """Standard deviation of every entry of v of a single run at d, (T, q)."""
+        return self._deviations(dimension)[:, len(self.rows) :]
+
+    def _deviations(self, dimension: int) -> FloatArray:
+        return _standard_deviations(self.covariance, dimension)
+
+
+def _standard_deviations(covariance: FloatArray, dimension: int) -> FloatArray:
+    """Of each entry of the state at d, (..., p), from d times their covariance (..., p, p)."""
+    if dimension < 1:
+        raise ValueError(f"dimension: expected a positive number, got {dimension}")
+    variances = np.diagonal(covariance, axis1=-2, axis2=-1)
+    result: FloatArray = np.sqrt(np.maximum(variances, 0.0) / dimension)
+    return result
+
+
+def _symmetric(entries: FloatArray, rows: np.ndarray, columns: np.ndarray, size: int) -> FloatArray:
+    """Symmetric matrices (..., size, size) with entries (..., P) at (rows, columns), else 0."""
+    matrices = np.zeros((*entries.shape[:-1], size, size))
+    matrices[..., rows, columns] = matrices[..., columns, rows] = entries
+    return matrices
 
 
 class EffectiveDynamics:
     """The path G(t) from G(0) for SGD on fresh samples, t = steps * delta, delta = c/d.
 
-        d(x_a.mu_b)/dt = -E[g_a (mu_b.Y)] - kappa x_a.mu_b
-        d(x_a.x_c)/dt  = -E[g_a h_c] - E[g_c h_a] - 2 kappa x_a.x_c + (c/(B snr)) E[g_a g_c]
-        dv/dt          = -r (E[d ell/dv] + kappa v)
-
-    with g = d ell/dh. The last term of the second line is the high-dimensional correction to
-    gradient flow. With momentum m, c becomes c/(1-m) and the solution is read at t/(1-m).
+    It solves equation (3), of which `Drift` is the right-hand side. With momentum m, c becomes
+    c/(1-m) and the solution is read at t/(1-m). A single run stays within O(d^(-1/2)) of it, how
+    closely is what `path` says.
 
     Args:
         head: the head.
@@ -75,22 +96,17 @@ class EffectiveDynamics:
         sgd: the algorithm.
         initial: statistics at t = 0.
 
-    Source: arXiv 2206.04030; docs/theory.md, equation (3).
+    Raises:
+        ValueError: if the Gram matrix or the parameters do not have the head's size.
+
+    Source: arXiv 2206.04030; docs/theory.md, equation (3) and "Fluctuations".
     """
 
     def __init__(self, head: Head, law: MixtureLaw, sgd: SGD, initial: Statistics) -> None:
         self.head, self.law, self.sgd, self.initial = head, law, sgd, initial
-        # Without an end its steps depend on the initial statistics alone, not on what is asked:
-        # a resumed run forecasts the very bits of an uninterrupted one.
-        self._solver = RK45(
-            lambda _, state: self.velocity(state),
-            0.0,
-            self._pack(initial),
-            math.inf,
-            rtol=_RTOL,
-            atol=_ATOL,
-        )
-        self._pieces: list[DenseOutput] = []
+        self.drift = Drift(head, law, sgd, initial)
+        self._solution = Solution(self.drift)
+        self._fluctuations = Fluctuations(self._solution)
 
     def at(self, time: float) -> Statistics:
         """Predicted statistics at time t >= 0.
@@ -98,71 +114,58 @@ class EffectiveDynamics:
         Raises:
             ArithmeticError: if the solution diverges before t, saying where.
         """
-        clock = time / (1 - self.sgd.momentum)
+        clock = self._clock(time)
         if clock <= 0:
             return self.initial
-        while self._solver.t < clock:
-            self._advance(clock)
-        piece = self._pieces[bisect_left(self._pieces, clock, key=lambda piece: piece.t)]
-        return self._unpack(piece(clock))
+        return self.drift.unpack(self._solution.piece(clock).state(clock))
 
-    def _advance(self, end: float) -> None:
-        """One step of the solver towards ``end``."""
-        solver = self._solver
-        with np.errstate(over="ignore", invalid="ignore"):
-            message = solver.step() if solver.status == "running" else None
-        finite = bool(np.isfinite(solver.y).all()) and np.abs(solver.y).max() < _DIVERGED
-        if solver.status != "running" or not finite:
-            raise ArithmeticError(
-                f"effective dynamics stopped at t = {solver.t:.4g} of {end:.4g}: "
-                f"{message or 'the solution diverges'}"
-            )
-        self._pieces.append(solver.dense_output())
+    def band(self, time: float, dimension: int) -> FloatArray:
+        """Standard deviation of every entry of G of a single run at d, (C+k, C+k), at time t >= 0.
 
-    @cached_property
-    def _upper(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.triu_indices(self.head.directions)
+        Raises:
+            ArithmeticError: if the solution diverges before t, saying where.
+        """
+        drift, covariance = self.drift, self._fluctuations.at(self._clock(time)).covariance
+        entries = _standard_deviations(covariance, dimension)[: len(drift.rows)]
+        return _symmetric(entries, drift.rows, drift.columns, len(self.initial.gram))
 
-    def _pack(self, statistics: Statistics) -> FloatArray:
-        c = self.head.directions
-        gram = statistics.gram
-        return np.concatenate(
-            [gram[:c, :c][self._upper], gram[:c, c:].reshape(-1), statistics.parameters]
+    def path(self, times: Sequence[float] | FloatArray) -> DynamicsPath:
+        """Statistics, bands, loss, accuracy and numerical errors at times >= 0.
+
+        Raises:
+            ValueError: if a time is negative or not finite.
+            ArithmeticError: if the solution diverges before the last time, saying where.
+        """
+        for time in times:
+            if not (math.isfinite(time) and time >= 0):
+                raise ValueError(f"times: expected finite numbers >= 0, got {time}")
+        states = [self.at(time) for time in times]
+        deviations = [self._fluctuations.at(self._clock(time)) for time in times]
+        scales = [np.abs(self.drift.pack(state)).max(initial=1e-300) for state in states]
+        results = [performance(self.head, state, self.law) for state in states]
+        count = len(states)
+        size, parameters = len(self.initial.gram), len(self.initial.parameters)
+        state_size = len(self.drift.rows) + parameters
+        return DynamicsPath(
+            times=np.array(times, dtype=float),
+            gram=np.array([state.gram for state in states]).reshape(count, size, size),
+            parameters=np.array([state.parameters for state in states]).reshape(count, parameters),
+            error=np.array(
+                [
+                    np.abs(deviation.numerical).max(initial=0.0) / scale
+                    for deviation, scale in zip(deviations, scales, strict=True)
+                ]
+            ),
+            loss=np.array([result.loss for result in results]),
+            loss_error=np.array([result.loss_error for result in results]),
+            accuracy=np.array([result.accuracy for result in results]),
+            accuracy_error=np.array([result.accuracy_error for result in results]),
+            covariance=np.array([one.covariance for one in deviations]).reshape(
+                count, state_size, state_size
+            ),
+            rows=self.drift.rows,
+            columns=self.drift.columns,
         )
 
-    def _unpack(self, state: FloatArray) -> Statistics:
-        c, k = self.head.directions, len(self.law.weights)
-        size = len(self._upper[0])
-        gram = self.initial.gram.copy()
-        square = np.zeros((c, c))
-        square[self._upper] = state[:size]
-        gram[:c, :c] = square + np.triu(square, 1).T
-        gram[:c, c:] = state[size : size + c * k].reshape(c, k)
-        gram[c:, :c] = gram[:c, c:].T
-        return Statistics(gram, state[size + c * k :].copy())
-
-    def velocity(self, state: FloatArray) -> FloatArray:
-        """d/dt of (upper triangle of x.x, x.mu by rows, v), the same shape."""
-        c, sgd = self.head.directions, self.sgd
-        rate = sgd.scaled_learning_rate / (1 - sgd.momentum)
-        statistics = self._unpack(state)
-        projection = project(statistics, self.head)
-        nodes = quadrature(projection, self.law, 1)
-        with single_thread():
-            g_h, g_v = (
-                part.numpy()
-                for part in gradient_factors(
-                    self.head,
-                    torch.from_numpy(nodes.preactivations),
-                    torch.from_numpy(statistics.parameters),
-                    torch.from_numpy(nodes.labels),
-                )
-            )
-        weighted = nodes.weights[:, None] * g_h
-        pull = weighted.T @ nodes.means @ projection.coordinates  # E[g_a (Y . each direction)]
-        gram = statistics.gram
-        xx = -pull[:, :c] - pull[:, :c].T - 2 * sgd.ridge * gram[:c, :c]
-        xx += rate / (sgd.batch_size * self.law.snr) * (weighted.T @ g_h)
-        xmu = -pull[:, c:] - sgd.ridge * gram[:c, c:]
-        v = -sgd.second_layer_rate * (nodes.weights @ g_v + sgd.ridge * statistics.parameters)
-        return np.concatenate([xx[self._upper], xmu.reshape(-1), v])
+    def _clock(self, time: float) -> float:
+        return time / (1 - self.sgd.momentum)

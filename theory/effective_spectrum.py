@@ -17,7 +17,10 @@ from .detection import (
 )
 from .exterior import exterior
 from .interior import Profile
+from .jacobi import Jacobi, bulk_masses, recurrence
 from .law_spectrum import LawSpectrum, mirrored
+from .moments import Moments, law_moments
+from .outlier_noise import outlier_noise
 from .outliers import Outlier, count_outliers, find_outliers
 from .quadrature import MixtureLaw, project, quadrature
 from .spectrum import (
@@ -33,17 +36,44 @@ from .spectrum import (
 )
 from .statistics import Statistics
 
-__all__ = ["EffectiveSpectrum"]
+__all__ = ["EffectiveSpectrum", "LocatedOutlier"]
 
 _POINTS = 160
 _TOLERANCE = 1e-4
 _SHARPER = 1e-2  # tolerance of an outlier away from the edges, in that of the edges
+_SOBOL_SHARPER = 0.1  # the same with Sobol points, whose error falls slowly
+_SMALL = 0.01  # edges and outliers below this share of the largest edge are as good as that
 _NEAR = 0.05  # an outlier this close to an edge, relatively, is as inaccurate as the edge
 _FIRST_LEVEL = {1: 2}  # of the quadrature, by the number of directions
 _LATER_LEVEL = 3
 _COUNTING_LEVELS = (0, 2)  # for one direction, and for several
-_MOST_NODES = 60_000  # of the finest rule for one direction; m^(1/2) times fewer for m
+_MOST_NODES = 60_000  # of the finest rule for one direction; m^(3/4) times fewer for m
+_MANY_NODES, _SCOUT = 4_000, 2  # a law of several directions on more is preceded by a coarser one
+_MOMENT_LEVELS = (0, 1)
+_CELL_NODES, _COEFFICIENTS_A_NODE = (4, 6), 8  # of a cell of the law; more for more coefficients
+_AT_ZERO = 1e-6  # a finite-size edge this close to zero, in typical eigenvalues, is in the atom
+_MOST_NODES = 60_000  # of the finest rule for one direction; m^(3/4) times fewer for m
+_MANY_NODES, _SCOUT = 4_000, 2  # a law of several directions on more is preceded by a coarser one
+_MOMENT_LEVELS = (0, 1)
+_CELL_NODES, _COEFFICIENTS_A_NODE = (4, 6), 8  # of a cell of the law; more for more coefficients
 _NO_LENGTH = 1e-6  # relative length below which a direction is taken for zero
+
+
+@dataclass(frozen=True)
+class LocatedOutlier:
+    """An outlier with the law that it is one of.
+
+    Attributes:
+        outlier: place, overlap and direction.
+        again: its place on the coarser rule.
+        law: the law of D.
+        cut: which tail of D was left out: 1 the upper, -1 the lower, 0 none.
+    """
+
+    outlier: Outlier
+    again: float
+    law: CurvatureLaw
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,9 +98,9 @@ class EffectiveSpectrum:
         aspect_ratio: phi = n/d of the probe sample.
         dimension: d; sets the finite-size and detection edges. None for the limit alone.
         tolerance: relative change of an edge at which the refinement of the quadrature ends; for
-            outliers away from the edges it is 100 times smaller. The size of the finest rule is
-            limited (it is met with beyond three effective dimensions, where Sobol points take the
-            place of tensor grids); the errors say what was reached.
+            outliers away from the edges it is 100 times smaller. Beyond three effective dimensions,
+            where Sobol points take the place of tensor grids, it is 10 times smaller, and the
+            largest rule is often met first; the errors say what was reached.
 
     Raises:
         ValueError: if the Gram matrix does not have C + k rows, or a number is not positive.
@@ -136,15 +166,20 @@ class EffectiveSpectrum:
         """
         solved = self._solve(matrix, rows, with_parameters)
         fine, coarse = solved.fine, solved.coarse
-        lower, upper = self._edge(solved, -1), self._edge(solved, 1)
         null = self._null_share(fine, rows)
-        profile = fine.inside.profile(density_points, coarse.law) if density_points > 0 else None
+        # First, since the gaps that the edges depend on are seen on the same way through the bulk.
+        profile = (
+            fine.inside.profile(density_points, coarse.law.compressed())
+            if density_points > 0
+            else None
+        )
+        lower, upper = self._edge(solved, -1), self._edge(solved, 1)
         return Spectrum(
             matrix=matrix,
             block=name,
             size=self._size(rows, with_parameters),
-            top=self._outliers(fine.above, coarse.above, upper, 1, solved),
-            bottom=self._outliers(fine.below, coarse.below, lower, -1, solved),
+            top=self._eigenpairs(self._beyond(solved, upper, 1)),
+            bottom=self._eigenpairs(self._beyond(solved, lower, -1)),
             bulk=Bulk(
                 lower=lower,
                 upper=upper,
@@ -152,12 +187,18 @@ class EffectiveSpectrum:
                 gaps=self._gaps(solved),
             ),
             density=None if profile is None else _density(profile, null),
-            inside=tuple(
-                self._eigenpair(
-                    outlier, _nearest(outlier.value, coarse.between), fine.law.parameters
-                )
-                for outlier in fine.between
-            ),
+            inside=self._eigenpairs(self._between(solved)),
+        )
+
+    def located(
+        self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool = False
+    ) -> tuple[LocatedOutlier, ...]:
+        """The outliers of `spectrum` with their laws: those above, inside and below the bulk."""
+        solved = self._solve(matrix, rows, with_parameters)
+        return (
+            *self._beyond(solved, self._edge(solved, 1), 1),
+            *self._between(solved),
+            *self._beyond(solved, self._edge(solved, -1), -1),
         )
 
     def eigenvalues(
@@ -209,6 +250,70 @@ class EffectiveSpectrum:
             found.append(self._bulk_quantile(fine, share, null))
         return np.array(found) + 0.0  # no negative zeros
 
+    def moments(self, matrix: Matrix, rows: tuple[int, ...], count: int) -> Moments:
+        """lim tr H^k / N for k = 1, ..., count: moments of the bulk, null directions included.
+
+        The finitely many outliers do not count among N eigenvalues.
+
+        Args:
+            matrix: "hessian" or "information".
+            rows: directions in the block.
+            count: the largest order.
+
+        Raises:
+            ValueError: if ``count`` is not positive, or a row is out of range.
+
+        Source: docs/theory.md, "Moments and Jacobi coefficients".
+        """
+        if count < 1:
+            raise ValueError(f"count: expected at least 1, got {count}")
+        self._require_rows(rows)
+        laws = [self._factor_law(level).law(matrix, rows) for level in _MOMENT_LEVELS]
+        values, again = (law.rows / len(rows) * law_moments(law, count) for law in laws)
+        return Moments(values, np.abs(values - again))
+
+    def jacobi(
+        self, matrix: Matrix, rows: tuple[int, ...], count: int, outliers: bool = False
+    ) -> Jacobi:
+        """Three-term recurrence coefficients of the bulk law with its atom.
+
+        They are the limit of Lanczos's coefficients from a random start vector, step by step.
+
+        Args:
+            matrix: "hessian" or "information".
+            rows: directions in the block.
+            count: number of coefficients on the diagonal.
+            outliers: whether each outlier is there too, with the mass 1/N that a random start
+                vector gives it on average; from about log(N) steps on Lanczos notices.
+
+        Raises:
+            ValueError: if ``count`` is not positive, a row is out of range, or outliers are asked
+                for without a dimension.
+            NoSolutionError: if the equations could not be solved; says where and why.
+
+        Source: docs/theory.md, "Moments and Jacobi coefficients".
+        """
+        if count < 1:
+            raise ValueError(f"count: expected at least 1, got {count}")
+        if outliers and self.dimension is None:
+            raise ValueError("dimension: expected a number for the masses of outliers, got none")
+        solved = self._solve(matrix, rows, False)
+
+        def coefficients(one: LawSpectrum, nodes: int) -> tuple[FloatArray, FloatArray]:
+            null = self._null_share(one, rows)
+            isolated = [o.value for o in (*one.above, *one.between, *one.below)] * outliers
+            share = len(isolated) / max(self._size(rows, False), 1)
+            bulk = bulk_masses(one, nodes).joined([0.0], null)
+            return recurrence(bulk.joined(isolated, share), count)
+
+        few, many = (nodes + count // _COEFFICIENTS_A_NODE for nodes in _CELL_NODES)
+        alpha, beta = coefficients(solved.fine, many)
+        rough, again = (
+            np.concatenate(coefficients(one, few)) for one in (solved.fine, solved.coarse)
+        )
+        errors = np.abs(np.concatenate([alpha, beta]) - rough) + np.abs(rough - again)
+        return Jacobi(alpha, beta, errors[:count], errors[count:])
+
     def counts(self, matrix: Matrix, rows: tuple[int, ...]) -> tuple[int, int]:
         """Numbers of outliers above and below the bulk in the limit, without their places."""
         self._require_rows(rows)
@@ -250,13 +355,17 @@ class EffectiveSpectrum:
             return self._solved[key]
         self._require_rows(rows)
         level = _FIRST_LEVEL.get(len(rows), _LATER_LEVEL)
-        most = _MOST_NODES / math.sqrt(len(rows))
-        coarse = LawSpectrum(self._law(level, *key))
+        most = _MOST_NODES / len(rows) ** 0.75
+        scout = None
+        if len(rows) > 1 and len(self._factor_law(level).nodes.weights) > _MANY_NODES:
+            scout = LawSpectrum(self._law(level + _SCOUT, *key))
+        coarse = LawSpectrum(self._law(level, *key), model=scout)
         while True:
             level -= 1
             fine = LawSpectrum(self._law(level, *key), model=coarse)
             nodes = len(self._factor_law(level).nodes.weights)
-            settled = self._is_settled(fine, coarse)
+            is_tensor = self._factor_law(level).nodes.is_tensor
+            settled = self._is_settled(fine, coarse, _SHARPER if is_tensor else _SOBOL_SHARPER)
             if settled or nodes > most / 2 or nodes == len(coarse.law.weights):
                 break
             coarse = fine
@@ -264,8 +373,11 @@ class EffectiveSpectrum:
         self._solved[key] = _Solved(fine, coarse)
         return self._solved[key]
 
-    def _is_settled(self, fine: LawSpectrum, coarse: LawSpectrum) -> bool:
-        """Whether edges and outliers agree to the tolerance, relative to themselves."""
+    def _is_settled(self, fine: LawSpectrum, coarse: LawSpectrum, sharper: float) -> bool:
+        """Whether edges and outliers agree to the tolerance, relative to themselves.
+
+        Those close to zero are taken relative to a share of the largest edge.
+        """
         width = max(
             (abs(side.edge) for side in (fine.right, fine.left) if math.isfinite(side.edge)),
             default=0.0,
@@ -278,14 +390,16 @@ class EffectiveSpectrum:
             if one.kind != other.kind:
                 return False
             change = abs(one.edge - other.edge) if math.isfinite(one.edge) else 0.0
-            if change > self.tolerance * max(abs(one.edge), _SHARPER * width):
+            if change > self.tolerance * max(abs(one.edge), _SMALL * width):
                 return False
             if len(found) != len(check):
                 return False
             for outlier, again in zip(found, check, strict=True):
                 near = abs(outlier.value) - one.edge < _NEAR * abs(outlier.value)
-                allowed = self.tolerance * (1.0 if near else _SHARPER)
-                if abs(outlier.value - again.value) > allowed * abs(outlier.value):
+                allowed = self.tolerance * (1.0 if near else sharper)
+                if abs(outlier.value - again.value) > allowed * max(
+                    abs(outlier.value), _SMALL * width
+                ):
                     return False
         return True
 
@@ -298,50 +412,67 @@ class EffectiveSpectrum:
     def _law(
         self, level: int, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool
     ) -> CurvatureLaw:
-        return self._factor_law(level).law(matrix, rows, with_parameters).compressed()
+        return self._factor_law(level).law(matrix, rows, with_parameters)
 
-    def _outliers(
-        self,
-        limiting: list[Outlier],
-        check: list[Outlier],
-        edge: Edge,
-        sign: int,
-        solved: _Solved,
-    ) -> tuple[Eigenpair, ...]:
+    def _beyond(self, solved: _Solved, edge: Edge, sign: int) -> list[LocatedOutlier]:
         """The outliers of one side, those of the limit first."""
-        q = solved.fine.law.parameters
+        limiting, check = (
+            (one.above if sign > 0 else one.below) for one in (solved.fine, solved.coarse)
+        )
         found = [
-            self._eigenpair(outlier, check[i].value if i < len(check) else edge.value, q)
+            LocatedOutlier(
+                outlier, check[i].value if i < len(check) else edge.value, solved.fine.law
+            )
             for i, outlier in enumerate(limiting)
         ]
         if self.dimension is None or edge.kind not in ("thin", "infinite"):
-            return tuple(found)
-        samples = round(self.aspect_ratio * self.dimension)
-        cut, again = (self._isolated(one, sign, samples) for one in (solved.fine, solved.coarse))
+            return found
+        cut, again = (self._isolated(one, sign) for one in (solved.fine, solved.coarse))
+        law = solved.fine.law.without_tail(self._samples, sign)
         found += [
-            self._eigenpair(outlier, again[i].value if i < len(again) else edge.detection, q)
+            LocatedOutlier(outlier, again[i].value if i < len(again) else edge.detection, law, sign)
             for i, outlier in enumerate(cut)
             if i >= len(limiting) and sign * (outlier.value - edge.detection) > 0
         ]
-        return tuple(found)
+        return found
 
     @staticmethod
-    def _isolated(solved: LawSpectrum, sign: int, samples: int) -> list[Outlier]:
-        """The outliers of one side that n samples show, though the limit may swallow them."""
-        law = solved.law if sign > 0 else solved.law.mirrored
-        found = find_outliers(exterior(law.cut(samples)))
-        return found if sign > 0 else [mirrored(outlier) for outlier in found]
+    def _between(solved: _Solved) -> list[LocatedOutlier]:
+        """The outliers in gaps."""
+        return [
+            LocatedOutlier(outlier, _nearest(outlier.value, solved.coarse.between), solved.fine.law)
+            for outlier in solved.fine.between
+        ]
 
-    def _eigenpair(self, outlier: Outlier, again: float, parameters: int) -> Eigenpair:
-        """An outlier with the shares of its eigenvector, and its value on the coarser rule."""
-        w = outlier.direction
+    @property
+    def _samples(self) -> int:
+        """Number n of points of the probe sample."""
+        assert self.dimension is not None
+        return round(self.aspect_ratio * self.dimension)
+
+    def _isolated(self, solved: LawSpectrum, sign: int) -> list[Outlier]:
+        """The outliers of one side that n samples show, though the limit may swallow them."""
+        law = solved.law.without_tail(self._samples, sign)
+        if sign > 0:
+            return find_outliers(exterior(law))
+        return [mirrored(outlier) for outlier in find_outliers(exterior(law.mirrored))]
+
+    def _eigenpairs(self, located: Sequence[LocatedOutlier]) -> tuple[Eigenpair, ...]:
+        return tuple(self._eigenpair(one) for one in located)
+
+    def _eigenpair(self, located: LocatedOutlier) -> Eigenpair:
+        outlier = located.outlier
+        w, parameters = outlier.direction, located.law.parameters
         inner = w[len(w) - parameters :]
         return Eigenpair(
             value=outlier.value,
-            error=abs(outlier.value - again),
+            error=abs(outlier.value - located.again),
             overlap=outlier.overlap,
             alignment=outlier.overlap * self._alignment(w[: len(w) - parameters]),
             parameter_overlap=outlier.overlap * float(inner @ inner),
+            sampling_error=math.nan
+            if self.dimension is None
+            else outlier_noise(located.law, outlier) / math.sqrt(self._samples),
         )
 
     def _alignment(self, w: FloatArray) -> FloatArray:
@@ -370,6 +501,9 @@ class EffectiveSpectrum:
             return fine.inside.quantile(atom + share if sign > 0 else 1 - atom - share)
 
         half = quantile(0.5 / size)
+        if fine.inside.atom > 0 and sign * value > 0 and sign * half < _AT_ZERO * fine.law.scale:
+            # Less than half an eigenvalue lies beyond the atom: it ends at zero for any sample.
+            return Edge(value, kind, 0.0, 0.0, error)
         detection = self._detection_edge(fine, sign, value, kind, half, quantile)
         return Edge(value, kind, half, detection, error)
 
@@ -394,33 +528,32 @@ class EffectiveSpectrum:
         if kind == "square-root":
             if sign * side.edge != edge:  # the band's edge faces an atom at zero
                 return square_root_detection_edge(edge, half, 0.0)
-            noise = side.edge_noise() / math.sqrt(round(self.aspect_ratio * self.dimension))
+            noise = side.edge_noise() / math.sqrt(self._samples)
             return square_root_detection_edge(edge, half, noise)
         if fine.law.rows == 1:
-            return sign * thin_detection_edge(side.law, self.dimension)
+            return sign * thin_detection_edge(side.law.compressed(), self.dimension)
         return counted_detection_edge(quantile, fine.law.rows * self.dimension)
 
     def _gaps(self, solved: _Solved) -> tuple[Gap, ...]:
-        """Gaps between the bands; their ends are square-root edges."""
+        """Gaps between the bands."""
         found = []
-        for low, high in solved.fine.gaps:
-            middle = (low + high) / 2
-            again = [gap for gap in solved.coarse.gaps if gap[0] < middle < gap[1]]
+        for gap in solved.fine.gaps:
+            middle = (gap[0][0] + gap[1][0]) / 2
+            again = [other for other in solved.coarse.gaps if other[0][0] < middle < other[1][0]]
             ends = []
-            for end, value in enumerate((low, high)):
-                error = abs(value - again[0][end]) if again else math.inf
-                ends.append(Edge(value, "square-root", math.nan, math.nan, error))
+            for end, (value, kind) in enumerate(gap):
+                error = abs(value - again[0][end][0]) if again else math.inf
+                ends.append(Edge(value, kind, math.nan, math.nan, error))
             found.append(Gap(ends[0], ends[1]))
         return tuple(found)
 
     def _bulk_quantile(self, fine: LawSpectrum, share: float, null: float) -> float:
         """The point of the bulk with a share above it, where a share ``null`` is exactly zero."""
         positive = (1 - null) * fine.inside.share_above(0.0)
-        if share < positive:
-            return fine.inside.quantile(share / (1 - null))
-        if share < positive + null:
+        zero = (1 - null) * fine.inside.atom + null
+        if positive <= share < positive + zero:
             return 0.0
-        return fine.inside.quantile((share - null) / (1 - null))
+        return fine.inside.quantile((share - null * (share >= positive)) / (1 - null))
 
 
 def _nearest(value: float, outliers: list[Outlier]) -> float:

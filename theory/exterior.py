@@ -12,7 +12,7 @@ import math
 import numpy as np
 from scipy.optimize import brentq
 
-from .curvature_law import CurvatureLaw
+from .curvature_law import MANY_BINS, CurvatureLaw
 from .resolvent import MatrixResolvent, NoSolutionError, Resolvent, ScalarResolvent
 from .spectrum import EdgeKind, FloatArray
 
@@ -20,8 +20,10 @@ __all__ = ["Exterior", "NoSolutionError", "edge_between", "exterior"]
 
 _END = 1e-11  # relative step at which the march stops
 _ZERO = 1e-10  # |P| this small in units of the largest |D|: the bulk ends at zero
+_AT_ZERO = 1e-14  # an edge this close to zero, in typical eigenvalues, is there (n = d, D = 1)
 _CLOSE = 1.1  # a radius beyond which the march has gone too far to be trusted
 _RADIUS_TOLERANCE = 1e-12
+_MOST = 0.95  # of the way to where P + D loses its sign, by first order
 _BESIDE = 0.01  # relative distance from the edge of a nearby law at which the march begins
 
 
@@ -48,11 +50,14 @@ class Exterior:
         self.law = law
         self.resolvent = _resolvent(law)
         self.start, self.kind = self._march(model)
+        self.edge: float
         self.end = -math.inf
         if self.kind == "infinite":
             self.edge = math.inf
-        else:
-            self.edge = 0.0 if self.kind == "hard" else self.resolvent.position(self.start)
+            return
+        self.edge = 0.0 if self.kind == "hard" else self.resolvent.position(self.start)
+        if abs(self.edge) < _AT_ZERO * law.scale:
+            self.edge, self.kind = 0.0, "hard"
 
     def position(self, parameter: float) -> float:
         """The point lam of a parameter."""
@@ -80,6 +85,8 @@ class Exterior:
         largest = max(
             float(np.abs(law.factors).max(initial=0.0)), abs(law.supremum), law.rows * 1e-300
         )
+        if law.is_rank_deficient and law.supremum == 0:
+            return -_ZERO * largest, "hard"
         parameter, radius, step = self._beside(model) or self._far_out(largest)
         while step > _END * max(abs(parameter), _ZERO * largest):
             if law.supremum >= 0 and -parameter < _ZERO * largest:
@@ -124,11 +131,13 @@ class Exterior:
         return parameter, radius, -parameter / 4
 
     def _room(self, parameter: float, largest: float) -> float:
-        """The longest step: half of the way to the pole, or on across zero where D cannot be 0."""
-        if self.law.supremum < 0:
-            return max(abs(parameter) / 2, -self.law.supremum / 4)
-        pole = -self.law.supremum if self.law.rows == 1 else 0.0
-        return max((pole - parameter) / 2, _ZERO * _END * largest)
+        """The longest step: a part of the way to the pole, or on across zero if D cannot be 0."""
+        law, room = self.law, self.resolvent.room(parameter)
+        if law.rows > 1:
+            return max(min(_MOST * room, -parameter / 2), _ZERO * _END * largest)
+        if law.supremum < 0:
+            return max(abs(parameter) / 2, -law.supremum / 4)
+        return max(room / 2, _ZERO * _END * largest)
 
 
 def edge_between(resolvent: Resolvent, inside: float, outside: float) -> float:
@@ -158,7 +167,7 @@ def _resolvent(law: CurvatureLaw) -> Resolvent:
     if law.rows > 1:
         return MatrixResolvent(law)
     # P + D < 0; and where D can vanish P < 0, since the resolvent has a pole at P = 0.
-    return ScalarResolvent(law, -math.inf, -law.supremum)
+    return ScalarResolvent(law.compressed(MANY_BINS), -math.inf, -law.supremum)
 
 
 def exterior(law: CurvatureLaw, model: Exterior | None = None) -> Exterior:

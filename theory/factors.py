@@ -217,6 +217,9 @@ def merged(intervals: Iterable[tuple[float, float]]) -> tuple[tuple[float, float
 
 def outermost(factors: FloatArray) -> FloatArray:
     """Those of D (N, m, m) that are extreme along one of some directions, (L, m, m)."""
+    if factors.shape[1] == 1:
+        ends: FloatArray = factors[[factors.argmin(), factors.argmax()]]
+        return ends
     u = np.random.default_rng(2).standard_normal((_EXTREME_DIRECTIONS, factors.shape[1]))
     forms = np.einsum("pi,nij,pj->np", u, factors, u, optimize=True)
     chosen = np.unique(np.concatenate([forms.argmax(0), forms.argmin(0)]))

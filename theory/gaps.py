@@ -3,7 +3,8 @@
 In a gap P is real and the radius below 1, as outside the bulk, but P + D has both signs. One
 direction's radius is convex between two parts of the support of D, so that the search there is
 complete. For several directions gaps are seen as points without density inside the bulk, and each
-is then followed to its ends.
+is then followed to its ends: to square-root edges, or to thin ones where P + D becomes singular for
+a D in a far tail of the data.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from .curvature_law import CurvatureLaw
+from .curvature_law import MANY_BINS, CurvatureLaw
 from .exterior import edge_between
 from .resolvent import MatrixResolvent, NoSolutionError, Resolvent, ScalarResolvent
 from .spectrum import EdgeKind, FloatArray
@@ -24,7 +25,8 @@ __all__ = ["InnerGap", "matrix_gaps", "scalar_gaps"]
 
 _MARGIN = 1e-9  # of the interval between two parts of the support
 _NARROW = 1e-7  # a minimum of the radius this close to 1 is the touching of two bands
-_GROWTH, _STEPS = 1.6, 120
+_GROWTH, _STEPS = 1.6, 400
+_END = 1e-10  # relative step at which an end is thin
 _FAR = 1.5  # a radius beyond which a step towards an edge was too long
 _NEARLY = 1e3
 _AT_ZERO = 1e-9  # distance from an atom at zero, in typical eigenvalues, where a gap ends
@@ -39,14 +41,16 @@ class InnerGap:
         end: parameter at the upper end.
         lower: lower end, an edge of the bulk.
         upper: upper end.
-        kind: of the edges: they are square roots.
+        kinds: of the two edges.
     """
 
-    kind: EdgeKind = "square-root"
-
-    def __init__(self, resolvent: Resolvent, start: float, end: float) -> None:
-        self.resolvent, self.start, self.end = resolvent, start, end
-        self.law = resolvent.law
+    def __init__(
+        self, resolvent: Resolvent, lower: tuple[float, EdgeKind], upper: tuple[float, EdgeKind]
+    ) -> None:
+        (self.start, lower_kind), (self.end, upper_kind) = lower, upper
+        self.kinds = (lower_kind, upper_kind)
+        self.resolvent, self.law = resolvent, resolvent.law
+        start, end = self.start, self.end
         self.lower, self.upper = resolvent.position(start), resolvent.position(end)
 
 
@@ -56,7 +60,7 @@ def scalar_gaps(law: CurvatureLaw) -> list[InnerGap]:
     parts = law.support
     for (_, below), (above, _) in pairwise(parts):
         # P + D vanishes nowhere on the support for P between these two.
-        gap = _scalar_gap(ScalarResolvent(law, -above, -below))
+        gap = _scalar_gap(ScalarResolvent(law.compressed(MANY_BINS), -above, -below))
         if gap is not None:
             found.append(gap)
     return sorted(found, key=lambda gap: gap.lower)
@@ -75,12 +79,12 @@ def _scalar_gap(resolvent: ScalarResolvent) -> InnerGap | None:
     )
     if best.fun >= 1 - _NARROW:
         return None
-    ends = []
+    ends: list[tuple[float, EdgeKind]] = []
     for end in (high, low):
         if radius(end) < 1:  # hardly any weight at the end of this part of the support
-            ends.append(end)
+            ends.append((end, "thin"))
         else:
-            ends.append(edge_between(resolvent, float(best.x), end))
+            ends.append((edge_between(resolvent, float(best.x), end), "square-root"))
     return InnerGap(resolvent, ends[0], ends[1])
 
 
@@ -111,28 +115,28 @@ def matrix_gaps(
     return sorted(found, key=lambda gap: gap.lower)
 
 
-def _follow(resolvent: MatrixResolvent, parameter: float, sign: int, atom: bool) -> float:
+def _follow(
+    resolvent: MatrixResolvent, parameter: float, sign: int, atom: bool
+) -> tuple[float, EdgeKind]:
     """The parameter of the edge on one side, or of a point next to an atom at zero."""
-    seed = resolvent.position(parameter)
+    seed, size = resolvent.position(parameter), abs(parameter)
     beside = math.copysign(_AT_ZERO * resolvent.law.scale, seed)
-    step = 0.01 * sign * max(abs(parameter), 1e-300)
+    step = 0.01 * sign * max(size, 1e-300)
     for _ in range(_STEPS):
         radius = resolvent.radius(parameter + step)
         if radius is None or radius > _FAR:
             step /= 4
         elif radius >= 1:
-            return edge_between(resolvent, parameter, parameter + step)
+            return edge_between(resolvent, parameter, parameter + step), "square-root"
         elif atom and resolvent.position(parameter + step) * seed <= 0:
-            return float(
-                brentq(lambda t: resolvent.position(t) - beside, parameter, parameter + step)
-            )
+            root = brentq(lambda t: resolvent.position(t) - beside, parameter, parameter + step)
+            return float(root), "hard"
         else:
             parameter += step
             step *= _GROWTH
-        if atom and abs(resolvent.position(parameter)) < abs(beside):
-            return parameter
-    if atom and abs(resolvent.position(parameter)) < _NEARLY * abs(beside):
-        return parameter  # the signs of P + D may be lost right at the atom
+        if abs(step) < _END * max(abs(parameter), size):
+            near = atom and abs(resolvent.position(parameter)) < _NEARLY * abs(beside)
+            return parameter, "hard" if near else "thin"
     raise NoSolutionError(
         f"no edge of the gap around lam = {seed:.6g} was found; it was followed to "
         f"{resolvent.position(parameter):.6g}"

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +49,8 @@ _RESOLUTION = 2.5  # largest share of the eigenvalues between neighbours, times 
 _CACHED = 60_000  # complex numbers of a batch that stay in the cache
 _PASSES = 40
 _INCONSISTENT = 0.02  # share by which density and counting function may contradict each other
+_DOUBTS = 6  # times that more points are tried before density and counting function disagree
+_MARGIN = 0.2  # of the visible width: nearer points without density are drawn too
 _BESIDE = 1e-5  # distance of the points next to an atom, in typical eigenvalues
 _NEAR_ZERO = 1e-10  # height at which the mass at zero is read, in typical eigenvalues
 _ATOM = 1e-4  # a smaller mass at zero is none
@@ -227,9 +231,8 @@ class Interior:
                 function contradict each other.
         """
         self._sample()
-        known = list(self._points)
         found = self._solve_all(self._grid(points).tolist())
-        self._certify(sorted({point.lam: point for point in (*known, *found)}.items()))
+        self._certify(found)
         lam = np.array([point.lam for point in found])
         p = np.array([point.p for point in found])
         density = np.array([point.density for point in found])
@@ -242,6 +245,42 @@ class Interior:
             density_errors=changes[0],
             cumulative_errors=changes[1],
         )
+
+    def read(self, places: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Density of the continuous part, and share of the eigenvalues above, at points (L,).
+
+        Raises:
+            NoSolutionError: if the equation could not be solved at one of them.
+        """
+        self._sample()
+        found = self._solve_all(places.tolist())
+        return (
+            np.array([point.density for point in found]),
+            np.array([point.above for point in found]),
+        )
+
+    def knots(self, low: float, high: float) -> tuple[FloatArray, FloatArray]:
+        """Points between which the counting function of a band is resolved.
+
+        Args:
+            low: lower end of the band.
+            high: its upper end; an infinite one is replaced by that of ``reach``.
+
+        Returns:
+            the points (L,), increasing from low to high, and the shares (L,) above them.
+        """
+        self._sample()
+        low, high = max(low, self.reach[0]), min(high, self.reach[1])
+        known = dict(self._shares_above())
+        for end in {low, high} - set(known):
+            known[end] = self._solve(end).above
+        points = sorted(lam for lam in known if low <= lam <= high)
+        return np.array(points), np.array([known[lam] for lam in points])
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the way through the bulk has been gone."""
+        return bool(self._points)
 
     def seeds(self) -> list[tuple[float, FloatArray]]:
         """Points without density between two with density, and the real P (m, m) there.
@@ -283,7 +322,7 @@ class Interior:
         ends = {low: above_low, high: above_high}
 
         def excess(lam: float) -> float:
-            return (ends[lam] if lam in ends else self._solve(lam).above) - share_above
+            return (ends[lam] if lam in ends else self._add(lam).above) - share_above
 
         return float(brentq(excess, low, high, xtol=1e-12 * self.law.scale, rtol=1e-10))
 
@@ -308,7 +347,7 @@ class Interior:
         """Solve at so many points that the counting function is resolved between them."""
         if self._points:
             return
-        low, high = self._range()
+        low, high = self.reach
         angles = (np.arange(_SKELETON) + 0.5) * np.pi / _SKELETON
         new = list(low + (high - low) * (1 - np.cos(angles)) / 2)
         if self.atom > 0 and low < 0 < high:  # an atom in between: its two sides
@@ -327,20 +366,22 @@ class Interior:
     def _gaps(self, share: float) -> list[float]:
         """Where a further point is needed: more than ``share`` between neighbours."""
         known = self._shares_above()
+        live = {point.lam for point in self._points if point.density > 0}
         new = []
-        for place, ((a, above_a), (b, above_b)) in enumerate(pairwise(known)):
+        for (a, above_a), (b, above_b) in pairwise(known):
             atom = self.atom if a < 0 < b else 0.0
             near_zero = max(abs(a), abs(b)) < _PILE * self.law.scale
-            # A grid ends at the outermost points, which should leave little beyond them.
-            most = share / 4 if place in (0, len(known) - 2) else share
+            # A grid ends at the outermost points with density: little should lie beyond them.
+            most = share if a in live and b in live else share / 4
             if above_a - above_b - atom > most and not near_zero:
                 new += _between(a, b)
         return new
 
     def _grid(self, points: int) -> FloatArray:
         """Points (points,) that follow both the eigenvalues and the distance from the ends."""
-        lam = np.array([point.lam for point in self._points])
-        below = np.array([1 - point.above for point in self._points])
+        seen = self._visible()
+        lam = np.array([point.lam for point in seen])
+        below = np.array([1 - point.above for point in seen])
         below -= self.atom * (lam > 0)
         height = np.arccos(np.clip(1 - 2 * (lam - lam[0]) / (lam[-1] - lam[0]), -1, 1))
         below = np.maximum.accumulate(below)
@@ -348,24 +389,41 @@ class Interior:
         grid: FloatArray = np.interp(np.linspace(0, place[-1], points), place, lam)
         return grid
 
-    def _certify(self, points: list[tuple[float, _Point]]) -> None:
-        """Raise if the counting function grows otherwise than the density lets it."""
-        lam = np.array([at for at, _ in points])
-        density = np.array([point.density for _, point in points])
-        cumulative = np.array([1 - point.above for _, point in points])
-        share = np.diff(cumulative) - self.atom * ((lam[:-1] < 0) & (lam[1:] > 0))
+    def _certify(self, found: list[_Point]) -> None:
+        """Raise if the counting function grows otherwise than the density lets it.
+
+        Between two points it may grow by no more than the larger density, and no less than the
+        smaller one, which holds where the points are close enough: where it seems not to hold,
+        more of them are tried.
+        """
+        for _ in range(_DOUBTS):
+            union = {point.lam: point for point in (*self._points, *found)}
+            points = [union[at] for at in sorted(union)]
+            lam = np.array([point.lam for point in points])
+            excess = self._excess(points, lam)
+            if excess.sum() <= _INCONSISTENT:
+                return
+            doubtful = np.flatnonzero(excess > _INCONSISTENT / len(excess))
+            new = [at for i in doubtful for at in _between(lam[i], lam[i + 1])]
+            found = [*found, *self._solve_all(new)]
+        worst = int(excess.argmax())
+        raise NoSolutionError(
+            f"density and counting function differ by {excess.sum():.2g} of the eigenvalues, "
+            f"most between lam = {lam[worst]:.6g} and {lam[worst + 1]:.6g}"
+        )
+
+    def _excess(self, points: list[_Point], lam: FloatArray) -> FloatArray:
+        """By how much the counting function between neighbours leaves what density allows."""
+        density = np.array([point.density for point in points])
+        cumulative = np.array([1 - point.above for point in points])
+        around_zero = (lam[:-1] < 0) & (lam[1:] > 0)
+        share = np.diff(cumulative) - self.atom * around_zero
         most = np.maximum(density[:-1], density[1:]) * np.diff(lam)
         least = np.minimum(density[:-1], density[1:]) * np.diff(lam)
         # Next to zero a law may pile up between two points, which `_sample` bounds.
-        around_zero = (lam[:-1] < 0) & (lam[1:] > 0)
         excess = np.where(around_zero, 0.0, np.maximum(share - most, 0))
-        excess += np.maximum(least - share, 0)
-        if excess.sum() > _INCONSISTENT:
-            worst = int(excess.argmax())
-            raise NoSolutionError(
-                f"density and counting function differ by {excess.sum():.2g} of the eigenvalues, "
-                f"most between lam = {lam[worst]:.6g} and {lam[worst + 1]:.6g}"
-            )
+        total: FloatArray = excess + np.maximum(least - share, 0)
+        return total
 
     def _changes(
         self,
@@ -385,6 +443,23 @@ class Interior:
         changed[live] = np.abs(moved_density - density[live])
         return changed, np.abs(other.above(at, p) - above)
 
+    def _visible(self) -> list[_Point]:
+        """The known points from the first to the last with density, and one more if it is near."""
+        live = [i for i, point in enumerate(self._points) if point.density > 0]
+        if len(live) < 2:
+            return self._points
+        first, last = self._points[live[0]], self._points[live[-1]]
+        reach = _MARGIN * (last.lam - first.lam)
+        before = [point for point in self._points[: live[0]] if first.lam - point.lam < reach]
+        after = [point for point in self._points[live[-1] + 1 :] if point.lam - last.lam < reach]
+        return [*before[-1:], *self._points[live[0] : live[-1] + 1], *after[:1]]
+
+    def _add(self, lam: float) -> _Point:
+        """Solve at a point and keep it, so that the next ones are found from it."""
+        point = self._solve(lam)
+        insort(self._points, point, key=lambda known: known.lam)
+        return point
+
     def _solve(self, lam: float) -> _Point:
         return self._solve_all([lam])[0]
 
@@ -395,6 +470,8 @@ class Interior:
         p, slope = np.zeros((2, len(grid), m, m), dtype=complex)
         at = grid.astype(complex)
         done = self._interpolate(grid, p, slope)
+        if len(grid) == 1 and not done[0]:
+            done = self._extrapolate(grid, p, slope)
         left = np.flatnonzero(~done)
         if len(left):
             at[left], p[left], slope[left], done[left] = self._land(grid[left])
@@ -436,6 +513,20 @@ class Interior:
         guess = (1 + 2 * t) * (1 - t) ** 2 * known[left] + t**2 * (3 - 2 * t) * known[right]
         guess += width[:, None, None] * t * (1 - t) * ((1 - t) * rate[left] - t * rate[right])
         p[some], slope[some], done[some] = self._newton_all(grid[some].astype(complex), guess)
+        return done
+
+    def _extrapolate(
+        self, grid: FloatArray, p: ComplexArray, slope: ComplexArray
+    ) -> NDArray[np.bool_]:
+        """Solve at a single point from the nearest one with density; says whether, (1,)."""
+        lam = float(grid[0])
+        live = [point for point in self._points if point.density > 0 and point.lam * lam > 0]
+        if not live:
+            return np.zeros(1, bool)
+        nearest = min(live, key=lambda point: abs(point.lam - lam))
+        guess = nearest.p + (lam - nearest.lam) * nearest.slope
+        start = guess if _is_lower(guess[None])[0] else nearest.p
+        p[:], slope[:], done = self._newton_all(grid.astype(complex), start[None])
         return done
 
     def _land(
@@ -579,22 +670,27 @@ class Interior:
         return p, slope, settled
 
     def _atom(self) -> float:
-        """The mass at zero, lim -lam tr S / m as lam goes to 0 along the imaginary axis."""
+        """The mass at zero, lim -lam tr S / m as lam goes to 0 along the imaginary axis.
+
+        On the way -lam tr S / m only falls.
+        """
         law = self.law
         height, floor = self._top.imag, _NEAR_ZERO * law.scale
         moved = self._walk(self._top, 1j * height, *self._base)
-        while moved is not None and height > floor:
-            lower = 0.1 * height
-            moved = self._walk(1j * height, 1j * lower, *moved)
-            height = lower
-        if moved is None:
-            raise NoSolutionError(f"the resolvent was lost at lam = {height:.3g} i")
-        s = law.aspect_ratio * law.snr * np.linalg.inv(moved[0])
-        mass = height * float(np.trace(s).imag) / law.rows
-        return mass if mass > _ATOM else 0.0
+        while moved is not None:
+            s = law.aspect_ratio * law.snr * np.linalg.inv(moved[0])
+            mass = height * float(np.trace(s).imag) / law.rows
+            if mass < _ATOM:
+                return 0.0
+            if height <= floor:
+                return mass
+            moved = self._walk(1j * height, 0.1j * height, *moved)
+            height *= 0.1
+        raise NoSolutionError(f"the resolvent was lost at lam = {height:.3g} i")
 
-    def _range(self) -> tuple[float, float]:
-        """The interval to be sampled: between the edges, or as far out as the law reaches."""
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """The interval between the edges, or with all but a tiny share of the eigenvalues."""
         low, high = self.lower, self.upper
         reach = self.law.scale
         while math.isinf(high) and self._solve(self._middle + reach).above > _TAIL:

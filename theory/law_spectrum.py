@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cached_property
 
-from .curvature_law import CurvatureLaw
+from .curvature_law import MANY_BINS, CurvatureLaw
 from .exterior import Exterior, exterior
 from .gaps import InnerGap, matrix_gaps, scalar_gaps
 from .interior import Interior, interior
 from .outliers import Outlier, find_outliers
 from .spectrum import EdgeKind, FloatArray
 
-__all__ = ["LawSpectrum", "mirrored"]
+__all__ = ["End", "LawSpectrum", "mirrored"]
+
+_MANY = 1_000  # nodes of a law of several directions
+_ALIKE = 1e-4  # relative distance of edges
+
+End = tuple[float, EdgeKind]  # the place of an edge and its kind
 
 
 class LawSpectrum:
@@ -26,14 +32,14 @@ class LawSpectrum:
         law: the law.
         right: the half-line right of the bulk.
         left: the half-line left of it, seen in the mirror.
-        finer: the spectrum of a nearby law, whose gaps are looked for instead of one's own, which
-            takes a walk through the bulk (m >= 2).
+        finer: the spectrum of a nearby law on more nodes.
     """
 
     def __init__(self, law: CurvatureLaw, model: LawSpectrum | None = None) -> None:
         self.law, self._model = law, model
-        self.right: Exterior = exterior(law, None if model is None else model.right)
-        self.left: Exterior = exterior(law.mirrored, None if model is None else model.left)
+        self._few = law.compressed(MANY_BINS)
+        self.right: Exterior = exterior(self._few, None if model is None else model.right)
+        self.left: Exterior = exterior(self._few.mirrored, None if model is None else model.left)
         self.finer: LawSpectrum | None = None
 
     @cached_property
@@ -49,50 +55,86 @@ class LawSpectrum:
 
     @cached_property
     def inside(self) -> Interior:
-        """Solver between the asymptotic edges."""
-        return interior(self.law, -self.left.edge, self.right.edge)
+        """Solver between the asymptotic edges.
 
-    @cached_property
+        On fewer nodes where there are many: merged ones for one direction, for several those of a
+        coarser law with the same edges, as far as a density can show.
+        """
+        model = self._model
+        if self.law.rows > 1 and len(self.law.weights) > _MANY and model and self._resembles(model):
+            return model.inside
+        return interior(self._few.compressed(), -self.left.edge, self.right.edge)
+
+    def _resembles(self, other: LawSpectrum) -> bool:
+        """Whether both ends of the bulk are of the same kind and at nearly the same place."""
+        ends = ((self.right, other.right), (self.left, other.left))
+        width = max((abs(one.edge) for one, _ in ends if math.isfinite(one.edge)), default=0.0)
+        return all(
+            one.kind == another.kind
+            and (math.isinf(one.edge) or abs(one.edge - another.edge) <= _ALIKE * width)
+            for one, another in ends
+        )
+
+    @property
     def seeds(self) -> list[tuple[float, FloatArray]]:
-        """Where gaps are looked for (m >= 2)."""
-        return self.inside.seeds() if self.finer is None else self.finer.seeds
+        """Where gaps are looked for (m >= 2).
+
+        To find them takes a walk through a bulk. Any nearby law's will do: one that has been gone
+        already, or else the one on the fewest nodes.
+        """
+        if self.finer is not None and self.finer.is_sampled:
+            return self.finer.seeds
+        if self._model is not None and not self.is_sampled:
+            return self._model.seeds
+        return self.inside.seeds()
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the inside has been solved."""
+        return "inside" in self.__dict__ and self.inside.sampled
 
     @cached_property
     def intervals(self) -> list[InnerGap]:
         """Intervals without density inside the bulk, increasing; an atom at zero divides one."""
         if self.law.rows == 1:
-            return scalar_gaps(self.law)
-        return matrix_gaps(self.law, self.seeds, self.inside.atom > 0) if self.seeds else []
+            return scalar_gaps(self._few)
+        seeds = self.seeds
+        return matrix_gaps(self.law, seeds, self.inside.atom > 0) if seeds else []
 
     @cached_property
-    def lower(self) -> tuple[float, EdgeKind]:
+    def lower(self) -> End:
         """Lower edge of the lowest band and its kind."""
         if self.left.kind == "hard" and self.intervals and self._at_zero(self.intervals[0].lower):
-            return self.intervals[0].upper, "square-root"
+            return self.intervals[0].upper, self.intervals[0].kinds[1]
         return -self.left.edge, self.left.kind
 
     @cached_property
-    def upper(self) -> tuple[float, EdgeKind]:
+    def upper(self) -> End:
         """Upper edge of the highest band and its kind."""
         if self.right.kind == "hard" and self.intervals and self._at_zero(self.intervals[-1].upper):
-            return self.intervals[-1].lower, "square-root"
+            return self.intervals[-1].lower, self.intervals[-1].kinds[0]
         return self.right.edge, self.right.kind
 
     @cached_property
-    def gaps(self) -> list[tuple[float, float]]:
-        """Lower and upper ends of the gaps between bands, increasing."""
-        ends = [
-            (gap.lower, gap.upper)
-            for gap in self.intervals
-            if self.lower[0] <= gap.lower and gap.upper <= self.upper[0]
-        ]
-        joined: list[tuple[float, float]] = []
-        for low, high in ends:
-            if joined and self._at_zero(joined[-1][1]) and self._at_zero(low):
+    def gaps(self) -> list[tuple[End, End]]:
+        """The two ends of each gap between bands, increasing."""
+        joined: list[tuple[End, End]] = []
+        for gap in self.intervals:
+            if not (self.lower[0] <= gap.lower and gap.upper <= self.upper[0]):
+                continue
+            low, high = (gap.lower, gap.kinds[0]), (gap.upper, gap.kinds[1])
+            if joined and self._at_zero(joined[-1][1][0]) and self._at_zero(low[0]):
                 joined[-1] = (joined[-1][0], high)
             else:
                 joined.append((low, high))
         return joined
+
+    @property
+    def bands(self) -> list[tuple[float, float]]:
+        """Lower and upper edge of each band of the bulk, increasing."""
+        starts = [self.lower[0], *(high for _, (high, _) in self.gaps)]
+        ends = [*(low for (low, _), _ in self.gaps), self.upper[0]]
+        return list(zip(starts, ends, strict=True))
 
     @cached_property
     def above(self) -> list[Outlier]:
@@ -127,4 +169,4 @@ class LawSpectrum:
 
 def mirrored(outlier: Outlier) -> Outlier:
     """The outlier of the negative matrix."""
-    return replace(outlier, value=-outlier.value)
+    return replace(outlier, value=-outlier.value, p=-outlier.p)

@@ -15,12 +15,15 @@ from ..models.mixture import GaussianMixture
 from .dynamics import SGD, EffectiveDynamics
 from .effective_spectrum import EffectiveSpectrum
 from .quadrature import MixtureLaw
-from .spectrum import Matrix, Spectrum
+from .spectrum import FloatArray, Matrix, Spectrum
 from .statistics import Statistics
 
 __all__ = ["MixtureTheory", "Prediction", "Selection", "Theory"]
 
 _DENSITY_POINTS = 160
+# Outliers to 1e-4, a hundredth of what they move from one probe sample to the next; edges come out
+# far more accurate than they are asked for.
+_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,12 @@ class Theory(Protocol):
     def forecast(self, initial: Statistics, time: float) -> Statistics | None:
         """The statistics at time t after the initial ones; None without dynamics."""
 
+    def forecast_band(self, initial: Statistics, time: float) -> FloatArray | None:
+        """Standard deviation over runs of each entry of the Gram matrix of a forecast.
+
+        Of the Gram matrix's shape; NaN where it is unknown; None without dynamics.
+        """
+
 
 class MixtureTheory:
     """Effective spectrum and dynamics of a `HeadModel` trained on a Gaussian mixture.
@@ -118,6 +127,8 @@ class MixtureTheory:
             *(f"mu{b}" for b in range(len(mixture.weights))),
         )
         self._direction_name = ""
+        self._joint: frozenset[str] = frozenset()
+        self._trained: frozenset[str] = frozenset()
         self._dynamics: EffectiveDynamics | None = None
 
     def time(self, step: int) -> float:
@@ -145,6 +156,10 @@ class MixtureTheory:
                 f"got {tuple(x.shape)}"
             )
         self._direction_name = model.direction_name
+        self._joint = frozenset((model.direction_name, *model.head_parameter_names))
+        self._trained = frozenset(
+            name for name, parameter in model.named_parameters() if parameter.requires_grad
+        )
         return torch.cat([x.double(), self.mixture.means.to(x.device).double()]).T
 
     def statistics(self, model: nn.Module) -> Statistics:
@@ -158,9 +173,18 @@ class MixtureTheory:
     def predict(
         self, statistics: Statistics, selections: Sequence[Selection], density: bool = True
     ) -> Prediction:
-        """Effective spectra of the selections that are blocks of x, and the expected loss."""
+        """Expected loss, and effective spectra of the selections that theory covers.
+
+        These are blocks of x, and x and v together: the direction parameter and all of the head's,
+        in any order. Parameters that are not trained belong to no block.
+        """
         at = EffectiveSpectrum(
-            self.head, statistics, self.law, self.aspect_ratio, self.mixture.dimension
+            self.head,
+            statistics,
+            self.law,
+            self.aspect_ratio,
+            self.mixture.dimension,
+            tolerance=_TOLERANCE,
         )
         every = tuple(range(self.head.directions))
         loss, loss_error = at.loss()
@@ -170,16 +194,32 @@ class MixtureTheory:
                 selection.rows or every,
                 selection.block,
                 density_points=_DENSITY_POINTS if density else 0,
+                with_parameters=parameters == self._joint,
             )
             for selection in selections
-            if selection.parameters == (self._direction_name,)
+            if (parameters := self._parameters(selection)) in ({self._direction_name}, self._joint)
         )
         return Prediction(loss, loss_error, spectra)
 
     def forecast(self, initial: Statistics, time: float) -> Statistics | None:
         """G(t) along the effective dynamics from the initial statistics."""
+        dynamics = self._from(initial)
+        return None if dynamics is None else dynamics.at(time)
+
+    def forecast_band(self, initial: Statistics, time: float) -> FloatArray | None:
+        """Standard deviation of each entry of a single run's G(t), (C+k, C+k).
+
+        NaN for a head whose gradient has jumps (relu).
+        """
+        dynamics = self._from(initial)
+        return None if dynamics is None else dynamics.band(time, self.mixture.dimension)
+
+    def _parameters(self, selection: Selection) -> frozenset[str]:
+        return frozenset(selection.parameters or self._trained) & self._trained
+
+    def _from(self, initial: Statistics) -> EffectiveDynamics | None:
         if self.sgd is None:
             return None
         if self._dynamics is None or self._dynamics.initial is not initial:
             self._dynamics = EffectiveDynamics(self.head, self.law, self.sgd, initial)
-        return self._dynamics.at(time)
+        return self._dynamics

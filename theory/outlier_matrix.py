@@ -28,7 +28,9 @@ class OutlierMatrix:
         upper, self._full_span = packing(law.span)
         self._moments = np.ascontiguousarray(law.moments[:, upper[0], upper[1]])
         self._mean_moment = (law.weights @ self._moments)[self._full_span]
-        self._joint = law.joint
+        self._joint, self._means = law.joint, law.means
+        if law.joint is not None:
+            self._inner = np.tensordot(law.weights, law.joint.inner, 1)
         self._lift = np.eye(law.span)
 
     def value(self, p: FloatArray, lam: float, inverses: FloatArray) -> FloatArray:
@@ -45,7 +47,7 @@ class OutlierMatrix:
             solved = self._solved(inverses)
             mixed = np.kron(p, self._lift) @ self._mixed(solved)
             cross = self._joint.cross
-            inner = self._joint.inner - np.einsum(
+            inner = self._inner - np.einsum(
                 "n,nai,naj->ij", self._weights, cross, solved, optimize=True
             )
             k = np.block([[k, mixed], [mixed.T, (inner + inner.T) / 2]])
@@ -80,8 +82,8 @@ class OutlierMatrix:
 
     def _mixed(self, columns: FloatArray) -> FloatArray:
         """E[X (x) z] for X (N, m, q) at the nodes, (m r, q)."""
-        assert self._joint is not None
-        mean = np.einsum("n,niq,nr->irq", self._weights, columns, self._joint.means, optimize=True)
+        assert self._means is not None
+        mean = np.einsum("n,niq,nr->irq", self._weights, columns, self._means, optimize=True)
         mixed: FloatArray = mean.reshape(self._rows * self._span, -1)
         return mixed
 

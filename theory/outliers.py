@@ -16,6 +16,7 @@ __all__ = ["Outlier", "count_outliers", "find_outliers"]
 
 _AT_THE_EDGE = 1e-9  # relative: an eigenvalue of K this close to zero at an edge is no outlier
 _ROOT_TOLERANCE = 1e-11
+_ALIKE = 100  # how much longer the secant's step may be than that of the interpolation
 _PATIENCE = 3  # slow steps before a bracket is halved
 _AT_ZERO = 1e-9  # relative: a root this close to lam = 0 is the atom's
 
@@ -31,12 +32,14 @@ class Outlier:
         direction: w (m r + q,), the unit vector with K(lam) w = 0: the direction of that part.
             Within a degenerate group it is one choice of many.
         parameter: tr P there.
+        p: P (m, m) there.
     """
 
     value: float
     overlap: float
     direction: FloatArray
-    parameter: float = math.nan
+    parameter: float
+    p: FloatArray
 
 
 def _positive(side: Exterior | InnerGap, parameter: float) -> int:
@@ -46,12 +49,17 @@ def _positive(side: Exterior | InnerGap, parameter: float) -> int:
     return int((np.linalg.eigvalsh(k) > _AT_THE_EDGE * scale).sum())
 
 
+def _is_endless(side: Exterior | InnerGap) -> bool:
+    """Whether the bulk has no end on this side, or ends at zero."""
+    return isinstance(side, Exterior) and side.kind in ("infinite", "hard")
+
+
 def count_outliers(side: Exterior | InnerGap) -> int:
     """Number of outliers = positive eigenvalues of K at the lower end less those at the upper.
 
     None are told from the bulk where the bulk has no end, or ends at zero.
     """
-    if side.kind in ("infinite", "hard"):
+    if _is_endless(side):
         return 0
     if math.isinf(side.end) and side.resolvent.position(side.start) >= 0:
         return _positive(side, side.start)
@@ -65,7 +73,7 @@ def find_outliers(side: Exterior | InnerGap, hints: Sequence[Outlier] = ()) -> l
         side: where to look.
         hints: outliers of a nearby law, which make the search shorter.
     """
-    if side.kind in ("infinite", "hard"):
+    if _is_endless(side):
         return []
     resolvent = side.resolvent
     path = _Path(side)
@@ -90,7 +98,7 @@ def find_outliers(side: Exterior | InnerGap, hints: Sequence[Outlier] = ()) -> l
             continue
         w = np.linalg.eigh(resolvent.outlier_matrix(root))[1][:, -rank]
         overlap = float(-1 / (w @ resolvent.outlier_slope(root) @ w))
-        found.append(Outlier(value, overlap, w, root))
+        found.append(Outlier(value, overlap, w, root, resolvent.solution(root)))
     return found
 
 
@@ -126,6 +134,10 @@ class _Path:
             guess = _inverse(known[max(place - 2, 0) : place + 2])
             # A guess close to an end tightens the bracket only there: step over the root.
             margin = _ROOT_TOLERANCE / 2 * max(abs(low), abs(high))
+            for end, value in ((low, below), (high, above)):
+                secant = abs(value) * (high - low) / (above - below)
+                if abs(guess - end) < margin and secant < _ALIKE * margin:
+                    return end
             if guess - low < margin:
                 guess = low + margin
             elif high - guess < margin:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+from scipy.linalg import helmert
 from scipy.stats import norm, qmc
 
 from ..models.heads import Head
@@ -25,7 +26,7 @@ _LEVEL = 0.75
 _SOBOL_LOG2 = 13
 _WIDE = 0.4  # beyond this deviation equidistant nodes beat those of Gauss and Hermite
 _RANGE, _LARGEST_RANGE = 1.2, 7.0  # of n equidistant nodes: 1.2 n^(1/2) deviations
-_NEGLIGIBLE = 1e-10  # tensor nodes of a smaller share are dropped
+_NEGLIGIBLE = 1e-12  # total share of the tensor nodes that are dropped, the smallest ones
 _RANK_TOLERANCE = 1e-10
 
 
@@ -48,8 +49,9 @@ class MixtureLaw:
 class Projection:
     """Coordinates V of (x, mu) in an orthonormal basis of their span, V^T V = G.
 
-    The basis starts with the directions that the preactivations depend on, so that quadrature is
-    needed in those only; for a shift-invariant head these are the contrasts x_a - x_c.
+    The basis starts with the directions that the preactivations depend on, in the order of growing
+    variance of h, so that quadrature is needed in those only; for a shift-invariant head these are
+    the contrasts x_a - x_c.
 
     Attributes:
         coordinates: V, (r, C+k).
@@ -57,12 +59,16 @@ class Projection:
         to_preactivations: (r1, C): h = z1 @ to_preactivations, up to a common shift where the
             head does not see one.
         directions: C.
+        turn: (s, r1) orthonormal columns: the leading basis vectors in a fixed basis of what the
+            preactivations can be, R^C or the contrasts. With z1 = eta @ turn for eta ~ N(0, I_s),
+            h = eta S^(1/2) is the symmetric root of its covariance, smooth in it.
     """
 
     coordinates: FloatArray
     active: int
     to_preactivations: FloatArray
     directions: int
+    turn: FloatArray
 
 
 def project(statistics: Statistics, head: Head) -> Projection:
@@ -83,6 +89,7 @@ def project(statistics: Statistics, head: Head) -> Projection:
         active=int(kept.sum()),
         to_preactivations=first[:, :c] @ contrast,
         directions=c,
+        turn=(helmert(c) if head.shift_invariant else np.eye(c)) @ vectors,
     )
 
 
@@ -97,6 +104,8 @@ class Quadrature:
         components: (N,) index b of the mixture component.
         active: (N, r1) first coordinates z1 of z at the nodes.
         law: the mixture.
+        is_tensor: whether it is a tensor grid, whose error falls exponentially with the nodes of
+            a direction, or else Sobol points.
     """
 
     projection: Projection
@@ -105,6 +114,7 @@ class Quadrature:
     components: np.ndarray
     active: FloatArray
     law: MixtureLaw
+    is_tensor: bool
 
     @cached_property
     def means(self) -> FloatArray:
@@ -152,7 +162,9 @@ def _tensor(orders: tuple[int, ...], wide: tuple[bool, ...]) -> tuple[FloatArray
             nodes, weights = np.polynomial.hermite_e.hermegauss(order)
         grid = np.hstack([np.repeat(grid, order, axis=0), np.tile(nodes, len(grid))[:, None]])
         shares = np.outer(shares, weights / weights.sum()).reshape(-1)
-        kept = shares > _NEGLIGIBLE
+        ordered = np.sort(shares)
+        dropped = int(np.searchsorted(np.cumsum(ordered), _NEGLIGIBLE))
+        kept = shares >= ordered[min(dropped, len(ordered) - 1)]
         grid, shares = grid[kept], shares[kept]
     return grid, shares / shares.sum()
 
@@ -184,7 +196,9 @@ def quadrature(projection: Projection, law: MixtureLaw, level: int = 0) -> Quadr
     if len(orders) == r1:
         nodes, shares = _tensor(orders, tuple((deviations > _WIDE).tolist()))
     else:
-        nodes, shares = _sobol(r1, _SOBOL_LOG2 - level)
+        # In the basis itself, which turns and flips along a path, their error would jump.
+        nodes, shares = _sobol(len(projection.turn), _SOBOL_LOG2 - level)
+        nodes = nodes @ projection.turn
     means = projection.coordinates[:r1, projection.directions :].T
     k = len(law.weights)
     z1 = (means[:, None, :] + law.snr**-0.5 * nodes).reshape(k * len(nodes), r1)
@@ -195,4 +209,5 @@ def quadrature(projection: Projection, law: MixtureLaw, level: int = 0) -> Quadr
         components=np.repeat(np.arange(k), len(nodes)),
         active=z1,
         law=law,
+        is_tensor=len(orders) == r1,
     )

@@ -48,8 +48,16 @@ class Resolvent(ABC):
         """Spectral radius of X -> phi E[D M X M D]; None where the signs of P + D are wrong."""
 
     @abstractmethod
+    def room(self, parameter: float) -> float:
+        """How far the parameter can rise before some P + D is singular, to first order."""
+
+    @abstractmethod
     def position(self, parameter: float) -> float:
         """The point lam of a parameter."""
+
+    @abstractmethod
+    def solution(self, parameter: float) -> FloatArray:
+        """P (m, m) at a parameter."""
 
     @abstractmethod
     def outlier_matrix(self, parameter: float) -> FloatArray:
@@ -90,10 +98,18 @@ class ScalarResolvent(Resolvent):
         x = self._d / (parameter + self._d)
         return float(self.law.aspect_ratio * (self._w @ (x * x)))
 
+    def room(self, parameter: float) -> float:
+        """The distance to the supremum of the allowed P."""
+        return self.high - parameter
+
     def position(self, parameter: float) -> float:
         """The point lam(P)."""
         mean = float(self._w @ (self._d / (parameter + self._d)))
         return parameter * (mean - 1 / self.law.aspect_ratio) / self.law.snr
+
+    def solution(self, parameter: float) -> FloatArray:
+        """P (1, 1)."""
+        return np.array([[parameter]])
 
     def outlier_matrix(self, parameter: float) -> FloatArray:
         """K(lam), (r + q, r + q)."""
@@ -169,9 +185,23 @@ class MatrixResolvent(Resolvent):
             self._known[parameter] = solution
         return radius
 
+    def room(self, parameter: float) -> float:
+        """Right of the bulk: P + D and P change at the rate dP, and are to stay negative."""
+        solution = self._at(parameter)
+        shifted = solution.p + self.law.extremes
+        if self._all_negative:
+            shifted = np.concatenate([shifted, solution.p[None]])
+        rates = np.linalg.eigvals(np.linalg.solve(-shifted, solution.dp)).real
+        fastest = float(rates.max())
+        return 1 / fastest if fastest > 0 else math.inf
+
     def position(self, parameter: float) -> float:
         """The point lam of tr P."""
         return self._at(parameter).lam
+
+    def solution(self, parameter: float) -> FloatArray:
+        """P (m, m) at a parameter."""
+        return self._at(parameter).p
 
     def outlier_matrix(self, parameter: float) -> FloatArray:
         """K(lam), (m r + q, m r + q), the block's directions outermost."""

@@ -25,13 +25,14 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
 
     The same name under ``measured/``, ``predicted/`` and ``forecast/`` is the same quantity, for
     example ``hessian/class_0/top_1``. ``band/NAME/lower`` and ``band/NAME/upper`` are predicted
-    values -+ 2 standard errors of the measurement (Gram matrix: forecast -+ 2 / sqrt(d));
-    ``detection/`` holds the edges beyond which an eigenvalue is called an outlier. The edge that is
-    measured is the last eigenvalue within it, and the one that is predicted is its typical place.
+    values -+ 2 standard errors of the measurement (Gram matrix: forecast -+ 2 standard deviations
+    of a run, or 2 / sqrt(d) where these are not known); ``detection/`` holds the edges beyond which
+    an eigenvalue is called an outlier. The edge that is measured is the last eigenvalue within it,
+    and the one that is predicted is its typical place.
 
     Args:
         record: one probing.
-        dimension: d; without it the Gram matrix has no band.
+        dimension: d; without it the Gram matrix has no band where that of a run is not known.
     """
     found: dict[str, float] = {}
     forecast, predicted = record.forecast, record.predicted
@@ -130,6 +131,9 @@ def _bands(
     if dimension is not None:
         scale = 1 / math.sqrt(dimension)
         errors.update({name: scale for name, _ in _gram(measured.gram, record.directions)})
+    if record.forecast is not None:
+        known = _gram(record.forecast.gram_band, record.directions)
+        errors.update({name: deviation for name, deviation in known if math.isfinite(deviation)})
     for name, error in errors.items():
         center = found.get(f"predicted/{name}", math.nan)
         yield f"band/{name}/lower", center - _BAND * error

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -116,6 +115,51 @@ def _new_folder(parent: Path, name: str) -> Path:
     return next(parent / candidate for candidate in names if not (parent / candidate).exists())
 
 
+def predict(arguments: Sequence[str]) -> int:
+    """Predict bulk, outliers and eigenvalues of one block from summary statistics."""
+    path, as_json = _specification_arguments(predict, arguments)
+
+    from .specification import read_prediction, read_table
+
+    specification = read_prediction(read_table(path))
+
+    from .document_text import prediction_text
+    from .documents import json_text
+    from .predictions import prediction_document
+
+    document = prediction_document(specification)
+    print(json_text(document) if as_json else prediction_text(document))
+    return 0
+
+
+def dynamics(arguments: Sequence[str]) -> int:
+    """Predict how summary statistics, loss and accuracy change while SGD trains."""
+    path, as_json = _specification_arguments(dynamics, arguments)
+
+    from .specification import read_dynamics, read_table
+
+    specification = read_dynamics(read_table(path))
+
+    from .document_text import path_text
+    from .documents import json_text
+    from .predictions import path_document
+
+    document = path_document(specification)
+    print(json_text(document) if as_json else path_text(document))
+    return 0
+
+
+def _specification_arguments(
+    command: Callable[..., int], arguments: Sequence[str]
+) -> tuple[str, bool]:
+    """The path of a specification, and whether JSON is wanted."""
+    parser = _parser(command)
+    parser.add_argument("spec", type=str, help="JSON or TOML file, see docs/reference.md")
+    parser.add_argument("--json", action="store_true", help="print one JSON document, not a table")
+    asked = parser.parse_args(list(arguments))
+    return asked.spec, asked.json
+
+
 def check(arguments: Sequence[str]) -> int:
     """Compare largest eigenvalue and trace with PyHessian's on small models."""
     parser = _parser(check)
@@ -154,6 +198,8 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "figures": figures,
     "demo": demo,
     "board": board,
+    "predict": predict,
+    "dynamics": dynamics,
     "check": check,
 }
 
@@ -167,9 +213,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 if the command failed, 2 for bad input.
     """
-    # Read when torch is imported: threads that wait for one another then spin but briefly. Spinning
-    # on, the default, makes a probing many times as slow once another process wants a core.
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="spectrain", usage="spectrain COMMAND ...")
     commands = parser.add_subparsers(dest="command", title="commands", required=True)
@@ -180,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _COMMANDS[command](arguments[1:])
     except (argparse.ArgumentError, ValueError) as error:
         return _fail(error, 2)
-    except FloatingPointError as error:
+    except ArithmeticError as error:
         return _fail(error, 1)
 
 

@@ -101,6 +101,35 @@ def xor_problem(width: int = 2, x_scale: float = 0.4, snr: float = 6.0, phi: flo
     return Problem(TwoLayerHead(width), Statistics(vectors @ vectors.T, v), law, phi)
 
 
+def simulate(problem, sgd, dimension, runs, time, seed):
+    """Runs of SGD from the same start: G (runs, C+k, C+k) and v (runs, q)."""
+    rng = np.random.default_rng(seed)
+    start, mu = problem.embedded(dimension)
+    x = np.repeat(start[None], runs, axis=0)
+    v = np.repeat(problem.statistics.parameters[None], runs, axis=0)
+    heavy_x, heavy_v = np.zeros_like(x), np.zeros_like(v)
+    delta, batch = sgd.scaled_learning_rate / dimension, sgd.batch_size
+    # The parameters differ from run to run, as derivatives by formula do not allow.
+    gradients = torch.func.vmap(torch.func.grad(problem.head.ell, argnums=(0, 1)))
+    for step in range(round(time / delta)):
+        component = rng.choice(len(mu), size=(runs, batch), p=problem.law.weights)
+        noise = rng.standard_normal((runs, batch, dimension))
+        y = mu[component] + noise * problem.law.snr**-0.5
+        g, g_v = gradients(
+            torch.from_numpy(y @ x.swapaxes(1, 2)).flatten(0, 1),
+            torch.from_numpy(np.repeat(v, batch, axis=0)),
+            torch.from_numpy(problem.law.labels[component]).flatten(),
+        )
+        g, g_v = g.unflatten(0, (runs, batch)).numpy(), g_v.unflatten(0, (runs, batch)).numpy()
+        heavy_x = sgd.momentum * heavy_x + sgd.ridge * x + g.swapaxes(1, 2) @ y / batch
+        heavy_v = sgd.momentum * heavy_v + sgd.ridge * v + g_v.mean(1)
+        rate = delta * sgd.factor(step * delta)
+        x = x - rate * heavy_x
+        v = v - rate * sgd.second_layer_rate * heavy_v
+    vectors = np.concatenate([x, np.repeat(mu[None], runs, axis=0)], axis=1)
+    return vectors @ vectors.swapaxes(1, 2), v
+
+
 @pytest.fixture(scope="session")
 def softmax():
     return softmax_problem
@@ -114,6 +143,11 @@ def xor():
 @pytest.fixture(scope="session")
 def problem():
     return Problem
+
+
+@pytest.fixture(scope="session")
+def runs():
+    return simulate
 
 
 @pytest.fixture(scope="session")

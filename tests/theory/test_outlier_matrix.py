@@ -21,10 +21,19 @@ def law_with_parameters(m, q):
     z = rng.standard_normal((NODES, SPAN))
     weights = rng.dirichlet(np.ones(NODES))
     inner = symmetric((NODES, q, q), 2)
-    joint = JointCurvature(z, rng.standard_normal((NODES, m, q)), np.tensordot(weights, inner, 1))
+    joint = JointCurvature(rng.standard_normal((NODES, m, q)), inner)
     top = np.linalg.eigvalsh(d)
     return CurvatureLaw(
-        weights, d, z[:, :, None] * z[:, None, :], top.max(), top.min(), d, 2.0, 3.0, (), joint
+        weights,
+        d,
+        z[:, :, None] * z[:, None, :],
+        top.max(),
+        top.min(),
+        d,
+        2.0,
+        3.0,
+        means=z,
+        joint=joint,
     )
 
 
@@ -32,17 +41,16 @@ def lifted_mean(law, p):
     """E[L M~ L^T] by equation (2) as it stands, in T = P^(-1), sample by sample."""
     m, q = law.rows, law.parameters
     t, total = np.linalg.inv(p), 0.0
-    cross, joint = law.joint.cross, law.joint
+    joint = law.joint
     for i, weight in enumerate(law.weights):
-        d, c, z = law.factors[i], cross[i], joint.means[i]
-        whole = np.block([[d, c], [c.T, np.zeros((q, q))]])
+        d, c, z = law.factors[i], joint.cross[i], law.means[i]
+        whole = np.block([[d, c], [c.T, joint.inner[i]]])
         column = whole[:, :m]
         reduced = whole - column @ t @ np.linalg.inv(np.eye(m) + d @ t) @ column.T
         lift = np.zeros((m * SPAN + q, m + q))
         lift[: m * SPAN, :m] = np.kron(np.eye(m), z[:, None])
         lift[m * SPAN :, m:] = np.eye(q)
         total = total + weight * lift @ reduced @ lift.T
-    total[m * SPAN :, m * SPAN :] += joint.inner
     return total
 
 

@@ -63,3 +63,31 @@ def test_the_error_of_a_smooth_expectation_falls_below_its_estimate(deviation):
     fine, coarse = (mean(quadrature(projection, law, level)) for level in (0, 3))
     assert abs(fine - exact) <= abs(coarse - fine) + 1e-9  # the weight of dropped nodes
     assert abs(fine - exact) < 1e-8
+
+
+@pytest.mark.parametrize("head", [SoftmaxHead(5), TwoLayerHead(4)])
+def test_sobol_points_move_smoothly_where_the_basis_turns(head):
+    """x^T x close to a multiple of 1: its eigenvectors turn freely, h = eta S^(1/2) does not."""
+    law = MixtureLaw(np.array([1.0]), np.array([0]), 1.0)
+    c = head.directions
+    rng = np.random.default_rng(0)
+    change = rng.standard_normal((2, c + 1, c + 1))
+    change = change + change.swapaxes(1, 2)
+    change[:, c] = change[:, :, c] = 0.0
+    first, second = (
+        quadrature(project(Statistics(np.eye(c + 1) + 1e-6 * one), head), law, 5) for one in change
+    )
+    moved = abs(first.preactivations - second.preactivations).max()
+    assert 0 < moved < 1e-4
+
+
+def test_sobol_points_turn_into_the_basis_of_repeated_directions():
+    """Where h can only be (a, a, b, c, d, ..) its points are so, with the right covariance."""
+    rows = np.random.default_rng(1).standard_normal((5, 8))[[0, 0, 1, 2, 3, 4]]
+    gram = np.block([[rows @ rows.T, np.zeros((6, 1))], [np.zeros((1, 6)), np.ones((1, 1))]])
+    law = MixtureLaw(np.array([1.0]), np.array([0]), 1.0)
+    nodes = quadrature(project(Statistics(gram), TwoLayerHead(6)), law)
+    h = nodes.preactivations
+    assert nodes.active.shape[1] == 5
+    np.testing.assert_allclose(h[:, 0], h[:, 1], atol=1e-9)
+    np.testing.assert_allclose((h.T * nodes.weights) @ h, gram[:6, :6], atol=1e-9)

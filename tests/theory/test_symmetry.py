@@ -45,7 +45,7 @@ def make(name, problem):
 
 
 def blocks(problem, matrix):
-    """One direction; all for softmax's Hessian; the only one of a network together with v."""
+    """One direction; for softmax's Hessian all; for a network of width 1 all of v too."""
     head = problem.head
     trained = head.directions - head.teachers
     if head.shift_invariant and matrix == "hessian":

@@ -131,10 +131,10 @@ run(SOFTMAX, {folder!r}, sinks=[AtRecord], callbacks=[AtStep()])
 @pytest.mark.parametrize(
     ("step", "record", "finished"),
     [
-        (5, -1, 0),
+        pytest.param(5, -1, 0, marks=pytest.mark.slow),
         (SOFTMAX.steps_per_epoch + 3, -1, 1),
         (-1, 2 * SOFTMAX.steps_per_epoch, 1),
-        (2 * SOFTMAX.steps_per_epoch + 3, -1, 2),
+        pytest.param(2 * SOFTMAX.steps_per_epoch + 3, -1, 2, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_and_resumed_run_is_the_uninterrupted_one(

@@ -171,7 +171,20 @@ def test_spectra_shows_three_times(records):
     assert CURVATURE in words(figure)
 
 
-def test_gram_entries_band_is_the_scale_of_one_run(records):
+def test_gram_entries_band_is_two_standard_deviations(records):
+    with_bands = [
+        replace(one, forecast=replace(one.forecast, gram_band=np.full((6, 6), 0.03 + 0.01 * i)))
+        for i, one in enumerate(records)
+    ]
+    figure = gram_entries(with_bands, 100)
+    assert "forecast ± 2 standard deviations of a run" in legend_labels(figure)
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    for time, half in ((records[0].time, 0.06), (records[3].time, 0.12)):
+        there = band[np.isclose(band[:, 0], time), 1]
+        assert there.max() - there.min() == pytest.approx(2 * half)
+
+
+def test_gram_entries_band_is_the_scale_of_one_run_if_no_more_is_known(records):
     figure = gram_entries(records, 100)
     assert "measured (points)" in legend_labels(figure)
     assert "forecast ± 1/√d" in legend_labels(figure)

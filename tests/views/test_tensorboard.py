@@ -157,6 +157,13 @@ def test_bands_are_two_standard_errors_wide(records):
     assert found[f"band/{name}/lower"] == pytest.approx(predicted - 2 * pair.sampling_error)
     assert found["band/gram/x0.x1/upper"] - found["band/gram/x0.x1/lower"] == pytest.approx(0.2)
     assert "band/gram/x0.x1/upper" not in scalars(record)
+    known = np.full((6, 6), 0.07)
+    known[1, 1] = math.nan
+    with_bands = replace(record, forecast=replace(record.forecast, gram_band=known))
+    found = scalars(with_bands, dimension=400)
+    for name, half in (("x0.x1", 0.14), ("x1.x1", 0.1)):
+        upper, lower = found[f"band/gram/{name}/upper"], found[f"band/gram/{name}/lower"]
+        assert upper - lower == pytest.approx(2 * half)
 
 
 def test_measured_edge_is_the_last_eigenvalue_inside(records):

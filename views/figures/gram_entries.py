@@ -18,6 +18,7 @@ from ..readings import clock
 __all__ = ["gram_entries"]
 
 _COLUMNS = 4
+_BAND = 2.0  # half width of a band in standard deviations
 
 
 @style.paper()
@@ -26,19 +27,21 @@ def gram_entries(records: Sequence[Record], dimension: int) -> Figure:
 
     Args:
         records: of one run, in order.
-        dimension: d, the length of a direction; a run deviates from its forecast by O(d^(-1/2)).
+        dimension: d, the length of a direction; a run deviates from its forecast by O(d^(-1/2)),
+            which is drawn where its standard deviation is not known.
     """
     panels = _panels(next((record.directions for record in records if record.directions), ()))
     with_loss = any(math.isfinite(record.measured.loss) for record in records)
     if not (panels or with_loss):
         return style.empty_figure("No Gram matrix and no loss to show.")
     times, label = clock(records)
+    known = any(r.forecast and np.isfinite(r.forecast.gram_band).any() for r in records)
     count = len(panels) + 2 * with_loss
     rows = math.ceil(count / _COLUMNS)
     figure, grid = style.new_figure(rows, _COLUMNS, 0.7 + 1.9 * rows, sharex=True)
     flat = list(grid.flat)
     for axes, (title, entries) in zip(flat, panels.items(), strict=False):
-        _draw_entries(axes, times, records, entries, 1 / math.sqrt(dimension))
+        _draw_entries(axes, times, records, entries, None if known else 1 / math.sqrt(dimension))
         axes.set_title(title)
     for axes in grid[:, 0]:
         axes.set_ylabel("squared parameter")
@@ -54,7 +57,7 @@ def gram_entries(records: Sequence[Record], dimension: int) -> Figure:
         if lowest:
             lowest[-1].set_xlabel(label)
             lowest[-1].tick_params(labelbottom=True)
-    _common_legend(figure)
+    _common_legend(figure, "2 standard deviations of a run" if known else "1/√d")
     return figure
 
 
@@ -79,8 +82,9 @@ def _draw_entries(
     times: FloatArray,
     records: Sequence[Record],
     entries: Sequence[tuple[int, int]],
-    scale: float,
+    scale: float | None,
 ) -> None:
+    """Measured points over forecast lines with bands, of one width if a scale is given."""
     names = next(record.directions for record in records if record.directions)
     for place, (a, b) in enumerate(entries):
         color, marker, line = style.SERIES[place % len(style.SERIES)]
@@ -88,10 +92,14 @@ def _draw_entries(
             [_entry(r.forecast.gram if r.forecast else None, a, b) for r in records]
         )
         measured = np.array([_entry(record.measured.gram, a, b) for record in records])
+        deviations = np.array(
+            [_entry(r.forecast.gram_band if r.forecast else None, a, b) for r in records]
+        )
+        half = _BAND * deviations if scale is None else np.full(len(times), scale)
         axes.fill_between(
             times,
-            forecast - scale,
-            forecast + scale,
+            forecast - half,
+            forecast + half,
             color=color,
             alpha=0.13,
             linewidth=0,
@@ -129,7 +137,7 @@ def _draw_means(axes: Axes, times: FloatArray, records: Sequence[Record], name: 
     axes.set_ylabel("right labels" if name == "accuracy" else "loss")
 
 
-def _common_legend(figure: Figure) -> None:
+def _common_legend(figure: Figure, band: str) -> None:
     """What points, lines and bands mean in every panel."""
     axes = figure.axes[0]
     handles = [
@@ -138,5 +146,5 @@ def _common_legend(figure: Figure) -> None:
         axes.fill_between([], [], [], color="#111111", alpha=0.15, linewidth=0),
     ]
     labels = ["measured (points)", "forecast from the initial Gram matrix (lines)"]
-    labels += ["forecast ± 1/√d"]
+    labels += [f"forecast ± {band}"]
     figure.legend(handles, labels, loc="outside lower center", ncols=3)

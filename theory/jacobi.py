@@ -1,0 +1,140 @@
+"""Three-term recurrence coefficients of a predicted spectral law.
+
+The law is replaced by point masses; its orthogonal polynomials follow from Lanczos's algorithm on
+their diagonal matrix with full orthogonalisation, which is stable where moments are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .law_spectrum import LawSpectrum
+from .spectrum import FloatArray
+
+__all__ = ["Jacobi", "PointMasses", "bulk_masses", "recurrence"]
+
+_HALVINGS = 40
+_RESOLVED = 1e-7  # share of the eigenvalues by which a cell's two masses may differ
+_NARROW = 1e-5  # width of a cell that is a point, in typical eigenvalues
+_LOST = 0.02  # share by which density and counting function may contradict each other
+
+
+@dataclass(frozen=True)
+class Jacobi:
+    """lam p_k = beta_k p_(k+1) + alpha_k p_k + beta_(k-1) p_(k-1),  p_k orthonormal under the law.
+
+    Attributes:
+        diagonal: alpha_0, ..., alpha_(K-1), (K,).
+        off_diagonal: beta_0, ..., beta_(K-2), positive, (K-1,).
+        diagonal_errors: estimated numerical errors (quadrature and nodes), (K,).
+        off_diagonal_errors: the same, (K-1,).
+    """
+
+    diagonal: FloatArray = field(metadata={"unit": "curvature"})
+    off_diagonal: FloatArray = field(metadata={"unit": "curvature"})
+    diagonal_errors: FloatArray = field(metadata={"unit": "curvature"})
+    off_diagonal_errors: FloatArray = field(metadata={"unit": "curvature"})
+
+
+@dataclass(frozen=True)
+class PointMasses:
+    """A law on finitely many points.
+
+    Attributes:
+        points: (N,).
+        masses: (N,) positive, summing to 1.
+    """
+
+    points: FloatArray
+    masses: FloatArray
+
+    def joined(self, points: Sequence[float], share: float) -> PointMasses:
+        """This law with probability 1 - share, and the given points with equal parts of it."""
+        if not points or share <= 0:
+            return self
+        return PointMasses(
+            np.append(self.points, points),
+            np.append((1 - share) * self.masses, np.full(len(points), share / len(points))),
+        )
+
+
+def bulk_masses(solved: LawSpectrum, nodes: int) -> PointMasses:
+    """The bulk with its atom, on so many points in each cell of its bands.
+
+    With lam = c - r cos(theta) the mass of a band is an integral over theta of a function that is
+    smooth at both ends, whether the density vanishes there like a square root or diverges like an
+    inverse one. Cells are halved until Gauss's rule finds the mass that the counting function
+    gives, to which it is then scaled.
+
+    Raises:
+        NoSolutionError: if the equations could not be solved, or density and counting function
+            contradict each other.
+    """
+    found = [_band(solved, low, high, nodes) for low, high in solved.bands]
+    points = np.concatenate([one.points for one in found])
+    masses = np.concatenate([one.masses for one in found])
+    bulk = PointMasses(points, masses / masses.sum())
+    atom = solved.inside.atom
+    return bulk.joined([0.0] if atom > 0 else [], atom)
+
+
+def _band(solved: LawSpectrum, low: float, high: float, nodes: int) -> PointMasses:
+    """One band, with its share of the eigenvalues."""
+    inside, narrow = solved.inside, _NARROW * solved.law.scale
+    ends, above = inside.knots(low, high)
+    middle, radius = (ends[0] + ends[-1]) / 2, (ends[-1] - ends[0]) / 2
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    angles = np.arccos(np.clip((middle - ends) / radius, -1, 1))
+    cells = np.stack([angles[:-1], angles[1:], above[:-1], above[1:]])
+    points, masses = [], []
+    for _ in range(_HALVINGS):
+        left, right, above_left, above_right = cells
+        half = (right - left)[:, None] / 2
+        theta = left[:, None] + half * (1 + x)
+        lam = middle - radius * np.cos(theta)
+        density = inside.read(lam.reshape(-1))[0].reshape(lam.shape)
+        mass = density * radius * np.sin(theta) * half * w
+        start, end = middle - radius * np.cos(left), middle - radius * np.cos(right)
+        share = np.maximum(above_left - above_right - inside.atom * ((start < 0) & (end > 0)), 0)
+        settled = (np.abs(mass.sum(1) - share) < _RESOLVED) | (end - start < narrow)
+        total = mass.sum(1, keepdims=True)
+        mass = np.where(total > 0, mass / np.where(total > 0, total, 1.0), w / 2) * share[:, None]
+        points.append(lam[settled].reshape(-1))
+        masses.append(mass[settled].reshape(-1))
+        if settled.all():
+            break
+        left, right, above_left, above_right = cells[:, ~settled]
+        between = (left + right) / 2
+        above_between = inside.read(middle - radius * np.cos(between))[1]
+        cells = np.hstack(
+            [
+                np.stack([left, between, above_left, above_between]),
+                np.stack([between, right, above_between, above_right]),
+            ]
+        )
+    return PointMasses(np.concatenate(points), np.concatenate(masses))
+
+
+def recurrence(law: PointMasses, count: int) -> tuple[FloatArray, FloatArray]:
+    """alpha (count,) and beta (count - 1,) by Lanczos's algorithm from the roots of the masses.
+
+    Raises:
+        ValueError: if the law has fewer points.
+    """
+    if not 1 <= count <= len(law.points):
+        raise ValueError(f"count: expected 1 to {len(law.points)}, got {count}")
+    basis = np.zeros((count, len(law.points)))
+    diagonal, off_diagonal = np.zeros(count), np.zeros(count - 1)
+    vector = np.sqrt(law.masses)
+    for k in range(count):
+        basis[k] = vector / np.linalg.norm(vector)
+        vector = law.points * basis[k]
+        diagonal[k] = basis[k] @ vector
+        for _ in range(2):  # twice is enough to be orthogonal to rounding errors
+            vector = vector - basis[: k + 1].T @ (basis[: k + 1] @ vector)
+        if k < count - 1:
+            off_diagonal[k] = np.linalg.norm(vector)
+    return diagonal, off_diagonal
