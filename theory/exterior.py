@@ -67,10 +67,6 @@ class Exterior:
         """K(lam)."""
         return self.resolvent.outlier_matrix(parameter)
 
-    def outlier_slope(self, parameter: float) -> FloatArray:
-        """K'(lam)."""
-        return self.resolvent.outlier_slope(parameter)
-
     def edge_noise(self) -> float:
         """Standard deviation of one sample's pull on the edge, see `Resolvent.edge_noise`."""
         return self.resolvent.edge_noise(self.start)

@@ -19,7 +19,6 @@ __all__ = ["Jacobi", "PointMasses", "bulk_masses", "recurrence"]
 _HALVINGS = 40
 _RESOLVED = 1e-7  # share of the eigenvalues by which a cell's two masses may differ
 _NARROW = 1e-5  # width of a cell that is a point, in typical eigenvalues
-_LOST = 0.02  # share by which density and counting function may contradict each other
 
 
 @dataclass(frozen=True)

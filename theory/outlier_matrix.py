@@ -53,31 +53,10 @@ class OutlierMatrix:
             k = np.block([[k, mixed], [mixed.T, (inner + inner.T) / 2]])
         return k - lam * np.eye(len(k))
 
-    def slope(self, p: FloatArray, dp: FloatArray, inverses: FloatArray) -> FloatArray:
-        """K'(lam) <= -I, where P changes by dP/dlam = dp (m, m).
-
-        As M changes by -M dP M, the change of the mean is E[J^T dP J], J = (D M (x) z^T, M C).
-        """
-        stack = inverses[self._full]
-        moved = np.einsum("ijn,jk,kln->iln", stack, dp, stack, optimize=True)
-        lifted, turned = np.kron(p, self._lift), np.kron(dp, self._lift)
-        half = turned @ self._spread(inverses) @ lifted
-        upper = packing(self._rows)[0]
-        k = np.kron(dp, self._mean_moment) - half - half.T
-        k = k + lifted @ self._spread(moved[upper]) @ lifted
-        if self._joint is not None:
-            solved = self._solved(inverses)
-            dragged = np.einsum("ijn,jk,nkq->niq", stack, dp, solved, optimize=True)
-            mixed = turned @ self._mixed(solved) - lifted @ self._mixed(dragged)
-            inner = np.einsum("n,nai,ab,nbj->ij", self._weights, solved, dp, solved, optimize=True)
-            k = np.block([[k, mixed], [mixed.T, (inner + inner.T) / 2]])
-        slope: FloatArray = k - np.eye(len(k))
-        return slope
-
     def rate(self, w: FloatArray, p: FloatArray, dp: FloatArray, inverses: FloatArray) -> float:
-        """w^T K'(lam) w <= -|w|^2 for one vector w (m r + q,), without the whole of K'.
+        """w^T K'(lam) w <= -|w|^2 for a vector w (m r + q,), where P changes by dP/dlam = dp.
 
-        It is E[(J w)^T dP (J w)] - |w|^2, with J w = (W - M P W) z + M C w_v and W = w by rows.
+        As M changes by -M dP M, it is E[(J w)^T dP (J w)] - |w|^2, with J w = (W - M P W) z + M C w_v and W = w by rows.
         """
         size = self._rows * self._span
         rows, inner = w[:size].reshape(self._rows, self._span), w[size:]

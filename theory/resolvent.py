@@ -64,12 +64,8 @@ class Resolvent(ABC):
         """K(lam), (m r + q, m r + q), the block's directions outermost."""
 
     @abstractmethod
-    def outlier_slope(self, parameter: float) -> FloatArray:
-        """K'(lam), (m r + q, m r + q), at most -I."""
-
-    @abstractmethod
     def outlier_rate(self, parameter: float, w: FloatArray) -> float:
-        """w^T K'(lam) w of one vector, see `OutlierMatrix.rate`."""
+        """w^T K'(lam) w <= -|w|^2 of a vector w (m r + q,), see `OutlierMatrix.rate`."""
 
     @abstractmethod
     def edge_noise(self, parameter: float) -> float:
@@ -119,13 +115,6 @@ class ScalarResolvent(Resolvent):
         """K(lam), (r + q, r + q)."""
         p = np.array([[parameter]])
         return self._k.value(p, self.position(parameter), self._inverses(parameter))
-
-    def outlier_slope(self, parameter: float) -> FloatArray:
-        """K'(lam), (r + q, r + q)."""
-        x = (self._d / (parameter + self._d)) ** 2
-        speed = (float(self._w @ x) - 1 / self.law.aspect_ratio) / self.law.snr
-        p, dp = np.array([[parameter]]), np.array([[1 / speed]])
-        return self._k.slope(p, dp, self._inverses(parameter))
 
     def outlier_rate(self, parameter: float, w: FloatArray) -> float:
         """w^T K'(lam) w."""
@@ -218,12 +207,6 @@ class MatrixResolvent(Resolvent):
         """K(lam), (m r + q, m r + q), the block's directions outermost."""
         solution = self._at(parameter)
         return self._k.value(solution.p, solution.lam, solution.at.inverses)
-
-    def outlier_slope(self, parameter: float) -> FloatArray:
-        """K'(lam), (m r + q, m r + q)."""
-        solution = self._at(parameter)
-        dp = solution.dp / solution.dlam
-        return self._k.slope(solution.p, dp, solution.at.inverses)
 
     def outlier_rate(self, parameter: float, w: FloatArray) -> float:
         """w^T K'(lam) w."""
