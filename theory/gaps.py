@@ -28,8 +28,8 @@ _NARROW = 1e-7  # a minimum of the radius this close to 1 is the touching of two
 _GROWTH, _STEPS = 1.6, 400
 _END = 1e-10  # relative step at which an end is thin
 _FAR = 1.5  # a radius beyond which a step towards an edge was too long
-_NEARLY = 1e3
 _AT_ZERO = 1e-9  # distance from an atom at zero, in typical eigenvalues, where a gap ends
+_NEARLY = 1e3  # times that distance: the signs of P + D may be lost before it is reached
 
 
 class InnerGap:
@@ -50,8 +50,7 @@ class InnerGap:
         (self.start, lower_kind), (self.end, upper_kind) = lower, upper
         self.kinds = (lower_kind, upper_kind)
         self.resolvent, self.law = resolvent, resolvent.law
-        start, end = self.start, self.end
-        self.lower, self.upper = resolvent.position(start), resolvent.position(end)
+        self.lower, self.upper = resolvent.position(self.start), resolvent.position(self.end)
 
 
 def scalar_gaps(law: CurvatureLaw) -> list[InnerGap]:

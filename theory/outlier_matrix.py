@@ -56,7 +56,8 @@ class OutlierMatrix:
     def rate(self, w: FloatArray, p: FloatArray, dp: FloatArray, inverses: FloatArray) -> float:
         """w^T K'(lam) w <= -|w|^2 for a vector w (m r + q,), where P changes by dP/dlam = dp.
 
-        As M changes by -M dP M, it is E[(J w)^T dP (J w)] - |w|^2, with J w = (W - M P W) z + M C w_v and W = w by rows.
+        As M changes by -M dP M, it is E[(J w)^T dP (J w)] - |w|^2, with
+        J w = (W - M P W) z + M C w_v, W the part of w for the directions as rows (m, r).
         """
         size = self._rows * self._span
         rows, inner = w[:size].reshape(self._rows, self._span), w[size:]
