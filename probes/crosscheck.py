@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from .block import Block
-from .krylov import extreme_eigenpairs, krylov_space, random_frame
+from .eigenpairs import extreme_eigenpairs
+from .krylov import krylov_space, random_frame
 from .module_curvature import HessianOperator, Inputs, Loss, module_outputs
 from .observe import undisturbed
 

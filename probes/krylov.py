@@ -1,7 +1,8 @@
-"""Extreme eigenpairs by block Lanczos with full reorthogonalisation."""
+"""Krylov spaces by block Lanczos with full reorthogonalisation."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,10 +12,12 @@ from torch import Tensor
 from .operator import CurvatureOperator
 
 __all__ = [
-    "Eigenpairs",
+    "BlockLanczos",
+    "Checkpoints",
     "Krylov",
     "block_lanczos",
-    "extreme_eigenpairs",
+    "end_places",
+    "identity_frame",
     "krylov_space",
     "random_frame",
 ]
@@ -22,18 +25,20 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Krylov:
-    """H Q = Q T + R E^T:  Q orthonormal, T block tridiagonal, E the last columns of the identity.
+    """H Q = Q T + U B:  Q and U orthonormal and orthogonal to each other, T = Q^T H Q.
 
     Attributes:
-        basis: Q, (*batch, N, k), in the operator's dtype; first the ``width`` columns of the start.
+        basis: Q, (*batch, N, k), in the operator's dtype; unless the run was restarted its first
+            ``width`` columns are the start, T is block tridiagonal, and only the last ``width``
+            columns of B are not 0.
         coefficients: T, (*batch, k, k), float64.
-        coupling: (*batch, width, width), float64: R is an orthonormal block times it.
-        width: number of columns of the start, of E and of R.
+        border: B, (*batch, columns of U, k), float64.
+        width: number of columns of the start.
     """
 
     basis: Tensor
     coefficients: Tensor
-    coupling: Tensor
+    border: Tensor
     width: int
 
     @property
@@ -48,78 +53,72 @@ class Krylov:
         return values, vectors
 
     def residual_estimates(self) -> Tensor:
-        """|H Q y - theta Q y| = |coupling E^T y| of each eigenpair (theta, y) of T, (*batch, k)."""
+        """|H Q y - theta Q y| = |B y| of each eigenpair (theta, y) of T, (*batch, k)."""
         _, vectors = self.eigen
-        estimates: Tensor = (self.coupling @ vectors[..., -self.width :, :]).norm(dim=-2)
+        estimates: Tensor = (self.border @ vectors).norm(dim=-2)
         return estimates
 
 
-@dataclass(frozen=True)
-class Eigenpairs:
-    """The largest and the smallest eigenvalues of each matrix of a batch.
+class BlockLanczos:
+    """Block Lanczos in progress, with thick restarts.
 
-    Attributes:
-        values: (*batch, k) float64: the largest, largest first, then the smallest, smallest first.
-        vectors: (*batch, N, k) unit eigenvectors, in the operator's dtype.
-        residuals: (*batch, k) float64, |H u - value u|, from one more product.
-        largest: how many of the k are from the upper end.
-        converged: (*batch, k), whether the residual is within the tolerance.
-        products: matrix-vector products spent on each matrix before that of the residuals.
+    Vectors are rows, so that a growing basis stays contiguous.
+
+    Args:
+        operator: H, one matrix or a batch.
+        start: (*batch, N, width), orthonormal columns.
+        capacity: number of basis vectors there is room for, at least ``width``.
+        generator: draws new directions where the space closes.
     """
 
-    values: Tensor
-    vectors: Tensor
-    residuals: Tensor
-    largest: int
-    converged: Tensor
-    products: int
-
-    @property
-    def outcome(self) -> str:
-        """What was reached, and what to do if it was not all that was asked for."""
-        missing = int((~self.converged).sum())
-        total = self.converged.numel()
-        if not missing:
-            return f"all {total} eigenvalues converged after {self.products} products"
-        return (
-            f"{missing} of {total} eigenvalues not converged after {self.products} products: "
-            "raise max_steps, or ask for fewer eigenvalues or a larger tolerance"
-        )
-
-
-class _Process:
-    """Block Lanczos in progress; vectors are rows, so that a growing basis stays contiguous."""
-
     def __init__(
-        self, operator: CurvatureOperator, start: Tensor, steps: int, generator: torch.Generator
+        self, operator: CurvatureOperator, start: Tensor, capacity: int, generator: torch.Generator
     ) -> None:
         *batch, size, width = start.shape
-        if not 1 <= width * steps <= size:
-            raise ValueError(
-                f"steps: expected between 1 and {size // max(1, width)} with {width} columns of "
-                f"length {size}, got {steps}"
-            )
+        self.capacity = capacity
+        self.width = width
+        self.columns = 0
+        self.steps = 0
+        self.products = 0
+        self.restarted = False
         self._operator = operator
         self._generator = generator
-        self._width = width
-        self._columns = 0
         self._next = start.mT
-        self._rows = start.new_empty(*batch, steps * width, size)
-        self._coefficients = start.new_zeros(
-            *batch, steps * width, steps * width, dtype=torch.float64
-        )
-        self._coupling = self._coefficients.new_zeros(*batch, width, width)
+        self._rows = start.new_empty(*batch, capacity, size)
+        self._coefficients = start.new_zeros(*batch, capacity, capacity, dtype=torch.float64)
+        self._border = self._coefficients.new_zeros(*batch, width, 0)
         self._scale = self._coefficients.new_zeros(*batch, 1)
+        self._krylov: Krylov | None = None
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return int(self._rows.shape[-1])
+
+    @property
+    def complete(self) -> bool:
+        """Whether the basis spans the whole space."""
+        return self.columns == self.size
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another block."""
+        return self.columns + self._next.shape[-2] > self.capacity
 
     def advance(self) -> None:
-        """Append the next block to the basis: one product with a panel."""
-        new = slice(self._columns, self._columns + self._width)
-        if self._columns:
-            old = slice(self._columns - self._width, self._columns)
-            self._coefficients[..., new, old] = self._coupling
-            self._coefficients[..., old, new] = self._coupling.mT
+        """Append the next block to the basis: one product with a panel.
+
+        Raises:
+            ValueError: if the product is not finite.
+        """
+        old = slice(0, self.columns)
+        new = slice(self.columns, self.columns + self._next.shape[-2])
+        self._coefficients[..., new, old] = self._border
+        self._coefficients[..., old, new] = self._border.mT
         self._rows[..., new, :] = self._next
-        self._columns = new.stop
+        self.columns = new.stop
+        self.steps += 1
+        self.products += new.stop - new.start
         product = (self._operator @ self._next.mT).mT
         norms = product.norm(dim=-1).double()
         if not bool(torch.isfinite(norms).all()):
@@ -128,41 +127,94 @@ class _Process:
         remainder, overlaps = self._projected(product)
         diagonal = overlaps[..., new].double()
         self._coefficients[..., new, new] = (diagonal + diagonal.mT) / 2
-        if self._columns == product.shape[-1]:
-            self._coupling = torch.zeros_like(self._coupling)
-        else:
-            self._next, self._coupling = self._orthonormalised(remainder)
+        self._next, coupling = self._orthonormalised(remainder)
+        self._border = coupling.new_zeros(*coupling.shape[:-1], self.columns)
+        self._border[..., new] = coupling
+        self._krylov = None
+
+    def restart(self, places: Tensor) -> None:
+        """Replace the basis by some of its Ritz vectors; H Q = Q T + U B stays true.
+
+        Args:
+            places: (kept,) int64, of the Ritz values in ascending order, the same in each matrix.
+        """
+        values, vectors = (part[..., places] for part in self.krylov().eigen)
+        kept = len(places)
+        transposed = vectors.to(self._rows.dtype).mT
+        # Through a window, so that the old basis and the new never stand side by side.
+        window = max(1, self._rows.shape[-1] // 16)
+        for rows in torch.split(self._rows[..., : self.columns, :], window, dim=-1):
+            rows[..., :kept, :] = transposed @ rows
+        self._coefficients[..., :kept, :kept] = torch.diag_embed(values)
+        self._border = self._border @ vectors
+        self.columns = kept
+        self.restarted = True
+        self._krylov = None
 
     def krylov(self) -> Krylov:
-        k = self._columns
-        return Krylov(
-            self._rows[..., :k, :].mT, self._coefficients[..., :k, :k], self._coupling, self._width
-        )
+        """The space so far; it shares memory with the run, which a restart overwrites."""
+        if self._krylov is None:
+            k = self.columns
+            basis, coefficients = self._rows[..., :k, :].mT, self._coefficients[..., :k, :k]
+            self._krylov = Krylov(basis, coefficients, self._border, self.width)
+        return self._krylov
 
     def _projected(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Rows without their part in the basis, and their inner products with the basis."""
-        basis = self._rows[..., : self._columns, :]
+        basis = self._rows[..., : self.columns, :]
         overlaps = rows @ basis.mT
         return rows - overlaps @ basis, overlaps
 
     def _orthonormalised(self, remainder: Tensor) -> tuple[Tensor, Tensor]:
-        """U (*batch, width, N), C (*batch, width, width) with remainder^T = U^T C, U orthonormal.
+        """U (*batch, rows, N), C (*batch, rows, w) with remainder^T = U^T C, U orthonormal.
 
-        Directions the remainder does not have are drawn at random and get zero rows in C. The
-        second projection follows the first normalisation: that restores the orthogonality which
-        dividing a small remainder by its length has lost.
+        U has as many rows as the remainder, or as many as the basis lacks. Directions that the
+        remainder does not have are drawn at random and get zero rows in C. The second projection
+        follows the first normalisation: that restores the orthogonality which dividing a small
+        remainder by its length has lost.
         """
+        width = min(remainder.shape[-2], remainder.shape[-1] - self.columns)
+        if not width:
+            empty = remainder[..., :0, :]
+            return empty, empty[..., : remainder.shape[-2]].double()
         frame, triangle = torch.linalg.qr(remainder.mT)
         left, lengths, right = torch.linalg.svd(triangle.double())
+        left, lengths, right = left[..., :width], lengths[..., :width], right[..., :width, :]
         absent = lengths <= 10 * torch.finfo(frame.dtype).eps * self._scale
         frame = frame @ left.to(frame.dtype)
         if bool(absent.any()):
             noise = _gaussian(frame.shape, frame, self._generator) / frame.shape[-2] ** 0.5
             frame = torch.where(absent[..., None, :], noise, frame)
+            frame = self._projected(frame.mT)[0].mT
+            frame = frame / frame.norm(dim=-2, keepdim=True)
         first = (lengths * ~absent)[..., None] * right
         again, _ = self._projected(frame.mT)
         frame, triangle = torch.linalg.qr(again.mT)
         return frame.mT, triangle.double() @ first
+
+
+class Checkpoints:
+    """When to look at the eigenproblem of T, which costs the cube of its size.
+
+    Residuals fall geometrically: the next look is at the step where the last two say it is done.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._next = first
+        self._last: tuple[int, float] | None = None
+
+    def due(self, step: int) -> bool:
+        """Whether to look now."""
+        return step >= self._next
+
+    def note(self, step: int, worst: float) -> None:
+        """The worst residual found at a step, in units of the tolerance; inf if there is none."""
+        ahead = max(4, step // 4)
+        if self._last is not None and worst < self._last[1] < math.inf:
+            rate = math.log(self._last[1] / worst) / (step - self._last[0])
+            ahead = min(max(1, round(math.log(max(worst, 1.0)) / rate)), 2 * ahead)
+        self._last = (step, worst)
+        self._next = step + ahead
 
 
 def block_lanczos(
@@ -180,10 +232,16 @@ def block_lanczos(
     Raises:
         ValueError: if the basis would exceed the space, or a product is not finite.
     """
-    process = _Process(operator, start, steps, generator)
+    size, width = start.shape[-2:]
+    if not 1 <= width * steps <= size:
+        raise ValueError(
+            f"steps: expected between 1 and {size // max(1, width)} with {width} columns of "
+            f"length {size}, got {steps}"
+        )
+    run = BlockLanczos(operator, start, width * steps, generator)
     for _ in range(steps):
-        process.advance()
-    return process.krylov()
+        run.advance()
+    return run.krylov()
 
 
 def random_frame(operator: CurvatureOperator, width: int, generator: torch.Generator) -> Tensor:
@@ -207,8 +265,9 @@ def krylov_space(
 ) -> Krylov:
     """A Krylov space from a random frame, grown until the wanted eigenvalues have converged.
 
-    A matrix small enough to be formed within the budget of products is formed: its space is
-    complete and its eigenvalues are exact.
+    One run for eigenvalues (`extreme_eigenpairs`) and density together. A matrix small enough to
+    be formed within the budget of products is formed: its space is complete and its eigenvalues
+    are exact.
 
     Args:
         operator: H, one matrix or a batch.
@@ -234,77 +293,45 @@ def krylov_space(
             f"got {width}, {max_steps}, {tolerance}"
         )
     if operator.size <= width * max_steps:
-        identity = torch.eye(operator.size, dtype=operator.dtype, device=operator.device)
-        start = identity.expand(*operator.batch, -1, -1)
-        return block_lanczos(operator, start, 1, generator)
+        return block_lanczos(operator, identity_frame(operator), 1, generator)
     if largest + smallest > width * max_steps:
         raise ValueError(
             f"max_steps: expected width * max_steps >= {largest + smallest} eigenvalues, "
             f"got {width} * {max_steps}"
         )
     start = random_frame(operator, width, generator)
-    process = _Process(operator, start, max_steps, generator)
-    check = max(min_steps, 6, -(-(largest + smallest) // width))
+    run = BlockLanczos(operator, start, width * max_steps, generator)
+    checkpoints = Checkpoints(max(min_steps, 6, -(-(largest + smallest) // width)))
     for step in range(1, max_steps + 1):
-        process.advance()
-        if step == min(check, max_steps):
-            krylov = process.krylov()
-            if bool((_wanted_residuals(krylov, largest, smallest) <= tolerance).all()):
+        run.advance()
+        if checkpoints.due(step) or step == max_steps:
+            krylov = run.krylov()
+            worst = _worst_residual(krylov, largest, smallest) / tolerance
+            if worst <= 1:
                 break
-            # The eigenproblem of T grows with the cube of the steps: look less often later.
-            check += max(4, step // 4)
+            checkpoints.note(step, worst)
     return krylov
 
 
-def extreme_eigenpairs(
-    operator: CurvatureOperator,
-    krylov: Krylov,
-    largest: int,
-    smallest: int,
-    tolerance: float = 1e-3,
-) -> Eigenpairs:
-    """Eigenpairs at both ends from a Krylov space, with true residuals.
-
-    Args:
-        operator: the operator of ``krylov``.
-        krylov: see `krylov_space`.
-        largest: number at the upper end (fewer if the matrix is smaller).
-        smallest: number at the lower end.
-        tolerance: an eigenpair has converged if its residual is below this share of the largest
-            absolute eigenvalue.
-    """
-    values, coordinates = krylov.eigen
-    wanted, upper = _wanted(values.shape[-1], largest, smallest, values.device)
-    values = values[..., wanted]
-    vectors = krylov.basis @ coordinates[..., wanted].to(krylov.basis.dtype)
-    deviation = (operator @ vectors).double() - vectors.double() * values[..., None, :]
-    residuals = deviation.norm(dim=-2)
-    scale = krylov.eigen[0].abs().amax(-1, keepdim=True)
-    return Eigenpairs(
-        values=values,
-        vectors=vectors,
-        residuals=residuals,
-        largest=upper,
-        converged=residuals <= tolerance * scale,
-        products=krylov.basis.shape[-1],
-    )
+def identity_frame(operator: CurvatureOperator) -> Tensor:
+    """The start, (*batch, N, N), from which one step forms the matrix."""
+    identity = torch.eye(operator.size, dtype=operator.dtype, device=operator.device)
+    return identity.expand(*operator.batch, -1, -1)
 
 
-def _wanted(
-    available: int, largest: int, smallest: int, device: torch.device
-) -> tuple[Tensor, int]:
-    """Places of the wanted eigenvalues in ascending order, and how many are from the upper end."""
-    upper, lower = min(largest, available), min(smallest, available)
+def end_places(available: int, upper: int, lower: int, device: torch.device) -> Tensor:
+    """Places, in ascending order, of the largest (largest first), then of the smallest."""
     top = torch.arange(available - 1, available - 1 - upper, -1, device=device)
-    return torch.cat([top, torch.arange(lower, device=device)]), upper
+    return torch.cat([top, torch.arange(lower, device=device)])
 
 
-def _wanted_residuals(krylov: Krylov, largest: int, smallest: int) -> Tensor:
-    """Residual estimates as shares of the largest absolute eigenvalue, (*batch, wanted)."""
+def _worst_residual(krylov: Krylov, largest: int, smallest: int) -> float:
+    """Largest estimate of a wanted residual, as a share of the largest absolute eigenvalue."""
     values, _ = krylov.eigen
-    wanted, _ = _wanted(values.shape[-1], largest, smallest, values.device)
+    available = values.shape[-1]
+    wanted = end_places(available, min(largest, available), min(smallest, available), values.device)
     scale = values.abs().amax(-1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    return krylov.residual_estimates()[..., wanted] / scale
+    return float((krylov.residual_estimates()[..., wanted] / scale).max())
 
 
 def _gaussian(shape: torch.Size, template: Tensor, generator: torch.Generator) -> Tensor:

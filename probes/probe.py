@@ -22,8 +22,9 @@ from ..theory.transitions import TransitionTracker
 from .alignment import alignment
 from .block import Block
 from .density import resolvent_traces, spectral_densities
+from .eigenpairs import Eigenpairs, extreme_eigenpairs
 from .head_curvature import HeadCurvature, head_curvature
-from .krylov import Eigenpairs, extreme_eigenpairs, krylov_space
+from .krylov import krylov_space
 from .module_curvature import (
     HessianOperator,
     InformationOperator,

@@ -11,8 +11,9 @@ from spectrain.models.two_layer import TwoLayerNetwork
 from spectrain.probes import head_curvature as module
 from spectrain.probes.block import Block
 from spectrain.probes.density import resolvent_traces
+from spectrain.probes.eigenpairs import extreme_eigenpairs
 from spectrain.probes.head_curvature import HeadCurvature, head_curvature
-from spectrain.probes.krylov import extreme_eigenpairs, krylov_space
+from spectrain.probes.krylov import krylov_space
 from spectrain.probes.module_curvature import HessianOperator, InformationOperator
 
 # torch.func.hessian, the oracle, loads deprecated parts of torch.

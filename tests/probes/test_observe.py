@@ -6,7 +6,8 @@ from torch.nn import functional
 from spectrain.probes.block import Block
 from spectrain.probes.crosscheck import crosscheck
 from spectrain.probes.density import spectral_densities
-from spectrain.probes.krylov import extreme_eigenpairs, krylov_space
+from spectrain.probes.eigenpairs import extreme_eigenpairs
+from spectrain.probes.krylov import krylov_space
 from spectrain.probes.module_curvature import HessianOperator, InformationOperator
 from spectrain.probes.observe import undisturbed, unwrap
 
