@@ -212,7 +212,8 @@ class Checkpoints:
         ahead = max(4, step // 4)
         if self._last is not None and worst < self._last[1] < math.inf:
             rate = math.log(self._last[1] / worst) / (step - self._last[0])
-            ahead = min(max(1, round(math.log(max(worst, 1.0)) / rate)), 2 * ahead)
+            expected = round(math.log(max(worst, 1.0)) / rate)
+            ahead = min(max(1, step // 10, expected), 2 * ahead)
         self._last = (step, worst)
         self._next = step + ahead
 

@@ -15,10 +15,35 @@ from .search import Found, Goal, Search, residual_norms, spectral_scale
 
 __all__ = ["eigenpairs_near"]
 
-# Steps that find out the range of the spectrum, and steps between two choices of the filter.
-_RANGE_STEPS, _ROUND_STEPS = 10, 5
+# Steps between two choices of the filter.
+_ROUND_STEPS = 5
 # The narrowest filter, as a share of the range.
 _NARROWEST = 1e-4
+
+
+@dataclass(frozen=True)
+class _Nearest(Goal):
+    """So many nearest to a value, each with a residual below ``tolerance`` times the scale."""
+
+    value: float
+    count: int
+    tolerance: float
+
+    def wanted(self, values: Tensor) -> tuple[int, int]:
+        return 0, 0
+
+    def distance(self, run: BlockLanczos) -> float:
+        if run.columns < 2 * self.count and not run.complete:
+            return math.inf
+        krylov = run.krylov()
+        coordinates = _closest(krylov, self.value, min(run.columns, self.count + run.width))
+        images = krylov.coefficients @ coordinates
+        ritz, order = _ordered(coordinates, images, self.value)
+        ritz, order = ritz[..., : self.count], order[..., : self.count]
+        inside = residual_norms(images @ order, coordinates @ order, ritz)
+        outside = (krylov.border @ coordinates @ order).norm(dim=-2)
+        shares = torch.hypot(inside, outside) / spectral_scale(krylov.eigen[0])
+        return float(shares.max()) / self.tolerance
 
 
 @dataclass(frozen=True)
@@ -38,10 +63,12 @@ class _Largest(Goal):
 
 
 def eigenpairs_near(search: Search, value: float, count: int, tolerance: float) -> Found:
-    """Rounds of block Lanczos on a polynomial of H that is largest at the value.
+    """Least squares of (H - v) u over a Krylov space of H; where memory ends, filtered rounds.
 
-    The first round, on H itself, finds the range of the spectrum; before each of the others the
-    filter is chosen anew from the distances of the Ritz values to the value.
+    A space of H holds the best polynomial filter of its length, but an eigenvalue deep inside the
+    spectrum takes a long one. If the basis does not fit the memory, short runs on a polynomial of H
+    that is largest at the value (`Folded`) follow; before each the filter is chosen anew from the
+    distances of the Ritz values to the value.
 
     Raises:
         ValueError: if the value is not finite or the count not positive.
@@ -54,8 +81,7 @@ def eigenpairs_near(search: Search, value: float, count: int, tolerance: float) 
     run, shortage = search.formed(count), None
     if run is None:
         frame, _ = search.frame(search.start)
-        unreachable = _Largest(count, torch.finfo(torch.float64).tiny)
-        run, shortage = search.run(operator, frame, unreachable, steps=_RANGE_STEPS)
+        run, shortage = search.run(operator, frame, _Nearest(value, count, 0.9 * tolerance))
     spare = min(run.columns, count + search.width)
     krylov = run.krylov()
     ritz, _ = krylov.eigen
@@ -64,11 +90,11 @@ def eigenpairs_near(search: Search, value: float, count: int, tolerance: float) 
     residuals = krylov.residual_estimates()
     outside = torch.maximum(residuals[..., 0], residuals[..., -1])
     radius = float(((ritz - value).abs().amax(-1) + outside).max())
-    vectors = _closest(krylov, value, spare)
+    vectors = krylov.basis @ _closest(krylov, value, spare).to(krylov.basis.dtype)
     while True:
         values, vectors, residuals = _rayleigh_ritz(operator, vectors, value)
         settled = bool((residuals[..., :count] <= tolerance * scale).all())
-        if settled or run.complete or shortage:
+        if settled or run.complete or shortage == "products":
             break
         distance = float((values[..., -1] - value).abs().max())
         gap = min(max(distance, _NARROWEST * radius), 0.9 * radius)
@@ -89,13 +115,20 @@ def eigenpairs_near(search: Search, value: float, count: int, tolerance: float) 
 
 
 def _closest(krylov: Krylov, value: float, count: int) -> Tensor:
-    """The so many orthonormal vectors of the space on which (H - value)^2 is least."""
-    shifted = krylov.coefficients - value * torch.eye(
-        krylov.coefficients.shape[-1], dtype=torch.float64, device=krylov.coefficients.device
-    )
+    """Coordinates, (*batch, k, count), of the span in the space on which (H - value)^2 is least."""
+    shifted = krylov.coefficients.clone()
+    shifted.diagonal(dim1=-2, dim2=-1).sub_(value)
     _, coordinates = torch.linalg.eigh(shifted @ shifted + krylov.border.mT @ krylov.border)
-    vectors: Tensor = krylov.basis @ coordinates[..., :count].to(krylov.basis.dtype)
-    return vectors
+    closest: Tensor = coordinates[..., :count]
+    return closest
+
+
+def _ordered(vectors: Tensor, images: Tensor, value: float) -> tuple[Tensor, Tensor]:
+    """Ritz values and coordinates of the span, the nearest to the value first."""
+    small = (vectors.mT @ images).double()
+    ritz, rotation = torch.linalg.eigh((small + small.mT) / 2)
+    order = (ritz - value).abs().argsort(dim=-1)
+    return ritz.gather(-1, order), rotation.gather(-1, order[..., None, :].expand_as(rotation))
 
 
 def _rayleigh_ritz(
@@ -103,10 +136,7 @@ def _rayleigh_ritz(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ritz values, vectors and residuals of the span, the nearest to the value first."""
     images = operator @ vectors
-    small = (vectors.mT @ images).double()
-    ritz, rotation = torch.linalg.eigh((small + small.mT) / 2)
-    order = (ritz - value).abs().argsort(dim=-1)
-    ritz = ritz.gather(-1, order)
-    rotation = rotation.gather(-1, order[..., None, :].expand_as(rotation)).to(vectors.dtype)
+    ritz, rotation = _ordered(vectors, images, value)
+    rotation = rotation.to(vectors.dtype)
     vectors, images = vectors @ rotation, images @ rotation
     return ritz, vectors, residual_norms(images, vectors, ritz)

@@ -44,15 +44,25 @@ def dense_operator():
     return DenseOperator
 
 
-@pytest.fixture
-def with_spectrum(generator):
-    """An operator with these eigenvalues, (*batch, N), and random eigenvectors."""
+@pytest.fixture(scope="session")
+def operator_with_spectrum():
+    """An operator with these eigenvalues, (*batch, N), and eigenvectors from a generator."""
 
-    def build(eigenvalues, dtype=torch.float64):
+    def build(eigenvalues, generator, dtype=torch.float64):
         values = torch.as_tensor(eigenvalues, dtype=torch.float64)
         size = values.shape[-1]
         noise = torch.randn(*values.shape, size, dtype=torch.float64, generator=generator)
         rotation = torch.linalg.qr(noise).Q
         return DenseOperator(((rotation * values[..., None, :]) @ rotation.mT).to(dtype))
+
+    return build
+
+
+@pytest.fixture
+def with_spectrum(generator, operator_with_spectrum):
+    """An operator with these eigenvalues, (*batch, N), and random eigenvectors."""
+
+    def build(eigenvalues, dtype=torch.float64):
+        return operator_with_spectrum(eigenvalues, generator, dtype)
 
     return build
