@@ -211,13 +211,13 @@ def test_any_spectrum(operator_with_spectrum, clusters, width, largest, smallest
 
 
 def test_restarted_run_finds_the_same_within_its_memory(with_spectrum, generator):
-    operator = with_spectrum(spiked([4.0, 3.0, -2.0], (0, 1), 400))
-    asked = {"largest": 2, "smallest": 1, "width": 4, "tolerance": 1e-10}
+    operator = with_spectrum(spiked([1.2, 1.1, -0.2], (0, 1), 400))
+    asked = {"largest": 2, "smallest": 1, "width": 4, "tolerance": 1e-8}
     whole = eigenpairs(operator, **asked, generator=generator)
     column = 400 * 8
     held = eigenpairs(operator, **asked, memory=24 * column, generator=generator)
     assert held.converged.all()
-    assert held.products > whole.products
+    assert held.products >= whole.products
     torch.testing.assert_close(held.values, whole.values, atol=1e-9, rtol=0)
     assert_eigenvectors(held, operator)
     assert held.peak_memory < whole.peak_memory
