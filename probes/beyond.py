@@ -103,6 +103,9 @@ def eigenpairs_beyond(
         if nothing_new or shortage or run.complete:
             break
         known = torch.cat([upper, lower], -1)
+        if not search.fits(known.shape[-1]):
+            shortage = "memory"
+            break
         frame, columns = search.frame(None, known)
         goal = replace(goal, columns=columns, scale=scale)
         deflated = Deflated(search.operator, known, inside)

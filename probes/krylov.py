@@ -85,7 +85,7 @@ class BlockLanczos:
         self._generator = generator
         self._next = start.mT
         self._rows = start.new_empty(*batch, capacity, size)
-        self._coefficients = start.new_zeros(*batch, capacity, capacity, dtype=torch.float64)
+        self._coefficients = start.new_zeros(*batch, width, width, dtype=torch.float64)
         self._border = self._coefficients.new_zeros(*batch, width, 0)
         self._scale = self._coefficients.new_zeros(*batch, 1)
         self._krylov: Krylov | None = None
@@ -113,6 +113,11 @@ class BlockLanczos:
         """
         old = slice(0, self.columns)
         new = slice(self.columns, self.columns + self._next.shape[-2])
+        spare = new.stop - self._coefficients.shape[-1]
+        if spare > 0:
+            # By half at a time: the room for all would mostly stay empty.
+            spare += new.stop // 2
+            self._coefficients = torch.nn.functional.pad(self._coefficients, (0, spare, 0, spare))
         self._coefficients[..., new, old] = self._border
         self._coefficients[..., old, new] = self._border.mT
         self._rows[..., new, :] = self._next

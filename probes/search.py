@@ -112,6 +112,11 @@ class Search:
         return (self._peak + 2 * self.width) * self._column + 2 * matrices * 8 * self._peak**2
 
     @property
+    def _added(self) -> int:
+        """Random columns added to any start, at least."""
+        return -(-self.width // 4)
+
+    @property
     def left(self) -> int:
         """Products still in the budget."""
         return self._max_products - self.operator.products
@@ -123,18 +128,24 @@ class Search:
             ValueError: if the budget of products or the memory is too small.
         """
         size = self.operator.size
-        least = min(size, max(wanted, self.width))
+        started = 0 if self.start is None else self.start.shape[-1]
+        panel = max(self.width, started + self._added)
+        least = min(size, max(wanted, panel))
         if self._max_products < least:
             raise ValueError(
                 f"max_products: expected at least {least} for {wanted} eigenpairs with panels of "
-                f"{self.width}, got {self._max_products}"
+                f"{panel}, got {self._max_products}"
             )
-        columns = min(size, wanted + 4 * self.width)
+        columns = min(size, wanted + 4 * panel)
         if self._room < columns:
             raise ValueError(
                 f"memory: expected at least {columns * self._column} bytes for {wanted} eigenpairs "
-                f"with panels of {self.width}, got {self._room * self._column}"
+                f"with panels of {panel}, got {self._room * self._column}"
             )
+
+    def fits(self, held: int) -> bool:
+        """Whether the memory has room for a run besides so many columns."""
+        return self._room - held >= min(self.operator.size, 4 * self.width)
 
     def formed(self, wanted: int) -> BlockLanczos | None:
         """The whole matrix, if a run for so many eigenpairs would take as many products."""
@@ -155,9 +166,8 @@ class Search:
             outside: (*batch, N, k), orthonormal or 0: the frame is orthogonal to it.
         """
         known = 0 if near is None else near.shape[-1]
-        extra = min(
-            max(self.width - known, -(-self.width // 4)), max(1, self.operator.size - known)
-        )
+        extra = max(self.width - known, self._added)
+        extra = min(extra, max(1, self.operator.size - known))
         frame = random_frame(self.operator, extra, self._generator)
         if near is not None:
             joined = torch.cat([near.to(frame), frame], dim=-1)[..., : self.operator.size]
@@ -186,10 +196,7 @@ class Search:
             held: columns held outside the run.
             steps: stop after so many in any case.
         """
-        *_, size, width = frame.shape
-        room = min(size, self._room - held, self._max_products + width)
-        if room < width:
-            raise ValueError(f"memory: expected room for {width + held} columns, got {self._room}")
+        room = min(operator.size, self._room - held, self._max_products + frame.shape[-1])
         run = BlockLanczos(operator, frame, room, self._generator)
         checkpoints = Checkpoints(_FIRST_LOOK)
         while True:

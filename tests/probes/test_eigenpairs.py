@@ -363,6 +363,23 @@ def test_a_value_in_the_bulk_is_not_certified(with_spectrum, generator):
     assert "raise max_products" in pairs.outcome
 
 
+def test_everything_is_above(with_spectrum, generator):
+    operator = with_spectrum(torch.linspace(0, 1, 200))
+    pairs = eigenpairs(operator, above=-1.0, width=4, generator=generator)
+    torch.testing.assert_close(pairs.values, exact(operator).flip(0), atol=1e-12, rtol=0)
+    assert pairs.certificates[0].failure == 0
+
+
+@pytest.mark.parametrize("room", [20, 48])
+def test_more_above_than_memory_holds(with_spectrum, generator, room):
+    operator = with_spectrum(torch.linspace(0, 1, 400))
+    pairs = eigenpairs(operator, above=0.9, width=4, memory=room * 3200, generator=generator)
+    assert not pairs.certificates[0].certified
+    assert pairs.peak_memory <= (room + 8) * 3200 + 16 * room**2
+    assert "raise max_products or memory" in pairs.outcome
+    assert_residuals_bound_errors(pairs, operator)
+
+
 def test_failure_probability_bounds_the_failures(with_spectrum):
     # An eigenvalue 5 % of the spread above the bulk; how often do few steps miss it?
     values = spiked([1.05], (0, 1), 200)
