@@ -121,7 +121,7 @@ def eigenpairs_beyond(
             value=limit,
             side=side,
             count=(~end[0].isnan()).sum(-1),
-            failure=goal.failure(run, side),
+            failure=goal.failure(run, side).clamp_max(1.0),
             remaining=_remaining(run, limit, side),
         )
         for (side, limit, _), end in zip(sides, ends, strict=True)
