@@ -292,12 +292,14 @@ def _converged(krylov: Krylov) -> tuple[Tensor, Tensor]:
     joint, _ = krylov.eigen
     resolution = eigenvalue_resolution(krylov)
     residuals = torch.maximum(krylov.residual_estimates(), resolution)
-    apart = joint.diff(dim=-1) > _SEPARATED * torch.maximum(residuals[..., 1:], residuals[..., :-1])
+    gap, left, right = joint.diff(dim=-1), residuals[..., :-1], residuals[..., 1:]
+    # One of two neighbours may still move, but not as far as the other.
+    apart = (gap > _SEPARATED * torch.minimum(left, right)) & (gap > 2 * torch.maximum(left, right))
     group = torch.cat([torch.zeros_like(joint[..., :1]), apart.cumsum(-1)], -1).long()
     nothing = torch.zeros_like(joint)
     members = nothing.scatter_add(-1, group, torch.ones_like(joint)).gather(-1, group)
     worst = nothing.scatter_reduce(-1, group, residuals, "amax").gather(-1, group)
-    gaps = torch.where(apart, joint.diff(dim=-1), 0.0)
+    gaps = torch.where(apart, gap, 0.0)
     outside = torch.full_like(joint[..., :1], torch.inf)
     below, above = torch.cat([outside, gaps], -1), torch.cat([gaps, outside], -1)
     # Inside a group the gap is 0 here: a group's own are those at its ends.
