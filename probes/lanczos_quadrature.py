@@ -204,7 +204,7 @@ def lanczos_quadrature(
     rules = column_rules(krylov)
     shape = (*operator.batch, starts, rules.nodes.shape[-1])
     flat = (
-        tensor.reshape(-1, *tensor.shape[len(operator.batch) :]).cpu().numpy()
+        tensor.reshape(rules.free.numel(), *tensor.shape[len(operator.batch) :]).cpu().numpy()
         for tensor in (
             rules.nodes.expand(shape),
             (rules.known + rules.random).expand(shape),
@@ -263,7 +263,7 @@ def column_rules(krylov: Krylov) -> ColumnRules:
         return ColumnRules(joint[..., None, :], known, nothing, none)
     found, atom = _converged(krylov)
     free = size - found.sum(-1)
-    share = (free / size)[..., None, None]
+    share = (free.double() / size)[..., None, None]
     start = torch.where(found[..., None, :], 0.0, vectors[..., :width, :])
     frame = torch.linalg.qr(start.mT).Q.mT
     at_atom = torch.where(atom[..., None, :], frame, 0.0)
@@ -274,7 +274,9 @@ def column_rules(krylov: Krylov) -> ColumnRules:
     gauss, coordinates = torch.linalg.eigh(
         torch.diag_embed(alpha) + torch.diag_embed(beta, 1) + torch.diag_embed(beta, -1)
     )
-    known = torch.cat([torch.zeros_like(gauss[..., :1, :]), found[..., None, :] / size], -1)
+    known = torch.cat(
+        [torch.zeros_like(gauss[..., :1, :]), found[..., None, :].double() / size], -1
+    )
     weights = torch.cat([(coordinates[..., 0, :] * length).square(), at_atom.square()], -1)
     nodes = torch.cat([gauss, joint[..., None, :].expand_as(frame)], -1)
     return ColumnRules(nodes, known, share * weights, free)

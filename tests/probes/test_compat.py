@@ -50,9 +50,9 @@ def loader(data, size, shuffle=False):
     return DataLoader(TensorDataset(*data), batch_size=size, shuffle=shuffle)
 
 
-@pytest.mark.parametrize("max_iter", [100, 6])
+@pytest.mark.parametrize("max_iter", [100, 12])
 def test_eigenvalues_are_the_largest_by_magnitude(max_iter):
-    # 100 products a value: more than parameters, so that the matrix is formed; 6: Krylov.
+    # 100 products a value: more than parameters, so that the matrix is formed; 12: Krylov.
     model, data = problem()
 
     def both_signs(outputs, targets):
