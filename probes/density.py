@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from ..theory.spectrum import Density, FloatArray
-from .krylov import Krylov, block_lanczos
-from .operator import CurvatureOperator
+from .frame_mean import frame_mean
+from .krylov import Krylov
+from .lanczos_quadrature import column_rules, eigenvalue_resolution
 
 __all__ = ["cdf_distance", "resolvent_traces", "spectral_densities"]
 
@@ -38,23 +39,24 @@ def spectral_densities(krylov: Krylov, traces: Tensor | None = None) -> tuple[De
         One density for each matrix of the batch, in order; a single one without a batch.
     """
     points, _ = krylov.eigen
-    if krylov.complete:
-        nodes = points[..., None, :]
-        weights = torch.full_like(nodes, 1 / nodes.shape[-1])
-        half = round(points.shape[-1] ** 0.5) // 2
-    else:
-        nodes, weights = _column_rules(krylov)
-        half = krylov.width // 2
-        if traces is not None:
-            weights = _tilted(nodes, weights, traces[..., None, None] / krylov.basis.shape[-2])
+    rules = column_rules(krylov)
+    half = (round(points.shape[-1] ** 0.5) if krylov.complete else krylov.width) // 2
+    random = rules.random
+    if traces is not None and not krylov.complete:
+        size = krylov.basis.shape[-2]
+        left = traces[..., None, None] / size - (rules.known * rules.nodes).sum(-1, keepdim=True)
+        random = _tilted(rules.nodes, random, left)
+    nodes, weights = rules.nodes, rules.known + random
     count = nodes[..., 0, 0].numel()
+    scale = eigenvalue_resolution(krylov)
     flat = [
         array.reshape(count, *array.shape[-axes:]).cpu().numpy()
-        for array, axes in ((points, 1), (nodes, 2), (weights, 2), (_resolution(krylov), 1))
+        for array, axes in ((points, 1), (nodes, 2), (weights, 2), (scale, 1))
     ]
+    free = rules.free.reshape(count).cpu().numpy()
     return tuple(
-        _density(grid, theta, share, float(scale[0]), max(1, half), krylov.complete)
-        for grid, theta, share, scale in zip(*flat, strict=True)
+        _density(grid, theta, share, float(resolution[0]), max(1, half), int(left))
+        for grid, theta, share, resolution, left in zip(*flat, free, strict=True)
     )
 
 
@@ -71,7 +73,7 @@ def resolvent_traces(krylov: Krylov, values: Tensor) -> Tensor:
     nodes, vectors = krylov.eigen
     weights = vectors[..., : krylov.width, :].square().mean(-2)
     distance = nodes[..., None, :] - values[..., :, None]
-    apart = distance.abs() > _resolution(krylov)[..., None, :]
+    apart = distance.abs() > eigenvalue_resolution(krylov)[..., None, :]
     terms = torch.where(apart, weights[..., None, :] / torch.where(apart, distance, 1.0), 0.0)
     total: Tensor = terms.sum(-1)
     return total
@@ -85,70 +87,17 @@ def cdf_distance(measured: Density, predicted: Density) -> float:
     return float(np.abs(measured.cumulative - expected).max())
 
 
-def _resolution(krylov: Krylov) -> Tensor:
-    """(*batch, 1): the distance below which eigenvalues differ by rounding errors only."""
-    largest = krylov.eigen[0].abs().amax(-1, keepdim=True)
-    precision = 10 * torch.finfo(krylov.basis.dtype).eps
-    return torch.where(largest > 0, precision * largest, 1.0)
-
-
-class _Diagonal(CurvatureOperator):
-    """diag(entries), entries (*batch, N)."""
-
-    def __init__(self, entries: Tensor) -> None:
-        self._entries = entries
-
-    @property
-    def batch(self) -> tuple[int, ...]:
-        return tuple(self._entries.shape[:-1])
-
-    @property
-    def size(self) -> int:
-        return int(self._entries.shape[-1])
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._entries.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self._entries.device
-
-    def matmul(self, panel: Tensor) -> Tensor:
-        return self._entries[..., None] * panel
-
-
-def _column_rules(krylov: Krylov) -> tuple[Tensor, Tensor]:
-    """Rule of each column of the start: nodes and weights, (*batch, width, steps + 1).
-
-    The last node is the atom at zero, as the joint nodes have it, the others are the Gauss rule
-    of the rest: by itself a column's rule would put its atom less sharply.
-    """
-    joint, vectors = krylov.eigen
-    start = vectors[..., : krylov.width, :]
-    at_zero = (joint.abs() <= _resolution(krylov))[..., None, :]
-    atom = (start.square() * at_zero).sum(-1, keepdim=True)
-    rest = torch.where(at_zero, 0.0, start)
-    length = rest.norm(dim=-1, keepdim=True)
-    frame = torch.where(length > 0, rest / length, start)[..., None]
-    # Only directions of weight zero are drawn, where a column sees fewer eigenvalues than steps.
-    generator = torch.Generator().manual_seed(0)
-    operator = _Diagonal(joint[..., None, :].expand(rest.shape))
-    gauss, coordinates = block_lanczos(
-        operator, frame, joint.shape[-1] // krylov.width, generator
-    ).eigen
-    weights = coordinates[..., 0, :].square() * length.square()
-    return torch.cat([gauss, torch.zeros_like(atom)], -1), torch.cat([weights, atom], -1)
-
-
-def _tilted(nodes: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
-    """Weights with the prescribed mean of the nodes, changed in proportion to node - mean."""
-    present = (weights * nodes).sum(-1, keepdim=True)
+def _tilted(nodes: Tensor, weights: Tensor, first: Tensor) -> Tensor:
+    """Weights with the prescribed sum of weight * node, changed in proportion to node - mean."""
+    total = weights.sum(-1, keepdim=True)
+    share = torch.where(total > 0, total, 1.0)
+    present = (weights * nodes).sum(-1, keepdim=True) / share
     deviation = nodes - present
     variance = (weights * deviation.square()).sum(-1, keepdim=True)
-    slope = torch.where(variance > 0, (mean - present) / variance, 0.0)
+    slope = torch.where(variance > 0, (first - total * present) / variance, 0.0)
     tilted = (weights * (1 + slope * deviation)).clamp_min(0)
-    return tilted / tilted.sum(-1, keepdim=True)
+    left = tilted.sum(-1, keepdim=True)
+    return tilted * total / torch.where(left > 0, left, 1.0)
 
 
 def _density(
@@ -157,18 +106,21 @@ def _density(
     weights: FloatArray,
     scale: float,
     half: int,
-    exact: bool,
+    free: int,
 ) -> Density:
-    """From the grid (k,) and rules (columns, nodes); ``scale`` is the eigenvalues' resolution."""
+    """From the grid (k,) and rules (columns, nodes); ``scale`` is the eigenvalues' resolution.
+
+    Slopes are over ``half`` points to either side; ``free`` eigenvalues have random weights.
+    """
     points, _ = _joined(grid, grid, scale)
     continuous = np.where(np.abs(nodes) <= scale, 0.0, weights)
     laws, smooth = (
         np.stack([_law(points, *rule, scale) for rule in zip(nodes, shares, strict=True)])
         for shares in (weights, continuous)
     )
-    cumulative, cumulative_errors = _mean(laws, exact)
-    values, errors = _mean(_slopes(points, smooth, half), exact)
-    return Density(points, values, errors, cumulative, cumulative_errors)
+    cumulative = frame_mean(laws, free)
+    slopes = frame_mean(_slopes(points, smooth, half), free)
+    return Density(points, slopes.value, slopes.error, cumulative.value, cumulative.error)
 
 
 def _joined(nodes: FloatArray, weights: FloatArray, scale: float) -> tuple[FloatArray, FloatArray]:
@@ -199,13 +151,3 @@ def _slopes(points: FloatArray, laws: FloatArray, half: int) -> FloatArray:
     low, high = np.maximum(index - half, 0), np.minimum(index + half, len(points) - 1)
     slopes: FloatArray = (laws[:, high] - laws[:, low]) / (points[high] - points[low])
     return slopes
-
-
-def _mean(columns: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray]:
-    """Mean over columns and its standard error: 0 if exact, NaN from a single column."""
-    mean = columns.mean(axis=0)
-    if exact:
-        return mean, np.zeros_like(mean)
-    if len(columns) == 1:
-        return mean, np.full_like(mean, np.nan)
-    return mean, columns.std(axis=0, ddof=1) / len(columns) ** 0.5

@@ -34,6 +34,32 @@ class DenseOperator(CurvatureOperator):
         return self.matrices @ panel
 
 
+class DiagonalOperator(CurvatureOperator):
+    """diag(entries): to random starts as good as any matrix with these eigenvalues."""
+
+    def __init__(self, entries):
+        self.entries = entries
+
+    @property
+    def batch(self):
+        return tuple(self.entries.shape[:-1])
+
+    @property
+    def size(self):
+        return self.entries.shape[-1]
+
+    @property
+    def dtype(self):
+        return self.entries.dtype
+
+    @property
+    def device(self):
+        return self.entries.device
+
+    def matmul(self, panel):
+        return self.entries[..., None] * panel
+
+
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
@@ -42,6 +68,11 @@ def generator():
 @pytest.fixture
 def dense_operator():
     return DenseOperator
+
+
+@pytest.fixture
+def diagonal_operator():
+    return DiagonalOperator
 
 
 @pytest.fixture(scope="session")
