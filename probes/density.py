@@ -21,19 +21,19 @@ def spectral_densities(krylov: Krylov, traces: Tensor | None = None) -> tuple[De
     """F(lam) = mean_j F_j(lam),  F_j the law with the Gauss rule of q_j^T f(H) q_j,  for each H.
 
     The columns q_j of the start must be a random frame (stochastic Lanczos quadrature, arXiv
-    2105.06595). Each has its own rule, of as many nodes as there were steps, found by
-    Lanczos inside the Krylov space; F_j is linear between the midpoints of its jumps. The joint
-    nodes (eigenvalues of T) with their weights would do worse: they come in clusters of
-    ``width``, at which such a law is off by half a node of a single rule. Joint nodes are the
-    points. ``values`` are slopes of the cumulative between neighbouring points, so that they hold
-    no mass it does not have; standard errors are over the columns.
+    2105.06595); their rules are those of `lanczos_quadrature.column_rules`, in which isolated
+    eigenvalues have their true weight. F_j is linear between the midpoints of its jumps. The joint
+    nodes (eigenvalues of T) are the points. ``values`` are slopes of the cumulative between
+    neighbouring points, so that they hold no mass it does not have; standard errors are over the
+    columns.
 
     In a complete Krylov space points are the eigenvalues themselves, and errors are 0.
 
     Args:
         krylov: a run from a random frame, or a complete one.
-        traces: (*batch,), tr H if known: weights w of each column become w (1 + a (theta - mean)),
-            with a such that the mean is tr H / N, which about halves the squared random error.
+        traces: (*batch,), tr H if known: random weights w of each column become
+            w (1 + a (theta - mean)), with a such that the first moment of F is tr H / N, which
+            about halves the squared random error.
 
     Returns:
         One density for each matrix of the batch, in order; a single one without a batch.

@@ -22,6 +22,7 @@ __all__ = [
     "LanczosQuadrature",
     "column_rules",
     "eigenvalue_resolution",
+    "krylov_quadrature",
     "lanczos_quadrature",
 ]
 
@@ -189,22 +190,49 @@ def lanczos_quadrature(
     if size <= starts * (steps + 1):
         identity = torch.eye(size, dtype=operator.dtype, device=operator.device)
         krylov = block_lanczos(operator, identity.expand(*operator.batch, -1, -1), 1, generator)
-        joint = krylov.eigen[0]
-        # Uniform in the eigenbasis is uniform in any.
-        noise = torch.randn(
-            *joint.shape, starts, dtype=joint.dtype, device=generator.device, generator=generator
-        )
-        frame = torch.linalg.qr(noise).Q.mT.to(joint.device)
     else:
         start = random_frame(operator, starts, generator)
         krylov = block_lanczos(operator, start, steps, generator)
-        joint, vectors = krylov.eigen
-        frame = vectors[..., :starts, :]
+    return krylov_quadrature(krylov, starts, steps, generator)
+
+
+def krylov_quadrature(
+    krylov: Krylov, starts: int, steps: int, generator: torch.Generator
+) -> tuple[LanczosQuadrature, ...]:
+    """What `lanczos_quadrature` returns, from a Krylov space that is there already.
+
+    Args:
+        krylov: a run from a random frame, or a complete one.
+        starts: columns of the frame. In a complete space, which may have another start or none,
+            only Lanczos coefficients are random: they are those of a new frame.
+        steps: coefficients of each start, no more than the space has steps.
+        generator: draws that new frame.
+
+    Raises:
+        ValueError: if the space has another number of columns, or fewer steps.
+    """
+    joint, vectors = krylov.eigen
+    size, width = krylov.basis.shape[-2], krylov.width
+    if krylov.complete:
+        starts, steps = min(starts, size), min(steps, size)
+        noise = torch.randn(
+            *joint.shape, starts, dtype=joint.dtype, device=generator.device, generator=generator
+        )
+        # Uniform in the eigenbasis is uniform in any.
+        frame = torch.linalg.qr(noise).Q.mT.to(joint.device)
+    elif starts == width and steps <= joint.shape[-1] // width:
+        frame = vectors[..., :width, :]
+    else:
+        raise ValueError(
+            f"starts, steps: expected {width} and at most {joint.shape[-1] // width}, as the "
+            f"Krylov space has, got {starts} and {steps}"
+        )
     alpha, beta = _recurrence(joint, frame, steps)
     rules = column_rules(krylov)
-    shape = (*operator.batch, starts, rules.nodes.shape[-1])
+    batch = joint.shape[:-1]
+    shape = (*batch, starts, rules.nodes.shape[-1])
     flat = (
-        tensor.reshape(rules.free.numel(), *tensor.shape[len(operator.batch) :]).cpu().numpy()
+        tensor.reshape(rules.free.numel(), *tensor.shape[len(batch) :]).cpu().numpy()
         for tensor in (
             rules.nodes.expand(shape),
             (rules.known + rules.random).expand(shape),
