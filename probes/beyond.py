@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .certificate import ACCEPTED, Certificate, failure_probability
-from .deflation import Deflated
+from .derived import Deflated
 from .krylov import BlockLanczos, end_places
 from .operator import CurvatureOperator
 from .search import Found, Goal, Search, residual_norms, spectral_scale
