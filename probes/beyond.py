@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .certificate import ACCEPTED, Certificate, failure_probability
-from .deflation import Deflated
+from .derived import Deflated
 from .krylov import BlockLanczos, end_places
 from .operator import CurvatureOperator
 from .search import Found, Goal, Search, residual_norms, spectral_scale
@@ -109,6 +109,8 @@ def eigenpairs_beyond(
         frame, columns = search.frame(None, known)
         goal = replace(goal, columns=columns, scale=scale)
         deflated = Deflated(search.operator, known, inside)
+        # The old basis goes before a new one comes.
+        del run
         run, shortage = search.run(deflated, frame, goal, held=known.shape[-1])
     sides: list[tuple[Side, float | None, Tensor]] = [
         ("above", above, upper),

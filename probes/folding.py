@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
+from .derived import Derived
 from .operator import CurvatureOperator
 
 __all__ = ["Folded"]
 
-# How much the filter lifts the value above everything outside the gap, and at most how long it is.
+# How much the filter lifts the value above everything outside the gap, and its longest recurrence.
 _LIFT = 100.0
 _LONGEST = 200
 
 
-class Folded(CurvatureOperator):
+class Folded(Derived):
     """q(H) = T_m(z) / T_m(z_0),  z = (R^2 + g^2 - 2 (H - v)^2) / (R^2 - g^2),  z_0 at H = v.
 
     A Chebyshev polynomial of the folded spectrum (H - v)^2: below 1 / T_m(z_0) in size where
@@ -25,16 +25,16 @@ class Folded(CurvatureOperator):
     such that T_m(z_0) is about 100, but not more than 2 * 200.
 
     Args:
-        operator: H.
+        original: H.
         value: v.
         gap: g, above 0.
         radius: R, at least the distance of every eigenvalue from v, and above g.
     """
 
     def __init__(
-        self, operator: CurvatureOperator, value: float, gap: float, radius: float
+        self, original: CurvatureOperator, value: float, gap: float, radius: float
     ) -> None:
-        self._operator = operator
+        super().__init__(original)
         self._value = value
         width = radius**2 - gap**2
         centre = (radius**2 + gap**2) / width
@@ -42,26 +42,6 @@ class Folded(CurvatureOperator):
         length = math.ceil(math.acosh(_LIFT) / math.acosh(centre))
         self._length = min(max(1, length), _LONGEST)
         self._lifted = math.cosh(self._length * math.acosh(centre))
-
-    @property
-    def batch(self) -> tuple[int, ...]:
-        """That of H."""
-        return self._operator.batch
-
-    @property
-    def size(self) -> int:
-        """That of H."""
-        return self._operator.size
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """That of H."""
-        return self._operator.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """That of H."""
-        return self._operator.device
 
     @property
     def degree(self) -> int:
@@ -77,6 +57,6 @@ class Folded(CurvatureOperator):
 
     def _folded(self, panel: Tensor) -> Tensor:
         """Z V."""
-        once = self._operator @ panel - self._value * panel
-        twice = self._operator @ once - self._value * once
+        once = self.original @ panel - self._value * panel
+        twice = self.original @ once - self._value * once
         return self._centre * panel - self._slope * twice

@@ -86,7 +86,7 @@ def eigenpairs_near(search: Search, value: float, count: int, tolerance: float) 
     krylov = run.krylov()
     ritz, _ = krylov.eigen
     scale = spectral_scale(ritz)
-    # An upper bound of every distance: all eigenvalues are within a residual of the outer two.
+    # Bounds every distance: the outer Ritz values converge first, and their residuals are added.
     residuals = krylov.residual_estimates()
     outside = torch.maximum(residuals[..., 0], residuals[..., -1])
     radius = float(((ritz - value).abs().amax(-1) + outside).max())
@@ -94,7 +94,7 @@ def eigenpairs_near(search: Search, value: float, count: int, tolerance: float) 
     while True:
         values, vectors, residuals = _rayleigh_ritz(operator, vectors, value)
         settled = bool((residuals[..., :count] <= tolerance * scale).all())
-        if settled or run.complete or shortage == "products":
+        if settled or shortage != "memory" or run.complete:
             break
         distance = float((values[..., -1] - value).abs().max())
         gap = min(max(distance, _NARROWEST * radius), 0.9 * radius)
@@ -105,6 +105,8 @@ def eigenpairs_near(search: Search, value: float, count: int, tolerance: float) 
             break
         # Far from the value q(H) is 0: residuals are shares of the radius, roughly.
         goal = _Largest(count, tolerance / 4)
+        # The old basis goes before a new one comes.
+        del run, krylov
         run, _ = search.run(folded, frame, goal, steps=_ROUND_STEPS)
         krylov = run.krylov()
         coordinates = krylov.eigen[1][..., -spare:].to(krylov.basis.dtype)

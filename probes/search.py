@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .certificate import Certificate
+from .derived import Counted
 from .krylov import BlockLanczos, Checkpoints, end_places, identity_frame, random_frame
 from .operator import CurvatureOperator
 
@@ -95,7 +96,7 @@ class Search:
                 raise ValueError(f"start: expected shape ({expected}), got {tuple(start.shape)}")
             if not bool(torch.isfinite(start).all()):
                 raise ValueError("start: expected finite numbers, got NaN or infinity")
-        self.operator = _Counted(operator)
+        self.operator = Counted(operator)
         self.start = start
         self.width = width
         self._max_products = max_products
@@ -218,36 +219,6 @@ class Search:
                 if places is None:
                     return run, "memory"
                 run.restart(places)
-
-
-class _Counted(CurvatureOperator):
-    """An operator whose products are counted."""
-
-    def __init__(self, operator: CurvatureOperator) -> None:
-        self._operator = operator
-        self.products = 0
-        self.passes = 0
-
-    @property
-    def batch(self) -> tuple[int, ...]:
-        return self._operator.batch
-
-    @property
-    def size(self) -> int:
-        return self._operator.size
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._operator.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self._operator.device
-
-    def matmul(self, panel: Tensor) -> Tensor:
-        self.products += panel.shape[-1]
-        self.passes += 1
-        return self._operator @ panel
 
 
 def residual_norms(images: Tensor, vectors: Tensor, values: Tensor) -> Tensor:

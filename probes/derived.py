@@ -1,0 +1,87 @@
+"""Operators made from another one of the same shape."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .operator import CurvatureOperator
+
+__all__ = ["Counted", "Deflated", "Derived"]
+
+
+class Derived(CurvatureOperator):
+    """An operator with batch, size, dtype and device of another, H.
+
+    Attributes:
+        original: H.
+    """
+
+    def __init__(self, original: CurvatureOperator) -> None:
+        self.original = original
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """That of H."""
+        return self.original.batch
+
+    @property
+    def size(self) -> int:
+        """That of H."""
+        return self.original.size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of H."""
+        return self.original.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """That of H."""
+        return self.original.device
+
+
+class Counted(Derived):
+    """H itself, with its products counted.
+
+    Attributes:
+        products: columns multiplied so far.
+        passes: panels multiplied so far.
+    """
+
+    def __init__(self, original: CurvatureOperator) -> None:
+        super().__init__(original)
+        self.products = 0
+        self.passes = 0
+
+    def matmul(self, panel: Tensor) -> Tensor:
+        """H V."""
+        self.products += panel.shape[-1]
+        self.passes += 1
+        return self.original @ panel
+
+
+class Deflated(Derived):
+    """(1 - P) H (1 - P) + c P,  P = X X^T: the spectrum of X moved to c.
+
+    Args:
+        original: H.
+        vectors: X, (*batch, N, k), orthonormal columns, or zeros where a matrix has fewer.
+        replacement: c, (*batch,) float64.
+    """
+
+    def __init__(self, original: CurvatureOperator, vectors: Tensor, replacement: Tensor) -> None:
+        super().__init__(original)
+        self._vectors = vectors
+        self._replacement = replacement.to(vectors.dtype)[..., None, None]
+
+    def matmul(self, panel: Tensor) -> Tensor:
+        """((1 - P) H (1 - P) + c P) V."""
+        inside = self._part(panel)
+        product = self.original @ (panel - inside)
+        return product - self._part(product) + self._replacement * inside
+
+    def _part(self, panel: Tensor) -> Tensor:
+        """P V."""
+        part: Tensor = self._vectors @ (self._vectors.mT @ panel)
+        return part
