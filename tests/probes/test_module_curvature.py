@@ -56,7 +56,7 @@ def oracles(model, loss, inputs, targets, names):
 def test_against_dense_oracles(dtype, names):
     model, data = network(dtype), batch(dtype)
     operators = [
-        kind(model, functional.cross_entropy, *data, Block("b", names)) for kind in OPERATORS
+        kind(model, functional.cross_entropy, data, Block("b", names)) for kind in OPERATORS
     ]
     order = names or tuple(dict(model.named_parameters()))
     expected = oracles(model, functional.cross_entropy, *data, sorted(order, key=order.index))
@@ -73,8 +73,8 @@ def test_against_dense_oracles(dtype, names):
 def test_rows_are_a_principal_submatrix(kind):
     model, data = network(), batch()
     loss = functional.cross_entropy
-    whole = dense(kind(model, loss, *data, Block("layer", ("0.weight",))))
-    part = dense(kind(model, loss, *data, Block("units", ("0.weight",), (3, 1))))
+    whole = dense(kind(model, loss, data, Block("layer", ("0.weight",))))
+    part = dense(kind(model, loss, data, Block("units", ("0.weight",), (3, 1))))
     index = torch.arange(20).view(5, 4)[[3, 1]].flatten()
     torch.testing.assert_close(part, whole[index][:, index], atol=1e-15, rtol=1e-12)
 
@@ -97,8 +97,8 @@ def test_inputs_by_position_and_by_name(kind):
     g = torch.Generator().manual_seed(0)
     left, right = torch.randn(2, 9, 3, dtype=torch.float64, generator=g)
     targets = torch.randn(9, 2, dtype=torch.float64, generator=g)
-    positional = dense(kind(TwoInputs(), squares, (left, right), targets, EVERY))
-    named = dense(kind(TwoInputs(), squares, {"right": right, "left": left}, targets, EVERY))
+    positional = dense(kind(TwoInputs(), squares, ((left, right), targets), EVERY))
+    named = dense(kind(TwoInputs(), squares, ({"right": right, "left": left}, targets), EVERY))
     assert torch.equal(positional, named)
     assert positional.abs().max() > 0.1
 
@@ -111,7 +111,7 @@ def test_attention_is_differentiated_twice():
     def loss(outputs, targets):
         return (outputs - targets).square().mean()
 
-    operator = HessianOperator(layer, loss, inputs, 0 * inputs, EVERY)
+    operator = HessianOperator(layer, loss, (inputs, 0 * inputs), EVERY)
     panel = torch.randn(operator.size, 2, dtype=torch.float64)
     products = panel.T @ (operator @ panel)
     torch.testing.assert_close(products, products.T)
@@ -120,12 +120,12 @@ def test_attention_is_differentiated_twice():
 def test_frozen_parameters_are_left_out():
     model = network()
     model[0].requires_grad_(False)
-    assert HessianOperator(model, functional.cross_entropy, *batch(), EVERY).size == 18
+    assert HessianOperator(model, functional.cross_entropy, batch(), EVERY).size == 18
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
 def test_products_do_not_depend_on_the_callers_grad_mode(kind):
-    operator = kind(network(), functional.cross_entropy, *batch(), EVERY)
+    operator = kind(network(), functional.cross_entropy, batch(), EVERY)
     expected = dense(operator)
     for mode in (torch.no_grad(), torch.inference_mode()):
         with mode:
@@ -134,10 +134,10 @@ def test_products_do_not_depend_on_the_callers_grad_mode(kind):
 
 def test_inference_tensors():
     model, (inputs, targets) = network(), batch()
-    expected = dense(HessianOperator(model, functional.cross_entropy, inputs, targets, EVERY))
+    expected = dense(HessianOperator(model, functional.cross_entropy, (inputs, targets), EVERY))
     with torch.inference_mode():
         made = inputs.clone(), targets.clone()
-        operator = HessianOperator(model, functional.cross_entropy, *made, EVERY)
+        operator = HessianOperator(model, functional.cross_entropy, made, EVERY)
     torch.testing.assert_close(dense(operator), expected)
 
 
@@ -146,7 +146,7 @@ def test_loss_that_is_not_finite(kind):
     inputs, targets = batch()
     inputs[0, 0] = math.nan
     with pytest.raises(ValueError, match="loss: expected a finite number, got nan"):
-        kind(network(), functional.cross_entropy, inputs, targets, EVERY)
+        kind(network(), functional.cross_entropy, (inputs, targets), EVERY)
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
@@ -157,7 +157,7 @@ def test_loss_of_many_numbers(kind):
     with pytest.raises(
         ValueError, match=r"loss: expected a tensor of shape \(\), got shape \(11,\)"
     ):
-        kind(network(), loss, *batch(), EVERY)
+        kind(network(), loss, batch(), EVERY)
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
@@ -166,7 +166,7 @@ def test_loss_that_ignores_the_block(kind):
     model.spare = nn.Linear(2, 2, dtype=torch.float64)
     model.forward = lambda x: model[3](model[0](x))
     with pytest.raises(ValueError, match="depends on the parameters of block 'spare'"):
-        kind(model, functional.cross_entropy, *batch(), Block("spare", ("spare.weight",)))
+        kind(model, functional.cross_entropy, batch(), Block("spare", ("spare.weight",)))
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
@@ -175,13 +175,13 @@ def test_detached_loss(kind):
         return functional.cross_entropy(outputs.detach(), targets)
 
     with pytest.raises(ValueError, match="loss: expected one that depends"):
-        kind(network(), loss, *batch(), EVERY)
+        kind(network(), loss, batch(), EVERY)
 
 
 def test_loss_without_second_derivative():
     model = nn.Linear(4, 3, dtype=torch.float64)
     with pytest.raises(ValueError, match="loss: expected a second derivative in block 'all'"):
-        HessianOperator(model, lambda outputs, _: outputs.mean(), *batch(), EVERY)
+        HessianOperator(model, lambda outputs, _: outputs.mean(), batch(), EVERY)
 
 
 class Once(torch.autograd.Function):
@@ -199,7 +199,7 @@ class Once(torch.autograd.Function):
 def test_operation_that_is_differentiable_once_only():
     model = nn.Linear(4, 3, dtype=torch.float64)
     with pytest.raises(ValueError, match="loss: expected a second derivative"):
-        HessianOperator(model, lambda outputs, _: Once.apply(outputs).mean(), *batch(), EVERY)
+        HessianOperator(model, lambda outputs, _: Once.apply(outputs).mean(), batch(), EVERY)
 
 
 def test_information_of_a_sum_is_refused():
@@ -207,7 +207,7 @@ def test_information_of_a_sum_is_refused():
         return functional.cross_entropy(outputs, targets, reduction="sum")
 
     with pytest.raises(ValueError, match="loss: expected the mean over samples"):
-        InformationOperator(network(), loss, *batch(), EVERY)
+        InformationOperator(network(), loss, batch(), EVERY)
 
 
 def test_information_of_a_loss_that_cannot_be_taken_apart():
@@ -217,16 +217,16 @@ def test_information_of_a_loss_that_cannot_be_taken_apart():
         )
 
     with pytest.raises(ValueError, match="vmap"):
-        InformationOperator(network(), loss, *batch(), EVERY)
+        InformationOperator(network(), loss, batch(), EVERY)
 
 
 def test_half_precision_is_refused():
     with pytest.raises(ValueError, match="float32 or float64"):
         HessianOperator(
-            network(torch.bfloat16), functional.cross_entropy, *batch(torch.bfloat16), EVERY
+            network(torch.bfloat16), functional.cross_entropy, batch(torch.bfloat16), EVERY
         )
 
 
 def test_empty_block():
     with pytest.raises(ValueError, match="requires a gradient"):
-        HessianOperator(nn.Tanh(), functional.cross_entropy, *batch(), EVERY)
+        HessianOperator(nn.Tanh(), functional.cross_entropy, batch(), EVERY)

@@ -26,7 +26,7 @@ def batch():
 def probe(model, inputs, targets):
     generator = torch.Generator().manual_seed(7)
     for kind in (HessianOperator, InformationOperator):
-        operator = kind(model, functional.cross_entropy, inputs, targets, Block("all"))
+        operator = kind(model, functional.cross_entropy, (inputs, targets), Block("all"))
         krylov = krylov_space(operator, 2, 1, generator=generator, max_steps=4)
         extreme_eigenpairs(operator, krylov, 2, 1)
         spectral_densities(krylov)
@@ -116,7 +116,7 @@ def test_leaves_every_mode_of_the_caller():
 def test_dropout_is_off_while_probing():
     model, (inputs, targets) = network(), batch()
     operators = [
-        HessianOperator(model, functional.cross_entropy, inputs, targets, Block("all"))
+        HessianOperator(model, functional.cross_entropy, (inputs, targets), Block("all"))
         for _ in range(2)
     ]
     eye = torch.eye(operators[0].size)
