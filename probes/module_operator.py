@@ -288,7 +288,7 @@ class ModuleOperator(CurvatureOperator):
 
     def _try(self, graph: Graph) -> None:
         """A product: without vmap if vmap cannot take it or would do it one by one."""
-        rows = torch.zeros(self._columns, self.size, dtype=self.dtype, device=self.device)
+        rows = torch.zeros(min(2, self._columns), self.size, dtype=self.dtype, device=self.device)
         if self._columns > 1:
             try:
                 with warnings.catch_warnings():
