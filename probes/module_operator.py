@@ -287,22 +287,27 @@ class ModuleOperator(CurvatureOperator):
         return torch.cat([part.reshape(len(rows), -1) for part in graph.product(vectors)], dim=-1)
 
     def _try(self, graph: Graph) -> None:
-        """A product: without vmap if vmap cannot take it or would do it one by one."""
-        rows = torch.zeros(min(2, self._columns), self.size, dtype=self.dtype, device=self.device)
-        if self._columns > 1:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")
-                    self._product(graph, rows)
-                return
-            except (RuntimeError, UserWarning):
-                self._columns = 1
+        """Products with and without vmap: without, if vmap fails, goes one by one or is wrong."""
+        phases = torch.arange(2 * self.size, dtype=self.dtype, device=self.device)
+        rows = phases.cos().view(2, -1)
+        columns, self._columns = self._columns, 1
         try:
-            self._product(graph, rows[:1])
+            expected = torch.cat([self._product(graph, row) for row in torch.split(rows, 1)])
         except RuntimeError as error:
             raise ValueError(
                 f"loss: expected a second derivative in {self._variables}, got {error}"
             ) from error
+        if columns > 1:
+            self._columns = columns
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    difference = (self._product(graph, rows) - expected).norm()
+            except (RuntimeError, UserWarning):
+                self._columns = 1
+                return
+            if not bool(difference <= _SAME * expected.norm()):
+                self._columns = 1
 
     def _measured(self, batch: Batch) -> tuple[float, float]:
         """Bytes that a graph holds for each sample: in all, and in its largest tensor."""
