@@ -39,7 +39,7 @@ class Block:
 
         Raises:
             ValueError: if a name or pattern fits no parameter, rows are wanted of several, a row
-                is out of range, or nothing requires a gradient.
+                is out of range or there twice, or nothing requires a gradient.
         """
         known = dict(module.named_parameters(remove_duplicate=False))
         first = {id(parameter): name for name, parameter in reversed(known.items())}
@@ -68,6 +68,8 @@ class Block:
                     f"rows of block {self.name!r}: expected one parameter to take rows of, "
                     f"got {list(chosen)}"
                 )
+            if len(set(self.rows)) < len(self.rows):
+                raise ValueError(f"rows of block {self.name!r}: expected each row once")
             shape = next(iter(chosen.values())).shape
             for row in self.rows:
                 if not shape or not 0 <= row < shape[0]:

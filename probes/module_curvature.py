@@ -89,6 +89,9 @@ class InformationOperator(ModuleOperator):
     treats samples (first axis) independently in evaluation mode.
     """
 
+    # The mean gradient where it is taken off; empty as long as it is unknown.
+    _mean: list[Tensor] | None = None
+
     @property
     def semidefinite(self) -> bool:
         """True."""
@@ -105,15 +108,13 @@ class InformationOperator(ModuleOperator):
         forward = Pullback(self._gradient([losses], [weights]), [weights])
         backward = Pullback([losses], self._leaves)
 
+        mean = self._mean  # not self: the graph would keep its operator alive
+
         def product(vectors: Sequence[Tensor]) -> list[Tensor]:
             (pushed,) = forward(vectors)
-            return backward([self._centred(pushed, vectors)])
+            return backward([pushed if mean is None else _centred(pushed, vectors, mean)])
 
         return Graph(losses.detach().sum(), samples, product)
-
-    def _centred(self, pushed: Tensor, vectors: Sequence[Tensor]) -> Tensor:
-        """What G^T is applied to, from G v (..., n) and v by leaf (..., *shape)."""
-        return pushed
 
 
 class CovarianceOperator(InformationOperator):
@@ -135,17 +136,18 @@ class CovarianceOperator(InformationOperator):
         strategy: Strategy | None = None,
         memory: int = 2**30,
     ) -> None:
-        self._mean: Tensor | None = None
+        self._mean = []
         super().__init__(
             model, loss, data, block, reduction=reduction, strategy=strategy, memory=memory
         )
         # As long as the mean is unknown, every product is G^T 1.
         total = self.matmul(torch.zeros(self.size, 1, dtype=self.dtype, device=self.device))
-        self._mean = total[:, 0] / (self.samples if reduction == "sum" else 1)
+        self._mean.append(total[:, 0] / (self.samples if reduction == "sum" else 1))
 
-    def _centred(self, pushed: Tensor, vectors: Sequence[Tensor]) -> Tensor:
-        if self._mean is None:
-            return torch.ones_like(pushed)
-        lead = pushed.shape[:-1]
-        flat = torch.cat([vector.reshape(*lead, -1) for vector in vectors], dim=-1)
-        return pushed - (flat @ self._mean)[..., None]
+
+def _centred(pushed: Tensor, vectors: Sequence[Tensor], mean: Sequence[Tensor]) -> Tensor:
+    """(I - 11^T/n) G v from G v (..., n) and v by leaf (..., *shape); 1 where no mean is known."""
+    if not mean:
+        return torch.ones_like(pushed)
+    flat = torch.cat([vector.reshape(*pushed.shape[:-1], -1) for vector in vectors], dim=-1)
+    return pushed - (flat @ mean[0])[..., None]
