@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -18,6 +19,7 @@ from .losses import Loss, Reduction, module_outputs, scalar_loss
 from .observe import ordinary, undisturbed, unwrap
 from .operator import CurvatureOperator
 from .pullback import SavedTensors, saved_tensors
+from .shared_products import SharedProducts
 
 __all__ = ["Graph", "ModuleOperator", "Strategy"]
 
@@ -104,6 +106,7 @@ class ModuleOperator(CurvatureOperator):
         self._batches = Batches(data)
         self._kept: list[Graph] | None = None
         self._depends, self._first = False, True
+        self._shares = False
         with undisturbed(model) as module:
             self._versions = _versions(module)
             self._parameters = ordinary({name: p.detach() for name, p in module.named_parameters()})
@@ -157,10 +160,10 @@ class ModuleOperator(CurvatureOperator):
                 )
             rows = ordinary(panel.detach()).mT
             result = torch.zeros_like(rows)
+            spans = _spans(len(rows), self._columns)
             for graph in self._again() if self._kept is None else self._kept:
-                for start in range(0, len(rows), self._columns):
-                    stop = start + self._columns
-                    result[start:stop] += self._product(graph, rows[start:stop])
+                for some in spans:
+                    result[some] += self._product(graph, rows[some])
             if self._reduction == "mean":
                 result /= self._samples
         return result.mT
@@ -284,7 +287,9 @@ class ModuleOperator(CurvatureOperator):
             piece.reshape(*lead, *leaf.shape)
             for piece, leaf in zip(pieces, self._leaves, strict=True)
         ]
-        return torch.cat([part.reshape(len(rows), -1) for part in graph.product(vectors)], dim=-1)
+        with SharedProducts() if self._shares else nullcontext():
+            products = graph.product(vectors)
+        return torch.cat([part.reshape(len(rows), -1) for part in products], dim=-1)
 
     def _try(self, graph: Graph) -> None:
         """Products with and without vmap: without, if vmap fails, goes one by one or is wrong."""
@@ -302,12 +307,14 @@ class ModuleOperator(CurvatureOperator):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")
-                    difference = (self._product(graph, rows) - expected).norm()
+                    with SharedProducts() as shared:
+                        difference = (self._product(graph, rows) - expected).norm()
             except (RuntimeError, UserWarning):
                 self._columns = 1
                 return
             if not bool(difference <= _SAME * expected.norm()):
                 self._columns = 1
+            self._shares = self._columns > 1 and shared.largest > _CACHE
 
     def _measured(self, batch: Batch) -> tuple[float, float]:
         """Bytes that a graph holds for each sample: in all, and in its largest tensor."""
@@ -363,6 +370,12 @@ class ModuleOperator(CurvatureOperator):
                     f"data: expected tensors on {' or '.join(sorted(known))} like the model, "
                     f"got one on {leaf.device}"
                 )
+
+
+def _spans(width: int, most: int) -> list[slice]:
+    """As few ranges of at most so many columns as there can be, of like length."""
+    parts = max(1, -(-width // most))
+    return [slice(i * width // parts, (i + 1) * width // parts) for i in range(parts)]
 
 
 def _versions(module: nn.Module) -> list[int]:
