@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from .batches import Batch, Inputs
 from .block import Block
 from .frame_mean import frame_mean
 from .krylov import krylov_space, random_frame
 from .lanczos_quadrature import lanczos_quadrature
-from .module_curvature import HessianOperator, Inputs, Loss
-from .observe import undisturbed, unwrap
-from .operator import CurvatureOperator
+from .losses import Loss
+from .module_curvature import HessianOperator
+from .observe import unwrap
 
 __all__ = ["hessian"]
 
@@ -163,10 +164,12 @@ class hessian:  # noqa: N801  PyHessian's name
         ]
         return [nodes.tolist() for nodes, _ in rules], [weights.tolist() for _, weights in rules]
 
-    def _operator(self) -> CurvatureOperator:
-        if self._data is None:
-            return _LoaderHessian(self._model, self._criterion, self._dataloader)
-        return _batch_hessian(self._model, self._criterion, self._data)
+    def _operator(self) -> HessianOperator:
+        device = next(self._model.parameters()).device
+        data = (
+            _Moved(self._dataloader, device) if self._data is None else _moved(self._data, device)
+        )
+        return HessianOperator(self._model, self._criterion, data, Block("all"))
 
     def _split(self, vector: Tensor) -> list[Tensor]:
         parameters = Block("all").resolve(unwrap(self._model)).values()
@@ -174,47 +177,18 @@ class hessian:  # noqa: N801  PyHessian's name
         return [piece.view_as(p) for piece, p in zip(pieces, parameters, strict=True)]
 
 
-class _LoaderHessian(CurvatureOperator):
-    """H = sum_b (n_b / n) H_b;  every product goes through the loader once."""
+class _Moved:
+    """The batches of a loader on a device."""
 
-    def __init__(self, model: nn.Module, loss: Loss, batches: Iterable[tuple[Inputs, Any]]) -> None:
-        self._model = model
-        self._loss = loss
-        self._batches = batches
-        self._parameters = tuple(Block("all").resolve(unwrap(model)).values())
+    def __init__(self, batches: Iterable[Any], device: torch.device) -> None:
+        self._batches, self._device = batches, device
 
-    @property
-    def batch(self) -> tuple[int, ...]:
-        return ()
-
-    @property
-    def size(self) -> int:
-        return sum(parameter.numel() for parameter in self._parameters)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._parameters[0].dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self._parameters[0].device
-
-    def matmul(self, panel: Tensor) -> Tensor:
-        total, samples = torch.zeros_like(panel), 0
-        # A loader that shuffles draws random numbers: the same ones for every product.
-        with undisturbed(self._model):
-            for batch in self._batches:
-                count = len(batch[1])
-                total += count * (_batch_hessian(self._model, self._loss, batch) @ panel)
-                samples += count
-        if not samples:
-            raise ValueError("dataloader: expected at least one sample, got none")
-        return total / samples
+    def __iter__(self) -> Iterator[Batch]:
+        return (_moved(batch, self._device) for batch in self._batches)
 
 
-def _batch_hessian(model: nn.Module, loss: Loss, batch: tuple[Inputs, Any]) -> HessianOperator:
-    device = next(model.parameters()).device
+def _moved(batch: Batch, device: torch.device) -> Batch:
     inputs, targets = tree_map(
         lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, tuple(batch)
     )
-    return HessianOperator(model, loss, inputs, targets, Block("all"))
+    return inputs, targets

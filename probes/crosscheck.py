@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .batches import Inputs
 from .block import Block
 from .eigenpairs import extreme_eigenpairs
 from .krylov import krylov_space, random_frame
-from .module_curvature import HessianOperator, Inputs, Loss, module_outputs
+from .losses import Loss, module_outputs
+from .module_curvature import HessianOperator
 from .observe import undisturbed
 
 __all__ = ["CrossCheck", "crosscheck"]
@@ -96,7 +98,7 @@ def crosscheck(
     """
     if draws < 2:
         raise ValueError(f"draws: expected at least 2, got {draws}")
-    operator = HessianOperator(model, loss, inputs, targets, Block("all"))
+    operator = HessianOperator(model, loss, (inputs, targets), Block("all"))
     krylov = krylov_space(operator, 1, 1, generator=generator, min_steps=0, tolerance=1e-5)
     ends = extreme_eigenpairs(operator, krylov, 1, 1)
     top = int(ends.values.abs().argmax())

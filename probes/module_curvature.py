@@ -2,242 +2,152 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
+from .batches import Data
 from .block import Block
-from .observe import ordinary, undisturbed
-from .operator import CurvatureOperator
+from .losses import Loss, Reduction, sample_losses
+from .module_operator import Graph, ModuleOperator, Strategy
+from .pullback import Pullback
 
-__all__ = [
-    "HessianOperator",
-    "InformationOperator",
-    "Inputs",
-    "Loss",
-    "module_outputs",
-    "sample_losses",
-    "scalar_loss",
-]
-
-# Passed to the module as model(x), model(*x) for a sequence, model(**x) for a mapping.
-Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
-Loss = Callable[[Any, Any], Tensor]
-
-# Relative difference between the loss of a batch and the mean of its samples' losses.
-_MEAN_TOLERANCE = 1e-3
+__all__ = ["CovarianceOperator", "GaussNewtonOperator", "HessianOperator", "InformationOperator"]
 
 
-class _ModuleOperator(CurvatureOperator):
-    """Products one vector at a time, on a graph built once and kept.
+class HessianOperator(ModuleOperator):
+    """H v = d/dtheta (g(theta) . v),  g = d loss / dtheta.
 
-    The block's parameters are replaced by copies that share their memory: neither the parameters'
-    gradients nor their hooks see anything, and nothing else is differentiated.
+    Over batches, H is the mean of the batches' matrices weighted by their numbers of samples, or
+    for ``reduction="sum"`` their sum. Arguments and errors as in `ModuleOperator`; also a
+    ValueError if the loss has no second derivative in the block.
     """
 
-    def __init__(self, model: nn.Module, inputs: Inputs, block: Block) -> None:
-        self._block = block
-        with undisturbed(model) as module:
-            parameters = ordinary({name: p.detach() for name, p in module.named_parameters()})
-            self._leaves: list[Tensor] = []
-            for name in block.resolve(module):
-                leaf = parameters[name]
-                if block.rows:
-                    index = torch.tensor(block.rows, device=leaf.device)
-                    leaf = leaf[index].requires_grad_()
-                    parameters[name] = parameters[name].index_copy(0, index, leaf)
-                self._leaves.append(leaf.requires_grad_())
-            kinds = {(leaf.dtype, str(leaf.device)) for leaf in self._leaves}
-            if len(kinds) != 1 or self.dtype not in (torch.float32, torch.float64):
-                raise ValueError(
-                    f"parameters of block {block.name!r}: expected one device and one dtype, "
-                    f"float32 or float64, got {sorted(map(str, kinds))}"
-                )
-            self._outputs = module_outputs(module, inputs, parameters)
+    def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
+        value = self._total(outputs, targets, samples)
+        gradient = self._gradient([value], [torch.ones_like(value)])
+        product = Pullback(gradient, self._leaves)
+        return Graph(value.detach(), samples, product, constant=product.constant)
+
+
+class GaussNewtonOperator(ModuleOperator):
+    """G v = J^T (L (J v)),  J = d outputs / dtheta,  L the Hessian of the loss in the outputs.
+
+    The generalised Gauss-Newton matrix: the Hessian without the curvature of the outputs. It is
+    semidefinite if the loss is convex in the outputs. The outputs are any tree of tensors. Over
+    batches as for `HessianOperator`; arguments and errors as in `ModuleOperator`; also a ValueError
+    if the loss has no second derivative in the outputs.
+    """
 
     @property
-    def batch(self) -> tuple[int, ...]:
-        """()."""
-        return ()
+    def semidefinite(self) -> bool:
+        """True: the loss is taken to be convex in the outputs."""
+        return True
 
     @property
-    def size(self) -> int:
-        """Number of parameters in the block."""
-        return sum(leaf.numel() for leaf in self._leaves)
+    def _variables(self) -> str:
+        return "the outputs"
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """That of the parameters."""
-        return self._leaves[0].dtype
-
-    @property
-    def device(self) -> torch.device:
-        """That of the parameters."""
-        return self._leaves[0].device
-
-    def matmul(self, panel: Tensor) -> Tensor:
-        """H V for V (size, width); same shape."""
-        return torch.stack([self._product(vector) for vector in panel.unbind(-1)], dim=-1)
-
-    @abstractmethod
-    def _product(self, vector: Tensor) -> Tensor:
-        """H v for v (size,)."""
-
-    def _differentiated(self, value: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        """weights^T d value / d leaf for each leaf, differentiable; zeros where independent."""
-        gradient: Sequence[Tensor | None] = (None,)
-        if value.requires_grad:
-            gradient = torch.autograd.grad(
-                value, self._leaves, weights, create_graph=True, allow_unused=True
-            )
-        if all(part is None for part in gradient):
-            raise ValueError(
-                f"loss: expected one that depends on the parameters of block {self._block.name!r}, "
-                "got one that does not"
-            )
-        return tuple(
-            torch.zeros_like(leaf) if part is None else part
-            for part, leaf in zip(gradient, self._leaves, strict=True)
+    def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
+        varying = [
+            leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.requires_grad
+        ]
+        # The loss sees copies, so that its derivatives end at the outputs.
+        copies = {id(leaf): leaf.detach().requires_grad_() for leaf in varying}
+        ends = [copies[id(leaf)] for leaf in varying]
+        value = self._total(
+            tree_map(lambda leaf: copies.get(id(leaf), leaf), outputs), targets, samples
+        )
+        if not value.requires_grad:
+            nothing = Pullback([torch.zeros_like(leaf) for leaf in self._leaves], self._leaves)
+            return Graph(value.detach(), samples, nothing, constant=True)
+        slope = torch.autograd.grad(value, ends, create_graph=True, materialize_grads=True)
+        weights = [torch.zeros_like(leaf, requires_grad=True) for leaf in varying]
+        # J^T w is linear in w: its derivative in w along v is J v.
+        forward = Pullback(self._gradient(varying, weights), weights)
+        curvature, backward = Pullback(slope, ends), Pullback(varying, self._leaves)
+        return Graph(
+            value.detach(),
+            samples,
+            lambda vectors: backward(curvature(forward(vectors))),
+            constant=curvature.constant,
         )
 
-    def _split(self, vector: Tensor) -> list[Tensor]:
-        pieces = torch.split(vector, [leaf.numel() for leaf in self._leaves])
-        return [piece.view_as(leaf) for piece, leaf in zip(pieces, self._leaves, strict=True)]
 
-
-class HessianOperator(_ModuleOperator):
-    """H v = d/dtheta (g(theta) . v),  g = d loss / dtheta;  the graph of g is built once.
-
-    Args:
-        model: any module; compiled or distributed wrappers are taken off.
-        loss: of (outputs, targets); twice differentiable.
-        inputs: passed as model(x), model(*x) for a sequence, model(**x) for a mapping.
-        targets: second argument of the loss.
-        block: the parameters that H is restricted to.
-
-    Raises:
-        ValueError: if the loss is not one finite number, does not depend on the block's parameters
-            or has no second derivative in them, or the block is empty.
-    """
-
-    def __init__(
-        self, model: nn.Module, loss: Loss, inputs: Inputs, targets: Any, block: Block
-    ) -> None:
-        super().__init__(model, inputs, block)
-        with undisturbed(model):
-            value = scalar_loss(loss(self._outputs, ordinary(targets)))
-            self._gradient = self._differentiated(value, torch.ones_like(value))
-        expected = f"loss: expected a second derivative in block {block.name!r}, got "
-        if not any(part.requires_grad for part in self._gradient):
-            raise ValueError(expected + "a gradient that does not depend on any parameter")
-        try:
-            self._product(torch.zeros(self.size, dtype=self.dtype, device=self.device))
-        except RuntimeError as error:
-            raise ValueError(expected + str(error)) from error
-
-    def _product(self, vector: Tensor) -> Tensor:
-        return _flat(_pullback(self._gradient, self._leaves, self._split(vector)))
-
-
-class InformationOperator(_ModuleOperator):
+class InformationOperator(ModuleOperator):
     """F v = (1/n) G^T (G v),  row l of G the gradient of the loss of sample l;  G is never formed.
 
-    F is the second moment of the gradients, not centred. G^T u is one backward pass; it is linear
-    in u, so its derivative in u along v, on a graph built once, is G v.
+    F is the second moment of the gradients, not centred: see `CovarianceOperator`. For
+    ``reduction="sum"`` F = G^T G, without 1/n. G^T u is one backward pass; it is linear in u, so
+    its derivative in u along v is G v: memory grows as n + N.
 
-    Args:
-        model: any module that treats samples (first axis) independently in evaluation mode.
-        loss: of (outputs, targets); a mean over samples that `torch.func.vmap` can take apart.
-        inputs: passed as model(x), model(*x) for a sequence, model(**x) for a mapping.
-        targets: second argument of the loss; samples along the first axis.
-        block: the parameters that F is restricted to.
+    Arguments and errors as in `ModuleOperator`; also a ValueError if the loss is not the mean (sum)
+    of what it is for batches of one sample, or `torch.func.vmap` cannot take it apart. The module
+    treats samples (first axis) independently in evaluation mode.
+    """
 
-    Raises:
-        ValueError: if the loss is not one finite number, is no mean over samples or does not
-            depend on the block's parameters, or the block is empty.
+    # The mean gradient where it is taken off; empty as long as it is unknown.
+    _mean: list[Tensor] | None = None
+
+    @property
+    def semidefinite(self) -> bool:
+        """True."""
+        return True
+
+    def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
+        losses = sample_losses(self._loss, outputs, targets, self._reduction)
+        if len(losses) != samples:
+            raise ValueError(
+                f"data: expected as many samples in the inputs as in the targets ({samples}), "
+                f"got {len(losses)}"
+            )
+        weights = torch.zeros_like(losses, requires_grad=True)
+        forward = Pullback(self._gradient([losses], [weights]), [weights])
+        backward = Pullback([losses], self._leaves)
+
+        mean = self._mean  # not self: the graph would keep its operator alive
+
+        def product(vectors: Sequence[Tensor]) -> list[Tensor]:
+            (pushed,) = forward(vectors)
+            return backward([pushed if mean is None else _centred(pushed, vectors, mean)])
+
+        return Graph(losses.detach().sum(), samples, product)
+
+
+class CovarianceOperator(InformationOperator):
+    """C v = (1/n) G^T (I - 11^T/n) G v,  row l of G the gradient of the loss of sample l.
+
+    The covariance of the gradients with denominator n; G is never formed. For ``reduction="sum"``
+    the scatter matrix n C. The mean gradient is taken over all batches at once, in one more pass
+    at the beginning. Arguments and errors as in `InformationOperator`.
     """
 
     def __init__(
-        self, model: nn.Module, loss: Loss, inputs: Inputs, targets: Any, block: Block
+        self,
+        model: nn.Module,
+        loss: Loss,
+        data: Data,
+        block: Block,
+        *,
+        reduction: Reduction = "mean",
+        strategy: Strategy | None = None,
+        memory: int = 2**30,
     ) -> None:
-        super().__init__(model, inputs, block)
-        with undisturbed(model):
-            self._losses = sample_losses(loss, self._outputs, ordinary(targets))
-            self._weights = torch.zeros_like(self._losses, requires_grad=True)
-            self._gradient = self._differentiated(self._losses, self._weights)
-
-    def _product(self, vector: Tensor) -> Tensor:
-        pushed = _pullback(self._gradient, [self._weights], self._split(vector))
-        return _flat(_pullback([self._losses], self._leaves, pushed)) / len(self._losses)
-
-
-def module_outputs(module: nn.Module, inputs: Inputs, parameters: dict[str, Tensor]) -> Any:
-    """The module at these parameters (its own where missing) on ``inputs``, see `Inputs`."""
-    if isinstance(inputs, Tensor):
-        return functional_call(module, parameters, (ordinary(inputs),))
-    if isinstance(inputs, Mapping):
-        return functional_call(module, parameters, (), ordinary(dict(inputs)))
-    return functional_call(module, parameters, tuple(ordinary(list(inputs))))
-
-
-def scalar_loss(value: Any) -> Tensor:
-    """The value of a loss.
-
-    Raises:
-        ValueError: unless it is a tensor of shape () with a finite number.
-    """
-    if not isinstance(value, Tensor) or value.ndim:
-        shape = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"loss: expected a tensor of shape (), got {shape}")
-    if not bool(torch.isfinite(value)):
-        raise ValueError(f"loss: expected a finite number, got {float(value.detach())}")
-    return value
-
-
-def sample_losses(loss: Loss, outputs: Any, targets: Any) -> Tensor:
-    """The loss of every sample alone, (n,).
-
-    Raises:
-        ValueError: if the loss is not the mean over samples, or `torch.func.vmap` cannot take it
-            apart.
-    """
-
-    def single(output: Any, target: Any) -> Tensor:
-        return loss(*tree_map(lambda part: part.unsqueeze(0), (output, target)))
-
-    total = float(scalar_loss(loss(outputs, targets)).detach())
-    try:
-        losses: Tensor = vmap(single)(outputs, targets)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"loss: expected a function that torch.func.vmap takes sample by sample, got {error}"
-        ) from error
-    mean, spread = float(losses.detach().mean()), float(losses.detach().abs().mean())
-    if not abs(mean - total) <= _MEAN_TOLERANCE * max(spread, abs(total)):
-        raise ValueError(
-            f"loss: expected the mean over samples ({mean:g}), got {total:g} for the batch"
+        self._mean = []
+        super().__init__(
+            model, loss, data, block, reduction=reduction, strategy=strategy, memory=memory
         )
-    return losses
+        # As long as the mean is unknown, every product is G^T 1.
+        total = self.matmul(torch.zeros(self.size, 1, dtype=self.dtype, device=self.device))
+        self._mean.append(total[:, 0] / (self.samples if reduction == "sum" else 1))
 
 
-def _pullback(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], weights: Sequence[Tensor]
-) -> tuple[Tensor, ...]:
-    """J^T w of outputs by inputs, zero where there is no dependence; the graph is kept."""
-    pairs = [(o, w) for o, w in zip(outputs, weights, strict=True) if o.requires_grad]
-    return torch.autograd.grad(
-        [output for output, _ in pairs],
-        inputs,
-        [weight for _, weight in pairs],
-        retain_graph=True,
-        materialize_grads=True,
-    )
-
-
-def _flat(parts: Sequence[Tensor]) -> Tensor:
-    return torch.cat([part.reshape(-1) for part in parts])
+def _centred(pushed: Tensor, vectors: Sequence[Tensor], mean: Sequence[Tensor]) -> Tensor:
+    """(I - 11^T/n) G v from G v (..., n) and v by leaf (..., *shape); 1 where no mean is known."""
+    if not mean:
+        return torch.ones_like(pushed)
+    flat = torch.cat([vector.reshape(*pushed.shape[:-1], -1) for vector in vectors], dim=-1)
+    return pushed - (flat @ mean[0])[..., None]

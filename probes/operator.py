@@ -37,6 +37,11 @@ class CurvatureOperator(Protocol):
     def device(self) -> torch.device:
         """Device of panels and products."""
 
+    @property
+    def semidefinite(self) -> bool:
+        """Whether no eigenvalue is negative, beyond rounding."""
+        return False
+
     @abstractmethod
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for a panel V (*batch, size, width); same shape."""

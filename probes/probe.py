@@ -20,20 +20,14 @@ from ..theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
 from ..theory.statistics import Statistics
 from ..theory.transitions import TransitionTracker
 from .alignment import alignment
+from .batches import Batch, Inputs
 from .block import Block
 from .density import resolvent_traces, spectral_densities
 from .eigenpairs import Eigenpairs, extreme_eigenpairs
 from .head_curvature import HeadCurvature, head_curvature
 from .krylov import krylov_space
-from .module_curvature import (
-    HessianOperator,
-    InformationOperator,
-    Inputs,
-    Loss,
-    module_outputs,
-    sample_losses,
-    scalar_loss,
-)
+from .losses import Loss, module_outputs, sample_losses, scalar_loss
+from .module_curvature import HessianOperator, InformationOperator
 from .observe import ordinary, undisturbed, unwrap
 from .operator import CurvatureOperator
 from .record import Geometry, Record
@@ -41,7 +35,6 @@ from .sink import Sink
 
 __all__ = ["Batch", "Measurement", "Sample", "SpectralProbe"]
 
-Batch = tuple[Any, Any]
 Sample = Batch | Callable[[torch.Generator], Batch]
 SampleKind = Literal["fresh", "held-out", "training"]
 
@@ -359,7 +352,7 @@ class _Probing:
             else:
                 kind = HessianOperator if selection.matrix == "hessian" else InformationOperator
                 block = Block(selection.block, selection.parameters, selection.rows)
-                yield kind(module, self._probe.loss, inputs, targets, block), [selection]
+                yield kind(module, self._probe.loss, (inputs, targets), block), [selection]
         for group in by_rows.values():
             chosen = [(selection.matrix, selection.rows) for selection in group]
             yield head_curvature(module, ordinary(inputs), ordinary(targets), chosen), group

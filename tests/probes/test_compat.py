@@ -230,7 +230,7 @@ def test_bad_input_is_refused():
         hessian(model, CRITERION)
     with pytest.raises(ValueError, match="data, dataloader: expected exactly one of them, got bot"):
         hessian(model, CRITERION, data, [data])
-    with pytest.raises(ValueError, match="dataloader: expected at least one sample, got none"):
+    with pytest.raises(ValueError, match="data: expected at least one batch, got none"):
         hessian(model, CRITERION, dataloader=[]).trace()
     found = hessian(model, CRITERION, data)
     with pytest.raises(ValueError, match="maxIter, top_n: expected positive numbers, got 100, 0"):

@@ -24,7 +24,7 @@ def test_two_libraries_agree(generator, dtype, features):
     data = batch(dtype, features=features)
     model = SoftmaxRegression(features, 3, 0.5, generator, dtype=dtype)
     result = crosscheck(model, functional.cross_entropy, *data, generator)
-    operator = HessianOperator(model, functional.cross_entropy, *data, Block("all"))
+    operator = HessianOperator(model, functional.cross_entropy, data, Block("all"))
     exact = torch.linalg.eigvalsh((operator @ torch.eye(operator.size, dtype=dtype)).double())
     assert result.size == 3 * features
     assert result.eigenvalue == pytest.approx(float(exact[-1]), rel=1e-4)

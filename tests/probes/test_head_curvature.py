@@ -83,7 +83,7 @@ def test_head_module_and_oracle_agree(generator, dtype, index, rows):
     kinds = {"hessian": HessianOperator, "information": InformationOperator}
     for product, (matrix, part) in zip(dense(operator), selections, strict=True):
         block = Block("rows", (model.direction_name,), part)
-        general = kinds[matrix](model, model.head.criterion, inputs, targets, block)
+        general = kinds[matrix](model, model.head.criterion, (inputs, targets), block)
         exact = oracle(model, inputs, targets, matrix, part)
         accuracy = 200 * torch.finfo(dtype).eps * exact.abs().max().item()
         torch.testing.assert_close(product, exact, atol=accuracy, rtol=0)

@@ -2,13 +2,19 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
 
 from spectrain.probes.block import Block
 from spectrain.probes.crosscheck import crosscheck
 from spectrain.probes.density import spectral_densities
 from spectrain.probes.eigenpairs import extreme_eigenpairs
 from spectrain.probes.krylov import krylov_space
-from spectrain.probes.module_curvature import HessianOperator, InformationOperator
+from spectrain.probes.module_curvature import (
+    CovarianceOperator,
+    GaussNewtonOperator,
+    HessianOperator,
+    InformationOperator,
+)
 from spectrain.probes.observe import undisturbed, unwrap
 
 
@@ -26,11 +32,21 @@ def batch():
 
 def probe(model, inputs, targets):
     generator = torch.Generator().manual_seed(7)
-    for kind in (HessianOperator, InformationOperator):
-        operator = kind(model, functional.cross_entropy, inputs, targets, Block("all"))
+    for kind in (HessianOperator, GaussNewtonOperator, InformationOperator, CovarianceOperator):
+        operator = kind(model, functional.cross_entropy, (inputs, targets), Block("all"))
         krylov = krylov_space(operator, 2, 1, generator=generator, max_steps=4)
         extreme_eigenpairs(operator, krylov, 2, 1)
         spectral_densities(krylov)
+
+
+def probe_batches(model, inputs, targets):
+    """From a shuffling loader, which draws from torch's global generator."""
+    loader = DataLoader(TensorDataset(inputs, targets), batch_size=8, shuffle=True)
+    for kind in (HessianOperator, CovarianceOperator):
+        operator = kind(
+            model, functional.cross_entropy, loader, Block("all"), strategy="rebuilt graph"
+        )
+        operator @ torch.eye(operator.size)[:, :3]
 
 
 def check(model, inputs, targets):
@@ -60,7 +76,7 @@ def trained(observer):
     return kept, [part.training for part in model.modules()]
 
 
-@pytest.mark.parametrize("observer", [probe, check])
+@pytest.mark.parametrize("observer", [probe, probe_batches, check])
 def test_training_is_the_same_to_the_bit(observer):
     alone, modes = trained(None)
     watched, watched_modes = trained(observer)
@@ -117,7 +133,7 @@ def test_leaves_every_mode_of_the_caller():
 def test_dropout_is_off_while_probing():
     model, (inputs, targets) = network(), batch()
     operators = [
-        HessianOperator(model, functional.cross_entropy, inputs, targets, Block("all"))
+        HessianOperator(model, functional.cross_entropy, (inputs, targets), Block("all"))
         for _ in range(2)
     ]
     eye = torch.eye(operators[0].size)

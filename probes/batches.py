@@ -1,0 +1,117 @@
+"""The data a curvature is summed over: one batch, or batches that can be gone through again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from .observe import ordinary
+
+__all__ = ["Batch", "Batches", "Data", "Inputs", "divided", "sample_number"]
+
+# Passed to the module as model(x), model(*x) for a sequence, model(**x) for a mapping.
+Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
+Batch = tuple[Inputs, Any]
+Data = Batch | Iterable[Any]
+
+
+class Batches:
+    """Batches (inputs, targets), again on every pass.
+
+    A pass leaves the generators of Python, NumPy and the loader as they were (those of torch are
+    kept by `undisturbed`), so that a loader shared with the training gives the training the same
+    batches as without.
+
+    Args:
+        data: a tuple (inputs, targets), or an iterable of such pairs that can be iterated again: a
+            DataLoader, a list.
+
+    Raises:
+        ValueError: for an iterator, which gives its batches once, and for anything else.
+    """
+
+    def __init__(self, data: Data) -> None:
+        expected = "data: expected a tuple (inputs, targets) or batches to iterate over repeatedly"
+        if isinstance(data, tuple) and len(data) != 2:
+            raise ValueError(f"{expected}, got a tuple of {len(data)}")
+        if isinstance(data, Iterator):
+            raise ValueError(f"{expected}, got an iterator ({type(data).__name__})")
+        if isinstance(data, Tensor | Mapping | str) or not isinstance(data, Iterable):
+            raise ValueError(f"{expected}, got {type(data).__name__}")
+        self._data = data
+
+    @property
+    def many(self) -> bool:
+        """Whether batches come from elsewhere, rather than being one that the caller holds."""
+        return not isinstance(self._data, tuple)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass.
+
+        Raises:
+            ValueError: if there is no batch, or one that is no pair.
+        """
+        if isinstance(self._data, tuple):
+            yield ordinary(self._data)
+            return
+        empty = True
+        with _generators_kept(self._data):
+            for batch in self._data:
+                if not isinstance(batch, tuple | list) or len(batch) != 2:
+                    found = type(batch).__name__
+                    raise ValueError(f"data: expected batches (inputs, targets), got {found}")
+                empty = False
+                yield ordinary((batch[0], batch[1]))
+        if empty:
+            raise ValueError("data: expected at least one batch, got none")
+
+
+def sample_number(batch: Batch) -> int:
+    """Length of the first axis of the targets' first tensor that has one, else of the inputs'.
+
+    Raises:
+        ValueError: if there is no such tensor or no sample.
+    """
+    for leaf in tree_leaves(batch[::-1]):
+        if isinstance(leaf, Tensor) and leaf.ndim:
+            if len(leaf):
+                return len(leaf)
+            raise ValueError(f"data: expected at least one sample, got shape {tuple(leaf.shape)}")
+    raise ValueError("data: expected tensors with samples along the first axis, got none")
+
+
+def divided(batch: Batch, samples: int) -> list[Batch]:
+    """The batch in parts of at most so many samples; what has another first axis is in each."""
+    number = sample_number(batch)
+
+    def part(start: int) -> Batch:
+        def rows(leaf: Any) -> Any:
+            whole = not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != number
+            return leaf if whole else leaf[start : start + samples]
+
+        return (tree_map(rows, batch[0]), tree_map(rows, batch[1]))
+
+    return [part(start) for start in range(0, number, samples)]
+
+
+@contextmanager
+def _generators_kept(loader: Any) -> Iterator[None]:
+    """Put the states of every generator that a pass may advance back afterwards."""
+    owners = (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
+    found = [getattr(owner, "generator", None) for owner in owners]
+    states = [(g, g.get_state()) for g in found if isinstance(g, torch.Generator)]
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002

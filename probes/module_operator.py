@@ -1,0 +1,388 @@
+"""A curvature matrix of any module: its block, its data, and graphs kept or built again."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from .batches import Batch, Batches, Data, divided, sample_number
+from .block import Block
+from .losses import Loss, Reduction, module_outputs, scalar_loss
+from .observe import ordinary, undisturbed, unwrap
+from .operator import CurvatureOperator
+from .pullback import SavedTensors, saved_tensors
+from .shared_products import SharedProducts
+
+__all__ = ["Graph", "ModuleOperator", "Strategy"]
+
+Strategy = Literal["kept graph", "kept graph, vmap", "rebuilt graph", "rebuilt graph, vmap"]
+
+# Samples on which the size of a graph is measured.
+_MEASURED = 64
+# Bytes that the largest intermediate tensor of a panel product may take: within the cores' caches.
+_CACHE = 2**22
+# Columns below which torch.vmap costs more than it saves.
+_FEWEST = 4
+# Columns at once where vmap is asked for.
+_ASKED = 8
+# Relative difference of two ways to compute the same loss beyond which they are two losses.
+_SAME = 1e-4
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One batch's part of a curvature matrix.
+
+    Attributes:
+        value: sum over the samples of their losses, ().
+        samples: how many they are.
+        product: from a vector, or rows of vectors, by leaf (..., *shape) to its product, likewise.
+        constant: whether the product is 0 for want of a second derivative.
+    """
+
+    value: Tensor
+    samples: int
+    product: Callable[[Sequence[Tensor]], list[Tensor]]
+    constant: bool = False
+
+
+class ModuleOperator(CurvatureOperator):
+    """A symmetric matrix of second derivatives or gradients, summed over batches.
+
+    The block's parameters are replaced by copies that share their memory: neither the parameters'
+    gradients nor their hooks see anything, and nothing else is differentiated. The module runs in
+    evaluation mode, without autocast, see `undisturbed`. The operator holds as long as the
+    parameters do not change.
+
+    Args:
+        model: any module; compiled or distributed wrappers are taken off.
+        loss: of (outputs, targets), shape (); twice differentiable.
+        data: a tuple (inputs, targets), or batches of that form that can be iterated again: a
+            DataLoader. Inputs are passed as model(x), model(*x) for a sequence, model(**x) for a
+            mapping; targets are the second argument of the loss. A batch weighs as many samples as
+            its targets' (else inputs') first tensor has along its first axis. Shuffling is
+            harmless where samples are independent.
+        block: the parameters that the matrix is restricted to.
+        reduction: what the loss does over samples, "mean" or "sum"; so does the operator.
+        strategy: "kept graph" builds the graph of each batch once, "rebuilt graph" again for each
+            panel; with ", vmap" several columns of a panel go through it together, else one by
+            one. Default: kept if the graphs fit in ``memory``, and vmapped if the largest
+            intermediate tensor of at least four columns is within the caches (4 MiB).
+        memory: bytes that graphs may take together. A batch whose graph alone takes more is divided
+            where its loss is the mean (sum) of its parts'.
+
+    Raises:
+        ValueError: if the loss is not one finite number or does not depend on the block's
+            parameters, the block is empty or of several dtypes or devices or of neither float32 nor
+            float64, the data are empty, of the wrong kind, on another device than the model, or
+            other on a later pass.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        data: Data,
+        block: Block,
+        *,
+        reduction: Reduction = "mean",
+        strategy: Strategy | None = None,
+        memory: int = 2**30,
+    ) -> None:
+        _require_choice("reduction", reduction, get_args(Reduction))
+        _require_choice("strategy", strategy, (None, *get_args(Strategy)))
+        if memory < 1:
+            raise ValueError(f"memory: expected a positive number of bytes, got {memory}")
+        self._model, self._loss, self._block, self._reduction = model, loss, block, reduction
+        self._memory = memory
+        self._batches = Batches(data)
+        self._kept: list[Graph] | None = None
+        self._depends, self._first = False, True
+        self._shares = False
+        with undisturbed(model) as module:
+            self._versions = _versions(module)
+            self._parameters = ordinary({name: p.detach() for name, p in module.named_parameters()})
+            self._leaves = self._replaced(block.resolve(module))
+            self._part = self._columns = 0
+            self._first_pass(strategy)
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """()."""
+        return ()
+
+    @property
+    def size(self) -> int:
+        """Number of parameters in the block."""
+        return sum(leaf.numel() for leaf in self._leaves)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the parameters."""
+        return self._leaves[0].dtype
+
+    @property
+    def device(self) -> torch.device:
+        """That of the parameters."""
+        return self._leaves[0].device
+
+    @property
+    def samples(self) -> int:
+        """Number of samples in one pass."""
+        return self._samples
+
+    @property
+    def strategy(self) -> Strategy:
+        """How products are taken."""
+        if self._kept is None:
+            return "rebuilt graph" if self._columns == 1 else "rebuilt graph, vmap"
+        return "kept graph" if self._columns == 1 else "kept graph, vmap"
+
+    def matmul(self, panel: Tensor) -> Tensor:
+        """H V for V (size, width); same shape.
+
+        Raises:
+            ValueError: if parameters or data have changed.
+        """
+        with undisturbed(self._model) as module:
+            if _versions(module) != self._versions:
+                raise ValueError(
+                    "model: expected the parameters of the operator's construction, got changed "
+                    "ones: make a new operator after a step"
+                )
+            rows = ordinary(panel.detach()).mT
+            result = torch.zeros_like(rows)
+            spans = _spans(len(rows), self._columns)
+            for graph in self._again() if self._kept is None else self._kept:
+                for some in spans:
+                    result[some] += self._product(graph, rows[some])
+            if self._reduction == "mean":
+                result /= self._samples
+        return result.mT
+
+    @abstractmethod
+    def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
+        """The part of one batch in n times the matrix (in the matrix, for a sum)."""
+
+    @property
+    def _variables(self) -> str:
+        """What the second derivative is taken in."""
+        return f"block {self._block.name!r}"
+
+    def _total(self, outputs: Any, targets: Any, samples: int) -> Tensor:
+        """Sum over samples of their losses."""
+        value = scalar_loss(self._loss(outputs, targets))
+        return value * samples if self._reduction == "mean" else value
+
+    def _gradient(self, values: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Sum of weights^T d values / d leaf for each leaf, differentiable; else zeros."""
+        found: Sequence[Tensor | None] = [None] * len(self._leaves)
+        if any(value.requires_grad for value in values):
+            found = torch.autograd.grad(
+                values, self._leaves, weights, create_graph=True, allow_unused=True
+            )
+        self._depends |= any(part is not None for part in found)
+        return tuple(
+            torch.zeros_like(leaf) if part is None else part
+            for part, leaf in zip(found, self._leaves, strict=True)
+        )
+
+    def _replaced(self, chosen: dict[str, Tensor]) -> list[Tensor]:
+        """The block's leaves, each put in the place of its parameter."""
+        kinds = {(p.dtype, str(p.device)) for p in chosen.values()}
+        if len(kinds) != 1 or next(iter(kinds))[0] not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"parameters of block {self._block.name!r}: expected one device and one dtype, "
+                f"float32 or float64, got {sorted(map(str, kinds))}"
+            )
+        leaves = []
+        for name in chosen:
+            leaf = self._parameters[name]
+            if self._block.rows:
+                index = torch.tensor(self._block.rows, device=leaf.device)
+                leaf = leaf[index].requires_grad_()
+                self._parameters[name] = self._parameters[name].index_copy(0, index, leaf)
+            leaves.append(leaf.requires_grad_())
+        return leaves
+
+    def _first_pass(self, strategy: Strategy | None) -> None:
+        """Choose a strategy, refuse what cannot work, and keep the graphs if they shall be kept."""
+        self._samples, self._value, held = 0, 0.0, 0.0
+        keep = strategy is None or strategy.startswith("kept")
+        kept: list[Graph] = []
+        constant = True
+        for batch in self._batches:
+            self._require_device(batch)
+            if not self._samples:
+                per_sample, largest = self._measured(batch)
+                self._part = max(1, int(self._memory / per_sample))
+                self._columns = self._chosen_columns(strategy, largest * sample_number(batch))
+            for part in self._parts(batch):
+                graph = self._built(part)
+                if not self._samples:
+                    self._try(graph)
+                constant &= graph.constant
+                self._samples += graph.samples
+                self._value += float(graph.value)
+                held += per_sample * graph.samples
+                if strategy is None and held > self._memory:
+                    keep = False
+                    kept.clear()
+                if keep:
+                    kept.append(graph)
+        if not self._depends:
+            raise ValueError(
+                f"loss: expected one that depends on the parameters of block {self._block.name!r}, "
+                "got one that does not"
+            )
+        if constant:
+            raise ValueError(
+                f"loss: expected a second derivative in {self._variables}, got a gradient that "
+                "does not depend on any parameter"
+            )
+        self._kept = kept if keep else None
+        self._first = False
+
+    def _again(self) -> Iterator[Graph]:
+        """The graphs of another pass."""
+        samples, value = 0, 0.0
+        for batch in self._batches:
+            for part in self._parts(batch):
+                graph = self._built(part)
+                samples += graph.samples
+                value += float(graph.value)
+                yield graph
+        if samples != self._samples:
+            raise ValueError(
+                f"data: expected {self._samples} samples on every pass, got {samples} on a later"
+            )
+        if not abs(value - self._value) <= _SAME * abs(self._value):
+            raise ValueError(
+                "data: expected the same samples on every pass, with a loss of "
+                f"{self._value / samples:g}, got {value / samples:g} on a later"
+            )
+
+    def _built(self, batch: Batch) -> Graph:
+        inputs, targets = batch
+        samples = sample_number(batch)
+        module = unwrap(self._model)
+        # A forward pass may write into buffers.
+        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        outputs = module_outputs(module, inputs, {**self._parameters, **buffers})
+        return self._graph(outputs, targets, samples)
+
+    def _product(self, graph: Graph, rows: Tensor) -> Tensor:
+        """The graph's part of the products with rows (columns, size); one row goes unvmapped."""
+        lead = (len(rows),) if self._columns > 1 else ()
+        pieces = torch.split(rows, [leaf.numel() for leaf in self._leaves], dim=-1)
+        vectors = [
+            piece.reshape(*lead, *leaf.shape)
+            for piece, leaf in zip(pieces, self._leaves, strict=True)
+        ]
+        with SharedProducts() if self._shares else nullcontext():
+            products = graph.product(vectors)
+        return torch.cat([part.reshape(len(rows), -1) for part in products], dim=-1)
+
+    def _try(self, graph: Graph) -> None:
+        """Products with and without vmap: without, if vmap fails, goes one by one or is wrong."""
+        phases = torch.arange(2 * self.size, dtype=self.dtype, device=self.device)
+        rows = phases.cos().view(2, -1)
+        columns, self._columns = self._columns, 1
+        try:
+            expected = torch.cat([self._product(graph, row) for row in torch.split(rows, 1)])
+        except RuntimeError as error:
+            raise ValueError(
+                f"loss: expected a second derivative in {self._variables}, got {error}"
+            ) from error
+        if columns > 1:
+            self._columns = columns
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    with SharedProducts() as shared:
+                        difference = (self._product(graph, rows) - expected).norm()
+            except (RuntimeError, UserWarning):
+                self._columns = 1
+                return
+            if not bool(difference <= _SAME * expected.norm()):
+                self._columns = 1
+            self._shares = self._columns > 1 and shared.largest > _CACHE
+
+    def _measured(self, batch: Batch) -> tuple[float, float]:
+        """Bytes that a graph holds for each sample: in all, and in its largest tensor."""
+        own = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
+        # A loader's batches stay in memory for the graphs that were built on them.
+        carried = sum(t.numel() * t.element_size() for t in own) if self._batches.many else 0
+        part = divided(batch, _MEASURED)[0]
+        try:
+            held = self._held(part, own)
+        except Exception:  # a module that takes whole batches only; other errors come again
+            part = batch
+            held = self._held(part, own)
+        samples = sample_number(part)
+        total = held.total / samples + carried / sample_number(batch)
+        return max(1.0, total), held.largest / samples
+
+    def _held(self, batch: Batch, own: Sequence[Tensor]) -> SavedTensors:
+        with saved_tensors([*self._parameters.values(), *self._leaves, *own]) as held:
+            self._built(batch)
+        return held
+
+    def _chosen_columns(self, strategy: Strategy | None, largest: float) -> int:
+        fitting = int(_CACHE / max(1.0, largest))
+        if strategy is None:
+            return fitting if fitting >= _FEWEST else 1
+        return max(_ASKED, fitting) if strategy.endswith("vmap") else 1
+
+    def _parts(self, batch: Batch) -> list[Batch]:
+        """The batch, divided if its graph would not fit in the memory and its loss allows it."""
+        if sample_number(batch) <= self._part:
+            return [batch]
+        parts = divided(batch, self._part)
+        if self._first:
+            with torch.no_grad():
+                whole, divided_value = (
+                    sum(float(self._loss_of(part)) for part in some) for some in ([batch], parts)
+                )
+            if not abs(whole - divided_value) <= _SAME * abs(whole):
+                self._part = sample_number(batch)
+                return [batch]
+        return parts
+
+    def _loss_of(self, batch: Batch) -> Tensor:
+        outputs = module_outputs(unwrap(self._model), batch[0], self._parameters)
+        return self._total(outputs, batch[1], sample_number(batch))
+
+    def _require_device(self, batch: Batch) -> None:
+        module = unwrap(self._model)
+        known = {str(p.device) for p in (*module.parameters(), *module.buffers())}
+        for leaf in tree_leaves(batch):
+            if isinstance(leaf, Tensor) and str(leaf.device) not in known:
+                raise ValueError(
+                    f"data: expected tensors on {' or '.join(sorted(known))} like the model, "
+                    f"got one on {leaf.device}"
+                )
+
+
+def _spans(width: int, most: int) -> list[slice]:
+    """As few ranges of at most so many columns as there can be, of like length."""
+    parts = max(1, -(-width // most))
+    return [slice(i * width // parts, (i + 1) * width // parts) for i in range(parts)]
+
+
+def _versions(module: nn.Module) -> list[int]:
+    """How often each parameter has been written to, where torch counts it."""
+    return [0 if p.is_inference() else p._version for p in module.parameters()]
+
+
+def _require_choice(name: str, given: Any, known: Sequence[Any]) -> None:
+    if given not in known:
+        raise ValueError(f"{name}: expected one of {list(known)}, got {given!r}")
