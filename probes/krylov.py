@@ -204,6 +204,7 @@ def krylov_space(
     min_steps: int = 24,
     max_steps: int = 60,
     tolerance: float = 1e-3,
+    start: Tensor | None = None,
 ) -> Krylov:
     """A Krylov space from a random frame, grown until the wanted eigenvalues have converged.
 
@@ -219,6 +220,9 @@ def krylov_space(
         min_steps: take at least this many, as nodes for the density (none if it is not wanted).
         max_steps: stop after this many products with a panel, converged or not.
         tolerance: wanted residual as a share of the largest absolute eigenvalue.
+        start: (*batch, N, w) columns close to eigenvectors; at most three quarters of the frame are
+            taken from them, for what they do not see is not found. The space is then no random
+            one: no density can be had from it.
 
     Raises:
         ValueError: if nothing is wanted, more than the budget can hold is wanted, a number is not
@@ -235,16 +239,19 @@ def krylov_space(
         )
     if operator.size <= width * max_steps:
         identity = torch.eye(operator.size, dtype=operator.dtype, device=operator.device)
-        start = identity.expand(*operator.batch, -1, -1)
-        return block_lanczos(operator, start, 1, generator)
+        whole = identity.expand(*operator.batch, -1, -1)
+        return block_lanczos(operator, whole, 1, generator)
     if largest + smallest > width * max_steps:
         raise ValueError(
             f"max_steps: expected width * max_steps >= {largest + smallest} eigenvalues, "
             f"got {width} * {max_steps}"
         )
-    start = random_frame(operator, width, generator)
-    process = _Process(operator, start, max_steps, generator)
-    check = max(min_steps, 6, -(-(largest + smallest) // width))
+    frame = random_frame(operator, width, generator)
+    if start is not None:
+        kept = start[..., : width - max(1, width // 4)].to(frame)
+        frame = torch.linalg.qr(torch.cat([kept, frame[..., kept.shape[-1] :]], -1)).Q
+    process = _Process(operator, frame, max_steps, generator)
+    check = max(min_steps, 6 if start is None else 4, -(-(largest + smallest) // width))
     for step in range(1, max_steps + 1):
         process.advance()
         if step == min(check, max_steps):

@@ -29,6 +29,7 @@ from .module_curvature import (
     InformationOperator,
     Inputs,
     Loss,
+    loss_gradient,
     module_outputs,
     sample_losses,
     scalar_loss,
@@ -37,6 +38,8 @@ from .observe import ordinary, undisturbed, unwrap
 from .operator import CurvatureOperator
 from .record import Geometry, Record
 from .sink import Sink
+from .stability import LearningRate, critical_sharpness, require_learning_rate
+from .tracking import Track, Tracker
 
 __all__ = ["Batch", "Measurement", "Sample", "SpectralProbe"]
 
@@ -62,6 +65,9 @@ class Measurement:
         width: vectors multiplied at once; more than the largest multiplicity that matters.
         max_steps: products with a panel after which Lanczos stops, settled or not.
         draws: probe samples drawn at a thorough probing.
+        tracking: whether eigenvectors are followed from one probing to the next, which keeps them
+            (and the weights) in memory and in `SpectralProbe.state_dict`. Without a density, the
+            search for the eigenvectors of differentiated modules then starts from those before.
     """
 
     eigenvalues: int = 6
@@ -71,6 +77,7 @@ class Measurement:
     width: int = 16
     max_steps: int = 40
     draws: int = 1
+    tracking: bool = True
 
     def __post_init__(self) -> None:
         for name in ("eigenvalues", "tolerance", "width", "max_steps", "draws"):
@@ -85,7 +92,8 @@ class SpectralProbe:
 
     A probing leaves no trace in the training: weights, optimiser, ``.grad``, modes and torch's
     generators are bit for bit what they would be without it. All its randomness derives from
-    (seed, step), so that a record can be taken again from a checkpoint.
+    (seed, step), and what else a record depends on is in `state_dict`, so that it can be taken
+    again from a checkpoint.
 
     Args:
         model: any module. One that is a `HeadModel` gets hand-written products.
@@ -101,6 +109,8 @@ class SpectralProbe:
         seed: of the probe samples and of the Lanczos starts.
         sample_kind: what the sample is to the training. Predictions hold for samples independent
             of the weights: none is made for "training".
+        learning_rate: the SGD optimiser, or a function of the step: the sharpness is compared with
+            the one at which its steps grow. It is read and never changed.
         every: as a callback, probe at the start and after every so many epochs.
         thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
             takes ``measurement.draws`` samples, and the rare blocks too.
@@ -124,6 +134,7 @@ class SpectralProbe:
         measurement: Measurement | None = None,
         seed: int = 0,
         sample_kind: SampleKind = "fresh",
+        learning_rate: LearningRate | None = None,
         every: int = 1,
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
@@ -152,8 +163,11 @@ class SpectralProbe:
             raise ValueError(f"seed: expected at least 0, got {seed}")
         if not callable(sample):
             _require_samples(sample)
+        require_learning_rate(learning_rate)
+        self.learning_rate = learning_rate
         if theory is not None:
             theory.reference(module)  # refuses a model that it does not describe
+        self._tracker = Tracker()
         self._transitions = TransitionTracker()
         self._initial: tuple[int, Statistics] | None = None
 
@@ -178,7 +192,7 @@ class SpectralProbe:
         failure: Exception | None = None
         with undisturbed(self.model) as module:
             try:
-                probing.measure(module)
+                probing.measure(module, self._tracker)
                 if self.theory is not None and self.sample_kind != "training":
                     probing.predict(self.theory, self._transitions)
                     self._forecast(self.theory, probing)
@@ -215,7 +229,7 @@ class SpectralProbe:
         """Nothing: sinks are closed by who opened them."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What later records depend on: the initial statistics, and the outliers seen last."""
+        """What later records depend on: the initial statistics, and what was seen last."""
         initial = None
         if self._initial is not None:
             step, statistics = self._initial
@@ -224,7 +238,11 @@ class SpectralProbe:
                 "gram": torch.from_numpy(statistics.gram),
                 "parameters": torch.from_numpy(statistics.parameters),
             }
-        return {"initial": initial, "transitions": self._transitions.state_dict()}
+        return {
+            "initial": initial,
+            "transitions": self._transitions.state_dict(),
+            "tracker": self._tracker.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
@@ -234,6 +252,7 @@ class SpectralProbe:
             Statistics(initial["gram"].numpy(), initial["parameters"].numpy()),
         )
         self._transitions.load_state_dict(state["transitions"])
+        self._tracker.load_state_dict(state["tracker"])
 
 
 class _Probing:
@@ -243,6 +262,7 @@ class _Probing:
         self.record = record
         self.statistics: Statistics | None = None
         self._probe = probe
+        self._found: list[_Found] = []
         self._blocks = probe.blocks + (probe.rare_blocks if thorough else ())
         self._draws = probe.measurement.draws if thorough and callable(probe.sample) else 1
 
@@ -250,7 +270,7 @@ class _Probing:
         """Put something into the record."""
         self.record = replace(self.record, **found)
 
-    def measure(self, module: nn.Module) -> None:
+    def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Gram matrix, loss, accuracy and spectra on one probe sample, eigenvalues on the rest."""
         probe = self._probe
         theory = probe.theory
@@ -265,8 +285,11 @@ class _Probing:
             scores, operator = _scores(module, probe.loss, inputs, targets)
             self.keep(measured=replace(scores, gram=self.record.measured.gram), operator=operator)
         with self._timed("spectra"):
-            spectra = self._spectra(module, inputs, targets, 0, reference)
+            spectra = self._spectra(module, inputs, targets, 0, reference, tracker)
             self.keep(measured=replace(self.record.measured, spectra=spectra))
+        if probe.measurement.tracking:
+            with self._timed("tracking"):
+                self.keep(tracks=self._tracks(module, inputs, targets, tracker))
         if self._draws > 1:
             with self._timed("draws"):
                 others = [
@@ -275,6 +298,40 @@ class _Probing:
                 ]
                 spectra = tuple(_with_draws(*same) for same in zip(spectra, *others, strict=True))
                 self.keep(measured=replace(self.record.measured, spectra=spectra))
+
+    def _tracks(
+        self, module: nn.Module, inputs: Inputs, targets: Any, tracker: Tracker
+    ) -> tuple[Track, ...]:
+        """The tracks of all blocks, in the order of the selections."""
+        probe = self._probe
+        gradient = loss_gradient(module, probe.loss, inputs, targets)
+        weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
+        tracks: dict[tuple[str, Matrix], Track] = {}
+        for found in self._found:
+            selection = found.selection
+            block = Block(selection.block, selection.parameters, selection.rows)
+            track = tracker.follow(
+                selection.matrix,
+                block,
+                found.values,
+                found.vectors,
+                found.residuals,
+                found.largest,
+                gradient,
+                weights,
+            )
+            stability = math.nan
+            if probe.learning_rate is not None and selection.matrix == "hessian":
+                critical = critical_sharpness(
+                    probe.learning_rate, self.record.step, block.resolve(module).values()
+                )
+                stability = float(found.values[0]) / critical
+            tracks[selection.block, selection.matrix] = replace(
+                track, stability=stability, passes=found.passes, warm=found.warm
+            )
+        used = {name for block in self._blocks for name in block.parameters}
+        tracker.remember({name: weights[name] for name in used})
+        return tuple(tracks[selection.block, selection.matrix] for selection in self._selections())
 
     def predict(self, theory: Theory, transitions: TransitionTracker) -> None:
         """Spectra and loss from the statistics measured now."""
@@ -328,21 +385,34 @@ class _Probing:
         return sample
 
     def _spectra(
-        self, module: nn.Module, inputs: Inputs, targets: Any, draw: int, reference: Tensor | None
+        self,
+        module: nn.Module,
+        inputs: Inputs,
+        targets: Any,
+        draw: int,
+        reference: Tensor | None,
+        tracker: Tracker | None = None,
     ) -> tuple[Spectrum, ...]:
         """Spectra of all blocks and matrices, in the order of the selections."""
         found: dict[tuple[str, Matrix], Spectrum] = {}
+        measurement = self._probe.measurement
         generator = self._generator(draw, 1, "cpu")
         for operator, selections in self._operators(module, inputs, targets):
-            spectra = _measured_spectra(
+            start = None
+            if tracker and not measurement.density and not isinstance(operator, HeadCurvature):
+                start = tracker.start(selections[0].matrix, selections[0].block)
+            spectra, pairs, passes = _measured_spectra(
                 operator,
                 selections,
-                self._probe.measurement,
+                measurement,
                 generator,
                 reference,
-                density=self._probe.measurement.density and draw == 0,
+                density=measurement.density and draw == 0,
+                start=start,
             )
             found.update({(spectrum.block, spectrum.matrix): spectrum for spectrum in spectra})
+            if tracker and measurement.tracking:
+                self._found += _found(pairs, selections, passes, start is not None)
         return tuple(found[selection.block, selection.matrix] for selection in self._selections())
 
     def _operators(
@@ -474,6 +544,32 @@ def _correct(module: nn.Module, outputs: Any, targets: Any) -> Tensor | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The eigenpairs of one block, (k,) and (N, k), to be followed."""
+
+    selection: Selection
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    largest: int
+    passes: int
+    warm: bool
+
+
+def _found(
+    pairs: Eigenpairs, selections: Sequence[Selection], passes: int, warm: bool
+) -> list[_Found]:
+    values, vectors, residuals = (
+        array.reshape(len(selections), *array.shape[-axes:])
+        for array, axes in ((pairs.values, 1), (pairs.vectors, 2), (pairs.residuals, 1))
+    )
+    return [
+        _Found(selection, values[i], vectors[i], residuals[i], pairs.largest, passes, warm)
+        for i, selection in enumerate(selections)
+    ]
+
+
 def _measured_spectra(
     operator: CurvatureOperator,
     selections: Sequence[Selection],
@@ -481,8 +577,9 @@ def _measured_spectra(
     generator: torch.Generator,
     reference: Tensor | None,
     density: bool,
-) -> list[Spectrum]:
-    """Spectra of the operator's blocks from one Krylov run."""
+    start: Tensor | None,
+) -> tuple[list[Spectrum], Eigenpairs, int]:
+    """Spectra of the operator's blocks from one Krylov run, their eigenpairs, and its passes."""
     krylov = krylov_space(
         operator,
         measurement.eigenvalues,
@@ -492,6 +589,7 @@ def _measured_spectra(
         min_steps=24 if density else 0,
         max_steps=measurement.max_steps,
         tolerance=measurement.tolerance,
+        start=start,
     )
     pairs = extreme_eigenpairs(
         operator, krylov, measurement.eigenvalues, measurement.smallest, measurement.tolerance
@@ -502,7 +600,7 @@ def _measured_spectra(
     if isinstance(operator, HeadCurvature):
         sampling = operator.sampling_errors(pairs.vectors, resolvent_traces(krylov, pairs.values))
     columns = _eigenpairs(pairs, reference, sampling, len(selections))
-    return [
+    spectra = [
         Spectrum(
             matrix=selection.matrix,
             block=selection.block,
@@ -513,6 +611,7 @@ def _measured_spectra(
         )
         for i, selection in enumerate(selections)
     ]
+    return spectra, pairs, krylov.basis.shape[-1] // krylov.width + 1
 
 
 def _eigenpairs(
