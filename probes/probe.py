@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from ..models.heads import HeadModel, ModelHead
 from ..models.heads import sample_losses as head_losses
@@ -22,6 +22,14 @@ from ..theory.transitions import TransitionTracker
 from .alignment import alignment
 from .block import Block
 from .density import resolvent_traces, spectral_densities
+from .distributed import (
+    Processes,
+    SharedHeadCurvature,
+    gathered,
+    group_of,
+    sample_count,
+    shared,
+)
 from .head_curvature import HeadCurvature, head_curvature
 from .krylov import Eigenpairs, extreme_eigenpairs, krylov_space
 from .module_curvature import (
@@ -50,6 +58,8 @@ SampleKind = Literal["fresh", "held-out", "training"]
 MATRICES: tuple[Matrix, ...] = ("hessian", "information")
 # Relative difference of two ways to compute the same number beyond which they are two numbers.
 _SAME = 1e-4
+# Operators that know their traces and the spread over samples.
+_HEADS = (HeadCurvature, SharedHeadCurvature)
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,13 @@ class SpectralProbe:
         seed: of the probe samples and of the Lanczos starts.
         sample_kind: what the sample is to the training. Predictions hold for samples independent
             of the weights: none is made for "training".
+        process_group: the processes that measure together, each on its own samples: those of a
+            function ``sample`` are drawn independently, a batch is this process's share. All of
+            them must call the probe, and get the same record; the first writes it to its sinks.
+            Default: the group of a model in `DistributedDataParallel`, otherwise this process
+            alone.
+        skeleton: for a model sharded by `fully_shard`: the same module unsharded, best on the meta
+            device. Every process then gathers all parameters for the time of a probing.
         learning_rate: the SGD optimiser, or a function of the step: the sharpness is compared with
             the one at which its steps grow. It is read and never changed.
         every: as a callback, probe at the start and after every so many epochs.
@@ -134,6 +151,8 @@ class SpectralProbe:
         measurement: Measurement | None = None,
         seed: int = 0,
         sample_kind: SampleKind = "fresh",
+        process_group: distributed.ProcessGroup | None = None,
+        skeleton: nn.Module | None = None,
         learning_rate: LearningRate | None = None,
         every: int = 1,
         thorough_epochs: Collection[int] = (),
@@ -144,7 +163,8 @@ class SpectralProbe:
         self.measurement = measurement or Measurement()
         self.seed, self.sample_kind, self.on_failure = seed, sample_kind, on_failure
         self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
-        module = unwrap(model)
+        self.skeleton = skeleton
+        module = unwrap(model) if skeleton is None else skeleton
         given = _default_blocks(module) if blocks is None else blocks
         self.blocks = tuple(_with_names(block, module) for block in given)
         self.rare_blocks = tuple(_with_names(block, module) for block in rare_blocks)
@@ -167,6 +187,8 @@ class SpectralProbe:
         self.learning_rate = learning_rate
         if theory is not None:
             theory.reference(module)  # refuses a model that it does not describe
+        device = next(unwrap(model).parameters()).device
+        self.processes = Processes(process_group or group_of(model), device)
         self._tracker = Tracker()
         self._transitions = TransitionTracker()
         self._initial: tuple[int, Statistics] | None = None
@@ -190,17 +212,22 @@ class SpectralProbe:
         directions = self.theory.directions if self.theory else ()
         probing = _Probing(self, Record(step, epoch, clock, directions), thorough)
         failure: Exception | None = None
-        with undisturbed(self.model) as module:
+        with undisturbed(self.model) as trained:
             try:
-                probing.measure(module, self._tracker)
+                whole = gathered(trained, self.skeleton) if self.skeleton else nullcontext(trained)
+                with whole as module:
+                    probing.measure(module, self._tracker)
                 if self.theory is not None and self.sample_kind != "training":
-                    probing.predict(self.theory, self._transitions)
-                    self._forecast(self.theory, probing)
+                    with self.processes.agreed():
+                        probing.predict(self.theory, self._transitions)
+                        self._forecast(self.theory, probing)
             except Exception as error:  # whatever it is, the training must not pay for it
                 failure = error
                 probing.keep(failure=f"{type(error).__name__}: {error}")
         record = probing.record
-        _write(self.sinks, record)
+        with self.processes.agreed():
+            if self.processes.rank == 0:
+                _write(self.sinks, record)
         if failure is not None and self.on_failure == "raise":
             raise failure
         return record
@@ -282,7 +309,9 @@ class _Probing:
         with self._timed("sample"):
             inputs, targets = self._batch(0)
         with self._timed("loss"):
-            scores, operator = _scores(module, probe.loss, inputs, targets)
+            with probe.processes.agreed():
+                own = _scores(module, probe.loss, inputs, targets)
+            scores, operator = _pooled(own, probe.processes)
             self.keep(measured=replace(scores, gram=self.record.measured.gram), operator=operator)
         with self._timed("spectra"):
             spectra = self._spectra(module, inputs, targets, 0, reference, tracker)
@@ -304,7 +333,10 @@ class _Probing:
     ) -> tuple[Track, ...]:
         """The tracks of all blocks, in the order of the selections."""
         probe = self._probe
-        gradient = loss_gradient(module, probe.loss, inputs, targets)
+        with probe.processes.agreed():
+            gradient = loss_gradient(module, probe.loss, inputs, targets)
+        gradient = probe.processes.mean(gradient, sample_count((inputs, targets)))
+        trained = dict(unwrap(probe.model).named_parameters())
         weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
         tracks: dict[tuple[str, Matrix], Track] = {}
         for found in self._found:
@@ -323,7 +355,7 @@ class _Probing:
             stability = math.nan
             if probe.learning_rate is not None and selection.matrix == "hessian":
                 critical = critical_sharpness(
-                    probe.learning_rate, self.record.step, block.resolve(module).values()
+                    probe.learning_rate, self.record.step, [trained[n] for n in block.parameters]
                 )
                 stability = float(found.values[0]) / critical
             tracks[selection.block, selection.matrix] = replace(
@@ -371,17 +403,22 @@ class _Probing:
             for matrix in MATRICES
         ]
 
-    def _generator(self, draw: int, purpose: int, device: torch.device | str) -> torch.Generator:
-        seed = np.random.SeedSequence([self._probe.seed, self.record.step, draw, purpose])
+    def _generator(
+        self, draw: int, purpose: tuple[int, ...], device: torch.device | str
+    ) -> torch.Generator:
+        seed = np.random.SeedSequence([self._probe.seed, self.record.step, draw, *purpose])
         state = int(seed.generate_state(1, np.uint64)[0])
         return torch.Generator(device).manual_seed(state)
 
     def _batch(self, draw: int) -> Batch:
-        sample = self._probe.sample
-        if callable(sample):
-            parameter = next(unwrap(self._probe.model).parameters())
-            sample = sample(self._generator(draw, 0, parameter.device))
-        _require_samples(sample)
+        sample, processes = self._probe.sample, self._probe.processes
+        with processes.agreed():
+            if callable(sample):
+                parameter = next(unwrap(self._probe.model).parameters())
+                # Alone or first, a process draws the same samples.
+                purpose = (0, processes.rank) if processes.rank else (0,)
+                sample = sample(self._generator(draw, purpose, parameter.device))
+            _require_samples(sample)
         return sample
 
     def _spectra(
@@ -396,10 +433,10 @@ class _Probing:
         """Spectra of all blocks and matrices, in the order of the selections."""
         found: dict[tuple[str, Matrix], Spectrum] = {}
         measurement = self._probe.measurement
-        generator = self._generator(draw, 1, "cpu")
+        generator = self._generator(draw, (1,), "cpu")
         for operator, selections in self._operators(module, inputs, targets):
             start = None
-            if tracker and not measurement.density and not isinstance(operator, HeadCurvature):
+            if tracker and not measurement.density and not isinstance(operator, _HEADS):
                 start = tracker.start(selections[0].matrix, selections[0].block)
             spectra, pairs, passes = _measured_spectra(
                 operator,
@@ -419,6 +456,7 @@ class _Probing:
         self, module: nn.Module, inputs: Inputs, targets: Any
     ) -> Iterator[tuple[CurvatureOperator, list[Selection]]]:
         """Operators that cover all selections; blocks of equal size of a head share one."""
+        processes = self._probe.processes
         by_rows: dict[int, list[Selection]] = {}
         for selection in self._selections():
             if self.record.operator == "head" and _is_of_directions(module, selection):
@@ -428,10 +466,14 @@ class _Probing:
             else:
                 kind = HessianOperator if selection.matrix == "hessian" else InformationOperator
                 block = Block(selection.block, selection.parameters, selection.rows)
-                yield kind(module, self._probe.loss, inputs, targets, block), [selection]
+                with processes.agreed():
+                    local = kind(module, self._probe.loss, inputs, targets, block)
+                yield shared(local, sample_count((inputs, targets)), processes), [selection]
         for group in by_rows.values():
             chosen = [(selection.matrix, selection.rows) for selection in group]
-            yield head_curvature(module, ordinary(inputs), ordinary(targets), chosen), group
+            with processes.agreed():
+                head = head_curvature(module, ordinary(inputs), ordinary(targets), chosen)
+            yield shared(head, head.samples, processes), group
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -468,12 +510,23 @@ def _require_samples(batch: Batch) -> None:
         raise ValueError(f"sample: expected at least one sample, got {tuple(targets.shape)}")
 
 
-def _scores(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> tuple[Geometry, str]:
-    """Loss and accuracy with standard errors, and the kind of operator that fits this loss."""
+@dataclass(frozen=True)
+class _Scores:
+    """Of one process: its mean loss, each sample's, whether that is right, what operator fits."""
+
+    samples: int
+    loss: float
+    losses: Tensor | None
+    correct: Tensor | None
+    operator: Literal["head", "autograd"]
+
+
+def _scores(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> _Scores:
     with torch.no_grad():
         outputs = module_outputs(module, inputs, {})
         total = float(scalar_loss(loss(outputs, ordinary(targets))))
-        losses, operator = None, "autograd"
+        losses: Tensor | None = None
+        operator: Literal["head", "autograd"] = "autograd"
         if isinstance(module, HeadModel) and isinstance(inputs, Tensor):
             losses = _losses_by_head(module, inputs, ordinary(targets))
             if (
@@ -488,20 +541,51 @@ def _scores(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> tupl
             except ValueError:  # no mean over samples: its error is unknown
                 losses = None
         correct = _correct(module, outputs, targets)
-    _, loss_error = _mean(losses)
-    accuracy, accuracy_error = _mean(correct)
+    return _Scores(sample_count((inputs, targets)), total, losses, correct, operator)
+
+
+def _pooled(own: _Scores, processes: Processes) -> tuple[Geometry, str]:
+    """Loss and accuracy of all samples with standard errors, and an operator that fits all."""
+    rows = processes.gather(
+        [
+            own.samples,
+            own.loss,
+            float(own.operator == "head"),
+            *_moments(own.losses),
+            *_moments(own.correct),
+        ]
+    ).numpy()
+    share = rows[:, 0] / rows[:, 0].sum()
+    _, loss_error = _mean(rows[:, 3:6])
+    accuracy, accuracy_error = _mean(rows[:, 6:9])
     scores = Geometry(
-        loss=total, loss_error=loss_error, accuracy=accuracy, accuracy_error=accuracy_error
+        loss=float(share @ rows[:, 1]),
+        loss_error=loss_error,
+        accuracy=accuracy,
+        accuracy_error=accuracy_error,
     )
-    return scores, operator
+    return scores, "head" if rows[:, 2].all() else "autograd"
 
 
-def _mean(values: Tensor | None) -> tuple[float, float]:
-    """Mean and standard error; NaN where there are too few values."""
+def _moments(values: Tensor | None) -> tuple[float, float, float]:
+    """Number of values, mean, and sum of squared deviations from it."""
     if values is None:
+        return 0.0, math.nan, math.nan
+    values = values.double()
+    mean = values.mean()
+    return float(len(values)), float(mean), float((values - mean).square().sum())
+
+
+def _mean(moments: FloatArray) -> tuple[float, float]:
+    """Mean and standard error from rows of moments; NaN where there are too few values."""
+    counts, means, squares = moments.T
+    total = counts.sum()
+    if not counts.all():
         return math.nan, math.nan
-    error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(values.mean()), error
+    mean = float(counts @ means / total)
+    deviation = float(squares.sum() + counts @ (means - mean) ** 2)
+    error = math.sqrt(deviation / (total - 1) / total) if total > 1 else math.nan
+    return mean, error
 
 
 def _losses_by_head(module: HeadModel, inputs: Tensor, targets: Any) -> Tensor | None:
@@ -594,10 +678,10 @@ def _measured_spectra(
     pairs = extreme_eigenpairs(
         operator, krylov, measurement.eigenvalues, measurement.smallest, measurement.tolerance
     )
-    traces = operator.traces() if isinstance(operator, HeadCurvature) else None
+    traces = operator.traces() if isinstance(operator, _HEADS) else None
     densities = spectral_densities(krylov, traces) if density else ()
     sampling = None
-    if isinstance(operator, HeadCurvature):
+    if isinstance(operator, _HEADS):
         sampling = operator.sampling_errors(pairs.vectors, resolvent_traces(krylov, pairs.values))
     columns = _eigenpairs(pairs, reference, sampling, len(selections))
     spectra = [

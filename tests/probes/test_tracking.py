@@ -321,7 +321,7 @@ def growth(curvature, **options):
     with torch.no_grad():
         weight.fill_(1.0)
     sizes = []
-    for _ in range(4000):
+    for _ in range(1500):
         weight.grad = curvature * weight.detach()
         optimiser.step()
         sizes.append(abs(float(weight.detach())) + 1e-300)
