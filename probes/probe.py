@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -30,8 +30,9 @@ from .distributed import (
     sample_count,
     shared,
 )
+from .estimate import Estimate, LiveTensors, krylov_cost
 from .head_curvature import HeadCurvature, head_curvature
-from .krylov import Eigenpairs, extreme_eigenpairs, krylov_space
+from .krylov import Eigenpairs, extreme_eigenpairs, krylov_space, random_frame
 from .module_curvature import (
     HessianOperator,
     InformationOperator,
@@ -58,6 +59,8 @@ SampleKind = Literal["fresh", "held-out", "training"]
 MATRICES: tuple[Matrix, ...] = ("hessian", "information")
 # Relative difference of two ways to compute the same number beyond which they are two numbers.
 _SAME = 1e-4
+# Nodes of a density: its resolution.
+_DENSITY_STEPS = 24
 # Operators that know their traces and the spread over samples.
 _HEADS = (HeadCurvature, SharedHeadCurvature)
 
@@ -214,8 +217,7 @@ class SpectralProbe:
         failure: Exception | None = None
         with undisturbed(self.model) as trained:
             try:
-                whole = gathered(trained, self.skeleton) if self.skeleton else nullcontext(trained)
-                with whole as module:
+                with self._whole(trained) as module:
                     probing.measure(module, self._tracker)
                 if self.theory is not None and self.sample_kind != "training":
                     with self.processes.agreed():
@@ -231,6 +233,21 @@ class SpectralProbe:
         if failure is not None and self.on_failure == "raise":
             raise failure
         return record
+
+    def estimate(self) -> Estimate:
+        """What a probing that is not thorough will take, from trial products of each block.
+
+        Takes some passes over a probe sample and, with theory, one prediction. Nothing is recorded
+        and the training is left as it was. All processes of a group must call it.
+
+        Raises:
+            Exception: what the probing would fail with.
+        """
+        with undisturbed(self.model) as trained, self._whole(trained) as module:
+            return _Probing(self, Record(0), thorough=False).estimate(module)
+
+    def _whole(self, trained: nn.Module) -> AbstractContextManager[nn.Module]:
+        return gathered(trained, self.skeleton) if self.skeleton else nullcontext(trained)
 
     def _forecast(self, theory: Theory, probing: _Probing) -> None:
         assert probing.statistics is not None
@@ -395,6 +412,60 @@ class _Probing:
                 at = theory.predict(statistics, self._selections(), False)
                 found = Geometry(loss=at.loss, loss_error=at.loss_error, spectra=at.spectra)
         self.keep(forecast=replace(found, gram=statistics.gram, gram_band=band))
+
+    def estimate(self, module: nn.Module) -> Estimate:
+        """Seconds, bytes and passes of what `measure`, `predict` and `forecast` would do."""
+        probe, measurement = self._probe, self._probe.measurement
+        storage = dict.fromkeys(("basis", "coefficients", "products", "tracking"), 0)
+        passes, spectra = 0, 0.0
+        with self._timed("sample"):
+            inputs, targets = self._batch(0)
+        with self._timed("loss"):
+            with probe.processes.agreed():
+                own = _scores(module, probe.loss, inputs, targets)
+            self.keep(operator=_pooled(own, probe.processes)[1])
+        with self._timed("spectra"):
+            for operator, selections in self._operators(module, inputs, targets):
+                start = time.perf_counter()
+                cost = krylov_cost(
+                    operator,
+                    width=measurement.width,
+                    min_steps=_DENSITY_STEPS if measurement.density else 0,
+                    max_steps=measurement.max_steps,
+                    density=measurement.density,
+                    generator=self._generator(0, (1,), "cpu"),
+                )
+                # The trials took this long, a run will take that long.
+                spectra += cost.seconds - (time.perf_counter() - start)
+                passes += cost.passes
+                storage["basis"] = max(storage["basis"], cost.basis)
+                storage["coefficients"] = max(storage["coefficients"], cost.coefficients)
+                if measurement.tracking:
+                    wanted = measurement.eigenvalues + measurement.smallest
+                    kept = len(selections) * operator.size * min(wanted, operator.size)
+                    storage["tracking"] += kept * operator.dtype.itemsize
+        spectra += self.record.seconds["spectra"]
+        if measurement.tracking:
+            with self._timed("tracking"), probe.processes.agreed():
+                loss_gradient(module, probe.loss, inputs, targets)
+        theory = probe.theory
+        if theory is not None and probe.sample_kind != "training":
+            with self._timed("prediction"), probe.processes.agreed():
+                theory.predict(theory.statistics(module), self._selections(), measurement.density)
+            if not math.isnan(theory.time(0)):
+                # A forecast is another prediction.
+                seconds = self.record.seconds
+                self.keep(seconds={**seconds, "forecast": seconds["prediction"]})
+        with LiveTensors() as live:
+            for operator, _ in self._operators(module, inputs, targets):
+                generator = self._generator(0, (1,), "cpu")
+                width = min(measurement.width, operator.size)
+                operator @ random_frame(operator, width, generator)
+        storage["products"] = live.peak
+        parts = {**self.record.seconds, "spectra": spectra}
+        return Estimate(
+            sum(parts.values()), sum(storage.values()), passes, parts=parts, storage=storage
+        )
 
     def _selections(self) -> list[Selection]:
         return [
@@ -670,7 +741,7 @@ def _measured_spectra(
         measurement.smallest,
         generator=generator,
         width=measurement.width,
-        min_steps=24 if density else 0,
+        min_steps=_DENSITY_STEPS if density else 0,
         max_steps=measurement.max_steps,
         tolerance=measurement.tolerance,
         start=start,
