@@ -719,6 +719,19 @@ def test_training_is_bit_for_bit_the_same_with_the_probe(build):
     assert enabled == enabled_with
 
 
+def observed_single():
+    model, loss, sample, _ = observed_network()
+    return model.float(), loss, lambda g: (lambda x, y: (x.float(), y))(*sample(g)), None
+
+
+def test_training_under_autocast_is_bit_for_bit_the_same_with_the_probe():
+    exact_numbers = trained(observed_single, probed=False)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        without, with_probe = (trained(observed_single, probed)[0] for probed in (False, True))
+    assert all(torch.equal(a, b) for a, b in zip(without, with_probe, strict=True))
+    assert not torch.equal(without[0], exact_numbers[0])
+
+
 def test_dropout_and_batch_norm_are_measured_in_evaluation_mode():
     model, loss, sample, _ = observed_network()
     batch = sample(generator(1))
