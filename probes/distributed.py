@@ -28,6 +28,9 @@ __all__ = [
 class Processes:
     """The processes of a group, or this one alone; every method is called by all of them.
 
+    What differs between them (samples, and what is computed from them) goes through `agreed`, the
+    rest is the same computation on each, with the same outcome.
+
     Args:
         group: None for this process alone.
         device: of what is communicated.

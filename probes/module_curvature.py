@@ -20,7 +20,6 @@ __all__ = [
     "InformationOperator",
     "Inputs",
     "Loss",
-    "loss_gradient",
     "module_outputs",
     "sample_losses",
     "scalar_loss",
@@ -184,22 +183,6 @@ def module_outputs(module: nn.Module, inputs: Inputs, parameters: dict[str, Tens
     if isinstance(inputs, Mapping):
         return functional_call(module, parameters, (), ordinary(dict(inputs)))
     return functional_call(module, parameters, tuple(ordinary(list(inputs))))
-
-
-def loss_gradient(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> dict[str, Tensor]:
-    """d loss / d theta of every parameter that is trained; zeros where there is no dependence."""
-    leaves = {
-        name: parameter.detach().requires_grad_()
-        for name, parameter in ordinary(dict(module.named_parameters())).items()
-        if parameter.requires_grad
-    }
-    value = scalar_loss(loss(module_outputs(module, inputs, leaves), ordinary(targets)))
-    if not value.requires_grad:
-        return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-    gradient = torch.autograd.grad(
-        value, list(leaves.values()), allow_unused=True, materialize_grads=True
-    )
-    return dict(zip(leaves, gradient, strict=True))
 
 
 def scalar_loss(value: Any) -> Tensor:

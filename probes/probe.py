@@ -33,12 +33,12 @@ from .distributed import (
 from .estimate import Estimate, LiveTensors, krylov_cost
 from .head_curvature import HeadCurvature, head_curvature
 from .krylov import Eigenpairs, extreme_eigenpairs, krylov_space, random_frame
+from .loss_gradient import loss_gradient
 from .module_curvature import (
     HessianOperator,
     InformationOperator,
     Inputs,
     Loss,
-    loss_gradient,
     module_outputs,
     sample_losses,
     scalar_loss,
@@ -359,6 +359,7 @@ class _Probing:
         for found in self._found:
             selection = found.selection
             block = Block(selection.block, selection.parameters, selection.rows)
+            block = _with_names(block, module)  # some may have been frozen since
             track = tracker.follow(
                 selection.matrix,
                 block,
@@ -508,7 +509,7 @@ class _Probing:
         for operator, selections in self._operators(module, inputs, targets):
             start = None
             if tracker and not measurement.density and not isinstance(operator, _HEADS):
-                start = tracker.start(selections[0].matrix, selections[0].block)
+                start = tracker.start(selections[0].matrix, selections[0].block, operator.size)
             spectra, pairs, passes = _measured_spectra(
                 operator,
                 selections,

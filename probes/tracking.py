@@ -94,10 +94,10 @@ class Tracker:
         self._seen: dict[str, _Branches] = {}
         self._weights: dict[str, Tensor] = {}
 
-    def start(self, matrix: Matrix, block: str) -> Tensor | None:
-        """The vectors found last at both ends, (N, k); None before the first probing."""
+    def start(self, matrix: Matrix, block: str, size: int) -> Tensor | None:
+        """The vectors of this size found last at both ends, (size, k); None if there are none."""
         ends = [self._seen.get(_key(matrix, block, side)) for side in ("top", "bottom")]
-        found = [end.vectors for end in ends if end is not None]
+        found = [end.vectors for end in ends if end is not None and len(end.vectors) == size]
         return torch.cat(found, dim=1) if found else None
 
     def follow(
@@ -125,7 +125,7 @@ class Tracker:
         """
         direction = block_vector(block, gradient)
         change = None
-        if self._weights:
+        if self._weights.keys() >= set(block.parameters):
             change = block_vector(block, weights) - block_vector(block, self._weights)
         sides = {}
         for side, chosen in (("top", slice(0, largest)), ("bottom", slice(largest, None))):
@@ -134,7 +134,10 @@ class Tracker:
             before = self._seen.get(key)
             overlap = torch.full((found.shape[1],), math.nan, dtype=torch.float64)
             if before is not None:
-                before.vectors = before.vectors.to(found)
+                if len(before.vectors) == len(found):
+                    before.vectors = before.vectors.to(found)
+                else:  # the block has lost or won parameters: all of its vectors are new
+                    before = _Branches(found[:, :0], [], before.unused)
                 overlap = subspace_overlaps(before.vectors, found)
             groups = degenerate_groups(values[chosen], residuals[chosen])
             self._seen[key] = continued(before, found, groups)

@@ -161,6 +161,13 @@ def distributed_data_parallel():
     return {path: max(each[path] for each in found) for path in found[0]}
 
 
+def estimate():
+    """What each process is told; its trial products are common."""
+    ddp = DistributedDataParallel(network())
+    found = SpectralProbe(ddp, LOSS, shard(whole_batch()), measurement=LANCZOS).estimate()
+    return found.passes, found.storage["basis"]
+
+
 def head():
     """Hand-written products, with sampling errors, traces and overlaps."""
     law = GaussianMixture(torch.eye(3, 60, dtype=torch.float64), (0.4, 0.3, 0.3), (0, 1, 2), 3.0)
@@ -302,6 +309,7 @@ CHECKS = [
     covariance,
     distributed_data_parallel,
     head,
+    estimate,
     zero_bits,
     failures,
     broken_sink,

@@ -55,6 +55,10 @@ def test_records_of_two_processes_are_those_of_one(found, check):
         assert {path: error for path, error in rest.items() if error > 1e-10} == {}
 
 
+def test_estimates_are_common(found):
+    assert found["estimate"] == [(2 * 13, 8 * 107 * 48)] * 2
+
+
 def test_training_is_the_same_to_the_bit(found):
     """Dropout, momentum, and a step under autocast."""
     assert found["zero_bits"] == [True, True]

@@ -111,9 +111,10 @@ def test_ends_are_followed_apart():
     frame, tracker = rotation(SIZE, 5), Tracker()
     track = follow(tracker, frame[:, :4], [2.0, 1.0, -3.0, -1.0], largest=2)
     assert (branches(track), track.bottom.branches.tolist()) == ([0, 1], [0, 1])
-    start = tracker.start("hessian", "all")
+    start = tracker.start("hessian", "all", SIZE)
     assert torch.equal(start, frame[:, :4])
-    assert tracker.start("information", "all") is None
+    assert tracker.start("information", "all", SIZE) is None
+    assert tracker.start("hessian", "all", SIZE + 1) is None
 
 
 def test_subspace_overlaps_are_squared_norms_of_projections():
@@ -309,6 +310,24 @@ def test_a_failed_probing_leaves_the_branches_as_they_were():
     assert probe(1).tracks == ()
     broken.clear()
     assert all((t.top.branches == [0, 1, 2]).all() for t in probe(2).tracks)
+
+
+def test_layers_may_be_frozen_and_thawed_during_the_training():
+    model, data, loss = network(), batch(), nn.CrossEntropyLoss()
+    probe = SpectralProbe(model, loss, data, measurement=LEAN)
+    probe(0)
+    model[0].requires_grad_(False)
+    frozen = probe(1)
+    assert frozen.failure == ""
+    assert frozen.tracks[0].top.branches.tolist() == [3, 4, 5]
+    assert np.isnan(frozen.tracks[0].top.subspace_overlap).all()
+    assert probe(2).tracks[0].top.branches.tolist() == [3, 4, 5]
+    model[0].requires_grad_()
+    moved(model)
+    thawed = probe(3)
+    assert thawed.failure == ""
+    assert thawed.tracks[0].top.branches.tolist() == [6, 7, 8]
+    assert np.isfinite(thawed.tracks[0].top.update).all()
 
 
 # The sharpness at which steps grow.
