@@ -11,6 +11,7 @@ import numpy as np
 
 from ..theory.spectrum import Bulk, Density, Edge, Eigenpair, Gap, Spectrum
 from .record import Geometry, Record, Transition
+from .tracking import Followed, Track
 
 __all__ = ["ENCODING", "decode", "encode", "schema"]
 
@@ -22,7 +23,19 @@ ENCODING = {
 
 _TYPES: dict[str, type] = {
     kind.__name__: kind
-    for kind in (Record, Geometry, Transition, Spectrum, Eigenpair, Density, Bulk, Gap, Edge)
+    for kind in (
+        Record,
+        Geometry,
+        Transition,
+        Track,
+        Followed,
+        Spectrum,
+        Eigenpair,
+        Density,
+        Bulk,
+        Gap,
+        Edge,
+    )
 }
 _ARRAY_KINDS = "biufc"
 

@@ -82,6 +82,16 @@ class HeadCurvature(CurvatureOperator):
         by_row = product.div_(len(self._inputs)).view(blocks, rows, -1, self._inputs.shape[1])
         return by_row.transpose(1, 2).flatten(2).mT
 
+    @property
+    def samples(self) -> int:
+        """n."""
+        return len(self._inputs)
+
+    @property
+    def noise(self) -> float:
+        """sigma^2, the mean square of an input."""
+        return float(self._inputs.square().mean())
+
     def traces(self) -> Tensor:
         """Tr H = (1/n) sum_l tr(D_l) |Y_l|^2 of each block, (b,)."""
         weights = self._factors.diagonal(dim1=1, dim2=2).sum(-1)
@@ -105,15 +115,26 @@ class HeadCurvature(CurvatureOperator):
         Returns:
             (b, k), in the dtype of the inputs.
         """
-        projected = self._projected(self._by_row(vectors), self._inputs)
-        weighted = _weighted(self._factors, projected)
         samples, dimension = self._inputs.shape
-        noise = self._inputs.square().mean()
-        t = resolvent.to(self.dtype) * noise * (dimension / samples)
-        left_out = weighted + t[:, None, :, None] * _weighted(self._factors, weighted)
-        influence = (projected * left_out).sum(1)
+        influence = self.influences(vectors, resolvent * self.noise * (dimension / samples))
         errors: Tensor = influence.std(-1) / samples**0.5
         return errors
+
+    def influences(self, vectors: Tensor, t: Tensor) -> Tensor:
+        """p_l^T D_l (I + t D_l) p_l of each sample l, see `sampling_errors`.
+
+        Args:
+            vectors: (b, m d, k) unit eigenvectors.
+            t: (b, k).
+
+        Returns:
+            (b, k, n), in the dtype of the inputs.
+        """
+        projected = self._projected(self._by_row(vectors), self._inputs)
+        weighted = _weighted(self._factors, projected)
+        t = t.to(self.dtype)[:, None, :, None]
+        influence: Tensor = (projected * (weighted + t * _weighted(self._factors, weighted))).sum(1)
+        return influence
 
     def _by_row(self, panel: Tensor) -> Tensor:
         """(b, m d, width) -> (b m width, d)."""

@@ -268,6 +268,7 @@ def krylov_space(
     min_steps: int = 24,
     max_steps: int = 60,
     tolerance: float = 1e-3,
+    start: Tensor | None = None,
 ) -> Krylov:
     """A Krylov space from a random frame, grown until the wanted eigenvalues have converged.
 
@@ -284,6 +285,9 @@ def krylov_space(
         min_steps: take at least this many, as nodes for the density (none if it is not wanted).
         max_steps: stop after this many products with a panel, converged or not.
         tolerance: wanted residual as a share of the largest absolute eigenvalue.
+        start: (*batch, N, w) columns close to eigenvectors; at most three quarters of the frame are
+            taken from them, for what they do not see is not found. The space is then no random
+            one: no density can be had from it.
 
     Raises:
         ValueError: if nothing is wanted, more than the budget can hold is wanted, a number is not
@@ -305,9 +309,13 @@ def krylov_space(
             f"max_steps: expected width * max_steps >= {largest + smallest} eigenvalues, "
             f"got {width} * {max_steps}"
         )
-    start = random_frame(operator, width, generator)
-    run = BlockLanczos(operator, start, width * max_steps, generator)
-    checkpoints = Checkpoints(max(min_steps, 6, -(-(largest + smallest) // width)))
+    frame = random_frame(operator, width, generator)
+    if start is not None:
+        kept = start[..., : width - max(1, width // 4)].to(frame)
+        frame = torch.linalg.qr(torch.cat([kept, frame[..., kept.shape[-1] :]], -1)).Q
+    run = BlockLanczos(operator, frame, width * max_steps, generator)
+    first = 6 if start is None else 4
+    checkpoints = Checkpoints(max(min_steps, first, -(-(largest + smallest) // width)))
     for step in range(1, max_steps + 1):
         run.advance()
         if checkpoints.due(step) or step == max_steps:

@@ -144,6 +144,12 @@ class CovarianceOperator(InformationOperator):
         total = self.matmul(torch.zeros(self.size, 1, dtype=self.dtype, device=self.device))
         self._mean.append(total[:, 0] / (self.samples if reduction == "sum" else 1))
 
+    @property
+    def mean(self) -> Tensor:
+        """g = (1/n) G^T 1, the mean gradient, (size,)."""
+        assert self._mean
+        return self._mean[0]
+
 
 def _centred(pushed: Tensor, vectors: Sequence[Tensor], mean: Sequence[Tensor]) -> Tensor:
     """(I - 11^T/n) G v from G v (..., n) and v by leaf (..., *shape); 1 where no mean is known."""

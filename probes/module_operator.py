@@ -215,7 +215,7 @@ class ModuleOperator(CurvatureOperator):
 
     def _first_pass(self, strategy: Strategy | None) -> None:
         """Choose a strategy, refuse what cannot work, and keep the graphs if they shall be kept."""
-        self._samples, self._value, held = 0, 0.0, 0.0
+        self._samples, self._value, self._scale, held = 0, 0.0, 0.0, 0.0
         keep = strategy is None or strategy.startswith("kept")
         kept: list[Graph] = []
         constant = True
@@ -224,7 +224,8 @@ class ModuleOperator(CurvatureOperator):
             if not self._samples:
                 per_sample, largest = self._measured(batch)
                 self._part = max(1, int(self._memory / per_sample))
-                self._columns = self._chosen_columns(strategy, largest * sample_number(batch))
+                samples = min(self._part, sample_number(batch))
+                self._columns = self._chosen_columns(strategy, largest * samples)
             for part in self._parts(batch):
                 graph = self._built(part)
                 if not self._samples:
@@ -232,6 +233,7 @@ class ModuleOperator(CurvatureOperator):
                 constant &= graph.constant
                 self._samples += graph.samples
                 self._value += float(graph.value)
+                self._scale += abs(float(graph.value))
                 held += per_sample * graph.samples
                 if strategy is None and held > self._memory:
                     keep = False
@@ -264,20 +266,20 @@ class ModuleOperator(CurvatureOperator):
             raise ValueError(
                 f"data: expected {self._samples} samples on every pass, got {samples} on a later"
             )
-        if not abs(value - self._value) <= _SAME * abs(self._value):
+        if not abs(value - self._value) <= _SAME * self._scale:
             raise ValueError(
                 "data: expected the same samples on every pass, with a loss of "
                 f"{self._value / samples:g}, got {value / samples:g} on a later"
             )
 
     def _built(self, batch: Batch) -> Graph:
-        inputs, targets = batch
-        samples = sample_number(batch)
+        return self._graph(self._outputs(batch), batch[1], sample_number(batch))
+
+    def _outputs(self, batch: Batch) -> Any:
         module = unwrap(self._model)
         # A forward pass may write into buffers.
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-        outputs = module_outputs(module, inputs, {**self._parameters, **buffers})
-        return self._graph(outputs, targets, samples)
+        return module_outputs(module, batch[0], {**self._parameters, **buffers})
 
     def _product(self, graph: Graph, rows: Tensor) -> Tensor:
         """The graph's part of the products with rows (columns, size); one row goes unvmapped."""
@@ -349,17 +351,17 @@ class ModuleOperator(CurvatureOperator):
         parts = divided(batch, self._part)
         if self._first:
             with torch.no_grad():
-                whole, divided_value = (
-                    sum(float(self._loss_of(part)) for part in some) for some in ([batch], parts)
+                whole, together = (
+                    sum(
+                        float(self._total(self._outputs(part), part[1], sample_number(part)))
+                        for part in some
+                    )
+                    for some in ([batch], parts)
                 )
-            if not abs(whole - divided_value) <= _SAME * abs(whole):
+            if not abs(whole - together) <= _SAME * abs(whole):
                 self._part = sample_number(batch)
                 return [batch]
         return parts
-
-    def _loss_of(self, batch: Batch) -> Tensor:
-        outputs = module_outputs(unwrap(self._model), batch[0], self._parameters)
-        return self._total(outputs, batch[1], sample_number(batch))
 
     def _require_device(self, batch: Batch) -> None:
         module = unwrap(self._model)

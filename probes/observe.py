@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
-__all__ = ["ordinary", "undisturbed", "unwrap"]
+__all__ = ["inner_modules", "ordinary", "undisturbed", "unwrap"]
 
 
 @contextmanager
@@ -54,13 +54,20 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The module inside ``torch.compile`` and data-parallel wrappers."""
+    *_, innermost = inner_modules(model)
+    return innermost
+
+
+def inner_modules(model: nn.Module) -> Iterator[nn.Module]:
+    """The model and what its wrappers hold one inside the other, outermost first."""
     while True:
+        yield model
         if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
             model = cast(nn.Module, model.module)
         elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
             model = cast(nn.Module, model._orig_mod)
         else:
-            return model
+            return
 
 
 def _cuda_in_use() -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from ..models.heads import HeadModel, ModelHead
 from ..models.heads import sample_losses as head_losses
@@ -20,18 +20,23 @@ from ..theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
 from ..theory.statistics import Statistics
 from ..theory.transitions import TransitionTracker
 from .alignment import alignment
-from .batches import Batch, Inputs
+from .batches import Batch, Inputs, sample_number
 from .block import Block
 from .density import resolvent_traces, spectral_densities
+from .distributed import Processes, SharedHeadCurvature, gathered, group_of, shared
 from .eigenpairs import Eigenpairs, extreme_eigenpairs
+from .estimate import Estimate, LiveTensors, krylov_cost
 from .head_curvature import HeadCurvature, head_curvature
-from .krylov import krylov_space
+from .krylov import krylov_space, random_frame
+from .loss_gradient import loss_gradient
 from .losses import Loss, module_outputs, sample_losses, scalar_loss
 from .module_curvature import HessianOperator, InformationOperator
 from .observe import ordinary, undisturbed, unwrap
 from .operator import CurvatureOperator
 from .record import Geometry, Record
 from .sink import Sink
+from .stability import LearningRate, critical_sharpness, require_learning_rate
+from .tracking import Track, Tracker
 
 __all__ = ["Batch", "Measurement", "Sample", "SpectralProbe"]
 
@@ -41,6 +46,10 @@ SampleKind = Literal["fresh", "held-out", "training"]
 MATRICES: tuple[Matrix, ...] = ("hessian", "information")
 # Relative difference of two ways to compute the same number beyond which they are two numbers.
 _SAME = 1e-4
+# Nodes of a density: its resolution.
+_DENSITY_STEPS = 24
+# Operators that know their traces and the spread over samples.
+_HEADS = (HeadCurvature, SharedHeadCurvature)
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,9 @@ class Measurement:
         width: vectors multiplied at once; more than the largest multiplicity that matters.
         max_steps: products with a panel after which Lanczos stops, settled or not.
         draws: probe samples drawn at a thorough probing.
+        tracking: whether eigenvectors are followed from one probing to the next, which keeps them
+            (and the weights) in memory and in `SpectralProbe.state_dict`. Without a density, the
+            search for the eigenvectors of differentiated modules then starts from those before.
     """
 
     eigenvalues: int = 6
@@ -65,6 +77,7 @@ class Measurement:
     width: int = 16
     max_steps: int = 40
     draws: int = 1
+    tracking: bool = True
 
     def __post_init__(self) -> None:
         for name in ("eigenvalues", "tolerance", "width", "max_steps", "draws"):
@@ -79,7 +92,8 @@ class SpectralProbe:
 
     A probing leaves no trace in the training: weights, optimiser, ``.grad``, modes and torch's
     generators are bit for bit what they would be without it. All its randomness derives from
-    (seed, step), so that a record can be taken again from a checkpoint.
+    (seed, step), and what else a record depends on is in `state_dict`, so that it can be taken
+    again from a checkpoint.
 
     Args:
         model: any module. One that is a `HeadModel` gets hand-written products.
@@ -95,6 +109,15 @@ class SpectralProbe:
         seed: of the probe samples and of the Lanczos starts.
         sample_kind: what the sample is to the training. Predictions hold for samples independent
             of the weights: none is made for "training".
+        process_group: the processes that measure together, each on its own samples: those of a
+            function ``sample`` are drawn independently, a batch is this process's share. All of
+            them must call the probe, and get the same record; the first writes it to its sinks.
+            Default: the group of a model in `DistributedDataParallel`, otherwise this process
+            alone.
+        skeleton: for a model sharded by `fully_shard`: the same module unsharded, best on the meta
+            device. Every process then gathers all parameters for the time of a probing.
+        learning_rate: the SGD optimiser, or a function of the step: the sharpness is compared with
+            the one at which its steps grow. It is read and never changed.
         every: as a callback, probe at the start and after every so many epochs.
         thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
             takes ``measurement.draws`` samples, and the rare blocks too.
@@ -118,6 +141,9 @@ class SpectralProbe:
         measurement: Measurement | None = None,
         seed: int = 0,
         sample_kind: SampleKind = "fresh",
+        process_group: distributed.ProcessGroup | None = None,
+        skeleton: nn.Module | None = None,
+        learning_rate: LearningRate | None = None,
         every: int = 1,
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
@@ -127,7 +153,8 @@ class SpectralProbe:
         self.measurement = measurement or Measurement()
         self.seed, self.sample_kind, self.on_failure = seed, sample_kind, on_failure
         self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
-        module = unwrap(model)
+        self.skeleton = skeleton
+        module = unwrap(model) if skeleton is None else skeleton
         given = _default_blocks(module) if blocks is None else blocks
         self.blocks = tuple(_with_names(block, module) for block in given)
         self.rare_blocks = tuple(_with_names(block, module) for block in rare_blocks)
@@ -146,8 +173,13 @@ class SpectralProbe:
             raise ValueError(f"seed: expected at least 0, got {seed}")
         if not callable(sample):
             _require_samples(sample)
+        require_learning_rate(learning_rate)
+        self.learning_rate = learning_rate
         if theory is not None:
             theory.reference(module)  # refuses a model that it does not describe
+        device = next(unwrap(model).parameters()).device
+        self.processes = Processes(process_group or group_of(model), device)
+        self._tracker = Tracker()
         self._transitions = TransitionTracker()
         self._initial: tuple[int, Statistics] | None = None
 
@@ -170,20 +202,39 @@ class SpectralProbe:
         directions = self.theory.directions if self.theory else ()
         probing = _Probing(self, Record(step, epoch, clock, directions), thorough)
         failure: Exception | None = None
-        with undisturbed(self.model) as module:
+        with undisturbed(self.model) as trained:
             try:
-                probing.measure(module)
+                with self._whole(trained) as module:
+                    probing.measure(module, self._tracker)
                 if self.theory is not None and self.sample_kind != "training":
-                    probing.predict(self.theory, self._transitions)
-                    self._forecast(self.theory, probing)
+                    with self.processes.agreed():
+                        probing.predict(self.theory, self._transitions)
+                        self._forecast(self.theory, probing)
             except Exception as error:  # whatever it is, the training must not pay for it
                 failure = error
                 probing.keep(failure=f"{type(error).__name__}: {error}")
         record = probing.record
-        _write(self.sinks, record)
+        with self.processes.agreed():
+            if self.processes.rank == 0:
+                _write(self.sinks, record)
         if failure is not None and self.on_failure == "raise":
             raise failure
         return record
+
+    def estimate(self) -> Estimate:
+        """What a probing that is not thorough will take, from trial products of each block.
+
+        Takes some passes over a probe sample and, with theory, one prediction. Nothing is recorded
+        and the training is left as it was. All processes of a group must call it.
+
+        Raises:
+            Exception: what the probing would fail with.
+        """
+        with undisturbed(self.model) as trained, self._whole(trained) as module:
+            return _Probing(self, Record(0), thorough=False).estimate(module)
+
+    def _whole(self, trained: nn.Module) -> AbstractContextManager[nn.Module]:
+        return gathered(trained, self.skeleton) if self.skeleton else nullcontext(trained)
 
     def _forecast(self, theory: Theory, probing: _Probing) -> None:
         assert probing.statistics is not None
@@ -209,7 +260,7 @@ class SpectralProbe:
         """Nothing: sinks are closed by who opened them."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What later records depend on: the initial statistics, and the outliers seen last."""
+        """What later records depend on: the initial statistics, and what was seen last."""
         initial = None
         if self._initial is not None:
             step, statistics = self._initial
@@ -218,7 +269,11 @@ class SpectralProbe:
                 "gram": torch.from_numpy(statistics.gram),
                 "parameters": torch.from_numpy(statistics.parameters),
             }
-        return {"initial": initial, "transitions": self._transitions.state_dict()}
+        return {
+            "initial": initial,
+            "transitions": self._transitions.state_dict(),
+            "tracker": self._tracker.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
@@ -228,6 +283,7 @@ class SpectralProbe:
             Statistics(initial["gram"].numpy(), initial["parameters"].numpy()),
         )
         self._transitions.load_state_dict(state["transitions"])
+        self._tracker.load_state_dict(state["tracker"])
 
 
 class _Probing:
@@ -237,6 +293,7 @@ class _Probing:
         self.record = record
         self.statistics: Statistics | None = None
         self._probe = probe
+        self._found: list[_Found] = []
         self._blocks = probe.blocks + (probe.rare_blocks if thorough else ())
         self._draws = probe.measurement.draws if thorough and callable(probe.sample) else 1
 
@@ -244,7 +301,7 @@ class _Probing:
         """Put something into the record."""
         self.record = replace(self.record, **found)
 
-    def measure(self, module: nn.Module) -> None:
+    def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Gram matrix, loss, accuracy and spectra on one probe sample, eigenvalues on the rest."""
         probe = self._probe
         theory = probe.theory
@@ -256,11 +313,16 @@ class _Probing:
         with self._timed("sample"):
             inputs, targets = self._batch(0)
         with self._timed("loss"):
-            scores, operator = _scores(module, probe.loss, inputs, targets)
+            with probe.processes.agreed():
+                own = _scores(module, probe.loss, inputs, targets)
+            scores, operator = _pooled(own, probe.processes)
             self.keep(measured=replace(scores, gram=self.record.measured.gram), operator=operator)
         with self._timed("spectra"):
-            spectra = self._spectra(module, inputs, targets, 0, reference)
+            spectra = self._spectra(module, inputs, targets, 0, reference, tracker)
             self.keep(measured=replace(self.record.measured, spectra=spectra))
+        if probe.measurement.tracking:
+            with self._timed("tracking"):
+                self.keep(tracks=self._tracks(module, inputs, targets, tracker))
         if self._draws > 1:
             with self._timed("draws"):
                 others = [
@@ -269,6 +331,44 @@ class _Probing:
                 ]
                 spectra = tuple(_with_draws(*same) for same in zip(spectra, *others, strict=True))
                 self.keep(measured=replace(self.record.measured, spectra=spectra))
+
+    def _tracks(
+        self, module: nn.Module, inputs: Inputs, targets: Any, tracker: Tracker
+    ) -> tuple[Track, ...]:
+        """The tracks of all blocks, in the order of the selections."""
+        probe = self._probe
+        with probe.processes.agreed():
+            gradient = loss_gradient(module, probe.loss, inputs, targets)
+        gradient = probe.processes.mean(gradient, sample_number((inputs, targets)))
+        trained = dict(unwrap(probe.model).named_parameters())
+        weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
+        tracks: dict[tuple[str, Matrix], Track] = {}
+        for found in self._found:
+            selection = found.selection
+            block = Block(selection.block, selection.parameters, selection.rows)
+            block = _with_names(block, module)  # some may have been frozen since
+            track = tracker.follow(
+                selection.matrix,
+                block,
+                found.values,
+                found.vectors,
+                found.residuals,
+                found.largest,
+                gradient,
+                weights,
+            )
+            stability = math.nan
+            if probe.learning_rate is not None and selection.matrix == "hessian":
+                critical = critical_sharpness(
+                    probe.learning_rate, self.record.step, [trained[n] for n in block.parameters]
+                )
+                stability = float(found.values[0]) / critical
+            tracks[selection.block, selection.matrix] = replace(
+                track, stability=stability, passes=found.passes, warm=found.warm
+            )
+        used = {name for block in self._blocks for name in block.parameters}
+        tracker.remember({name: weights[name] for name in used})
+        return tuple(tracks[selection.block, selection.matrix] for selection in self._selections())
 
     def predict(self, theory: Theory, transitions: TransitionTracker) -> None:
         """Spectra and loss from the statistics measured now."""
@@ -301,6 +401,60 @@ class _Probing:
                 found = Geometry(loss=at.loss, loss_error=at.loss_error, spectra=at.spectra)
         self.keep(forecast=replace(found, gram=statistics.gram, gram_band=band))
 
+    def estimate(self, module: nn.Module) -> Estimate:
+        """Seconds, bytes and passes of what `measure`, `predict` and `forecast` would do."""
+        probe, measurement = self._probe, self._probe.measurement
+        storage = dict.fromkeys(("basis", "coefficients", "products", "tracking"), 0)
+        passes, spectra = 0, 0.0
+        with self._timed("sample"):
+            inputs, targets = self._batch(0)
+        with self._timed("loss"):
+            with probe.processes.agreed():
+                own = _scores(module, probe.loss, inputs, targets)
+            self.keep(operator=_pooled(own, probe.processes)[1])
+        with self._timed("spectra"):
+            for operator, selections in self._operators(module, inputs, targets):
+                start = time.perf_counter()
+                cost = krylov_cost(
+                    operator,
+                    width=measurement.width,
+                    min_steps=_DENSITY_STEPS if measurement.density else 0,
+                    max_steps=measurement.max_steps,
+                    density=measurement.density,
+                    generator=self._generator(0, (1,), "cpu"),
+                )
+                # The trials took this long, a run will take that long.
+                spectra += cost.seconds - (time.perf_counter() - start)
+                passes += cost.passes
+                storage["basis"] = max(storage["basis"], cost.basis)
+                storage["coefficients"] = max(storage["coefficients"], cost.coefficients)
+                if measurement.tracking:
+                    wanted = measurement.eigenvalues + measurement.smallest
+                    kept = len(selections) * operator.size * min(wanted, operator.size)
+                    storage["tracking"] += kept * operator.dtype.itemsize
+        spectra += self.record.seconds["spectra"]
+        if measurement.tracking:
+            with self._timed("tracking"), probe.processes.agreed():
+                loss_gradient(module, probe.loss, inputs, targets)
+        theory = probe.theory
+        if theory is not None and probe.sample_kind != "training":
+            with self._timed("prediction"), probe.processes.agreed():
+                theory.predict(theory.statistics(module), self._selections(), measurement.density)
+            if not math.isnan(theory.time(0)):
+                # A forecast is another prediction.
+                seconds = self.record.seconds
+                self.keep(seconds={**seconds, "forecast": seconds["prediction"]})
+        with LiveTensors() as live:
+            for operator, _ in self._operators(module, inputs, targets):
+                generator = self._generator(0, (1,), "cpu")
+                width = min(measurement.width, operator.size)
+                operator @ random_frame(operator, width, generator)
+        storage["products"] = live.peak
+        parts = {**self.record.seconds, "spectra": spectra}
+        return Estimate(
+            sum(parts.values()), sum(storage.values()), passes, parts=parts, storage=storage
+        )
+
     def _selections(self) -> list[Selection]:
         return [
             Selection(matrix, block.name, block.parameters, block.rows)
@@ -308,41 +462,60 @@ class _Probing:
             for matrix in MATRICES
         ]
 
-    def _generator(self, draw: int, purpose: int, device: torch.device | str) -> torch.Generator:
-        seed = np.random.SeedSequence([self._probe.seed, self.record.step, draw, purpose])
+    def _generator(
+        self, draw: int, purpose: tuple[int, ...], device: torch.device | str
+    ) -> torch.Generator:
+        seed = np.random.SeedSequence([self._probe.seed, self.record.step, draw, *purpose])
         state = int(seed.generate_state(1, np.uint64)[0])
         return torch.Generator(device).manual_seed(state)
 
     def _batch(self, draw: int) -> Batch:
-        sample = self._probe.sample
-        if callable(sample):
-            parameter = next(unwrap(self._probe.model).parameters())
-            sample = sample(self._generator(draw, 0, parameter.device))
-        _require_samples(sample)
+        sample, processes = self._probe.sample, self._probe.processes
+        with processes.agreed():
+            if callable(sample):
+                parameter = next(unwrap(self._probe.model).parameters())
+                # Alone or first, a process draws the same samples.
+                purpose = (0, processes.rank) if processes.rank else (0,)
+                sample = sample(self._generator(draw, purpose, parameter.device))
+            _require_samples(sample)
         return sample
 
     def _spectra(
-        self, module: nn.Module, inputs: Inputs, targets: Any, draw: int, reference: Tensor | None
+        self,
+        module: nn.Module,
+        inputs: Inputs,
+        targets: Any,
+        draw: int,
+        reference: Tensor | None,
+        tracker: Tracker | None = None,
     ) -> tuple[Spectrum, ...]:
         """Spectra of all blocks and matrices, in the order of the selections."""
         found: dict[tuple[str, Matrix], Spectrum] = {}
-        generator = self._generator(draw, 1, "cpu")
+        measurement = self._probe.measurement
+        generator = self._generator(draw, (1,), "cpu")
         for operator, selections in self._operators(module, inputs, targets):
-            spectra = _measured_spectra(
+            start = None
+            if tracker and not measurement.density and not isinstance(operator, _HEADS):
+                start = tracker.start(selections[0].matrix, selections[0].block, operator.size)
+            spectra, pairs, passes = _measured_spectra(
                 operator,
                 selections,
-                self._probe.measurement,
+                measurement,
                 generator,
                 reference,
-                density=self._probe.measurement.density and draw == 0,
+                density=measurement.density and draw == 0,
+                start=start,
             )
             found.update({(spectrum.block, spectrum.matrix): spectrum for spectrum in spectra})
+            if tracker and measurement.tracking:
+                self._found += _found(pairs, selections, passes, start is not None)
         return tuple(found[selection.block, selection.matrix] for selection in self._selections())
 
     def _operators(
         self, module: nn.Module, inputs: Inputs, targets: Any
     ) -> Iterator[tuple[CurvatureOperator, list[Selection]]]:
         """Operators that cover all selections; blocks of equal size of a head share one."""
+        processes = self._probe.processes
         by_rows: dict[int, list[Selection]] = {}
         for selection in self._selections():
             if self.record.operator == "head" and _is_of_directions(module, selection):
@@ -352,10 +525,14 @@ class _Probing:
             else:
                 kind = HessianOperator if selection.matrix == "hessian" else InformationOperator
                 block = Block(selection.block, selection.parameters, selection.rows)
-                yield kind(module, self._probe.loss, (inputs, targets), block), [selection]
+                with processes.agreed():
+                    local = kind(module, self._probe.loss, (inputs, targets), block)
+                yield shared(local, local.samples, processes), [selection]
         for group in by_rows.values():
             chosen = [(selection.matrix, selection.rows) for selection in group]
-            yield head_curvature(module, ordinary(inputs), ordinary(targets), chosen), group
+            with processes.agreed():
+                head = head_curvature(module, ordinary(inputs), ordinary(targets), chosen)
+            yield shared(head, head.samples, processes), group
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -392,12 +569,23 @@ def _require_samples(batch: Batch) -> None:
         raise ValueError(f"sample: expected at least one sample, got {tuple(targets.shape)}")
 
 
-def _scores(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> tuple[Geometry, str]:
-    """Loss and accuracy with standard errors, and the kind of operator that fits this loss."""
+@dataclass(frozen=True)
+class _Scores:
+    """Of one process: its mean loss, each sample's, whether that is right, what operator fits."""
+
+    samples: int
+    loss: float
+    losses: Tensor | None
+    correct: Tensor | None
+    operator: Literal["head", "autograd"]
+
+
+def _scores(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> _Scores:
     with torch.no_grad():
         outputs = module_outputs(module, inputs, {})
         total = float(scalar_loss(loss(outputs, ordinary(targets))))
-        losses, operator = None, "autograd"
+        losses: Tensor | None = None
+        operator: Literal["head", "autograd"] = "autograd"
         if isinstance(module, HeadModel) and isinstance(inputs, Tensor):
             losses = _losses_by_head(module, inputs, ordinary(targets))
             if (
@@ -412,20 +600,51 @@ def _scores(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> tupl
             except ValueError:  # no mean over samples: its error is unknown
                 losses = None
         correct = _correct(module, outputs, targets)
-    _, loss_error = _mean(losses)
-    accuracy, accuracy_error = _mean(correct)
+    return _Scores(sample_number((inputs, targets)), total, losses, correct, operator)
+
+
+def _pooled(own: _Scores, processes: Processes) -> tuple[Geometry, str]:
+    """Loss and accuracy of all samples with standard errors, and an operator that fits all."""
+    rows = processes.gather(
+        [
+            own.samples,
+            own.loss,
+            float(own.operator == "head"),
+            *_moments(own.losses),
+            *_moments(own.correct),
+        ]
+    ).numpy()
+    share = rows[:, 0] / rows[:, 0].sum()
+    _, loss_error = _mean(rows[:, 3:6])
+    accuracy, accuracy_error = _mean(rows[:, 6:9])
     scores = Geometry(
-        loss=total, loss_error=loss_error, accuracy=accuracy, accuracy_error=accuracy_error
+        loss=float(share @ rows[:, 1]),
+        loss_error=loss_error,
+        accuracy=accuracy,
+        accuracy_error=accuracy_error,
     )
-    return scores, operator
+    return scores, "head" if rows[:, 2].all() else "autograd"
 
 
-def _mean(values: Tensor | None) -> tuple[float, float]:
-    """Mean and standard error; NaN where there are too few values."""
+def _moments(values: Tensor | None) -> tuple[float, float, float]:
+    """Number of values, mean, and sum of squared deviations from it."""
     if values is None:
+        return 0.0, math.nan, math.nan
+    values = values.double()
+    mean = values.mean()
+    return float(len(values)), float(mean), float((values - mean).square().sum())
+
+
+def _mean(moments: FloatArray) -> tuple[float, float]:
+    """Mean and standard error from rows of moments; NaN where there are too few values."""
+    counts, means, squares = moments.T
+    total = counts.sum()
+    if not counts.all():
         return math.nan, math.nan
-    error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(values.mean()), error
+    mean = float(counts @ means / total)
+    deviation = float(squares.sum() + counts @ (means - mean) ** 2)
+    error = math.sqrt(deviation / (total - 1) / total) if total > 1 else math.nan
+    return mean, error
 
 
 def _losses_by_head(module: HeadModel, inputs: Tensor, targets: Any) -> Tensor | None:
@@ -468,6 +687,32 @@ def _correct(module: nn.Module, outputs: Any, targets: Any) -> Tensor | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The eigenpairs of one block, (k,) and (N, k), to be followed."""
+
+    selection: Selection
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    largest: int
+    passes: int
+    warm: bool
+
+
+def _found(
+    pairs: Eigenpairs, selections: Sequence[Selection], passes: int, warm: bool
+) -> list[_Found]:
+    values, vectors, residuals = (
+        array.reshape(len(selections), *array.shape[-axes:])
+        for array, axes in ((pairs.values, 1), (pairs.vectors, 2), (pairs.residuals, 1))
+    )
+    return [
+        _Found(selection, values[i], vectors[i], residuals[i], pairs.largest, passes, warm)
+        for i, selection in enumerate(selections)
+    ]
+
+
 def _measured_spectra(
     operator: CurvatureOperator,
     selections: Sequence[Selection],
@@ -475,28 +720,30 @@ def _measured_spectra(
     generator: torch.Generator,
     reference: Tensor | None,
     density: bool,
-) -> list[Spectrum]:
-    """Spectra of the operator's blocks from one Krylov run."""
+    start: Tensor | None,
+) -> tuple[list[Spectrum], Eigenpairs, int]:
+    """Spectra of the operator's blocks from one Krylov run, their eigenpairs, and its passes."""
     krylov = krylov_space(
         operator,
         measurement.eigenvalues,
         measurement.smallest,
         generator=generator,
         width=measurement.width,
-        min_steps=24 if density else 0,
+        min_steps=_DENSITY_STEPS if density else 0,
         max_steps=measurement.max_steps,
         tolerance=measurement.tolerance,
+        start=start,
     )
     pairs = extreme_eigenpairs(
         operator, krylov, measurement.eigenvalues, measurement.smallest, measurement.tolerance
     )
-    traces = operator.traces() if isinstance(operator, HeadCurvature) else None
+    traces = operator.traces() if isinstance(operator, _HEADS) else None
     densities = spectral_densities(krylov, traces) if density else ()
     sampling = None
-    if isinstance(operator, HeadCurvature):
+    if isinstance(operator, _HEADS):
         sampling = operator.sampling_errors(pairs.vectors, resolvent_traces(krylov, pairs.values))
     columns = _eigenpairs(pairs, reference, sampling, len(selections))
-    return [
+    spectra = [
         Spectrum(
             matrix=selection.matrix,
             block=selection.block,
@@ -507,6 +754,7 @@ def _measured_spectra(
         )
         for i, selection in enumerate(selections)
     ]
+    return spectra, pairs, krylov.basis.shape[-1] // krylov.width + 1
 
 
 def _eigenpairs(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..theory.spectrum import FloatArray, Matrix, Spectrum
 from ..theory.transitions import Transition, TransitionKind
+from .tracking import Track
 
 __all__ = ["Geometry", "Record", "Transition", "TransitionKind"]
 
@@ -62,6 +63,7 @@ class Record:
         predicted: from the Gram matrix measured at this step alone; its ``gram`` is empty.
         forecast: from the initial Gram matrix alone, through the effective dynamics.
         transitions: changes of the predicted outliers since the record before.
+        tracks: how the measured spectra go on from those of the probing before, one for each.
         operator: how curvature was multiplied: "head" (hand-written; blocks of other parameters
             than the head's directions by automatic differentiation all the same) or "autograd".
         failure: why the probing failed; empty if it did not. The other fields then hold what was
@@ -77,6 +79,14 @@ class Record:
     predicted: Geometry | None = field(default=None, metadata={"unit": "see Geometry"})
     forecast: Geometry | None = field(default=None, metadata={"unit": "see Geometry"})
     transitions: tuple[Transition, ...] = field(default=(), metadata={"unit": "see Transition"})
+    tracks: tuple[Track, ...] = field(default=(), metadata={"unit": "see Track"})
     operator: str = field(default="", metadata={"unit": "none"})
     failure: str = field(default="", metadata={"unit": "none"})
     seconds: dict[str, float] = field(default_factory=dict, metadata={"unit": "s"})
+
+    def track(self, matrix: Matrix, block: str) -> Track | None:
+        """The track of one block, or None if it is not here."""
+        for track in self.tracks:
+            if track.matrix == matrix and track.block == block:
+                return track
+        return None

@@ -67,7 +67,7 @@ def run(
         first_step = finished * config.steps_per_epoch + 1 if checkpoint else 0
         records = stack.enter_context(closing(RecordFile(files.records)))
         others = [stack.enter_context(closing(sink(files.path, first_step))) for sink in sinks]
-        probe = _probe(config, system, [records, *others], seeds[2])
+        probe = _probe(config, system, optimiser, [records, *others], seeds[2])
         parts: dict[str, Stateful] = {
             "model": system.model,
             "optimiser": optimiser,
@@ -126,7 +126,11 @@ def _sgd(config: TrainingConfig, system: System) -> torch.optim.SGD:
 
 
 def _probe(
-    config: TrainingConfig, system: System, sinks: Sequence[Sink], seed: int
+    config: TrainingConfig,
+    system: System,
+    optimiser: torch.optim.SGD,
+    sinks: Sequence[Sink],
+    seed: int,
 ) -> SpectralProbe:
     settings = asdict(config.probe)
     return SpectralProbe(
@@ -137,6 +141,7 @@ def _probe(
         theory=system.theory,
         blocks=system.blocks,
         rare_blocks=system.rare_blocks,
+        learning_rate=optimiser,
         every=settings.pop("every"),
         measurement=Measurement(**settings),
         seed=seed,

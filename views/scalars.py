@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ..probes.record import Geometry, Record
+from ..probes.tracking import Track
 from ..theory.spectrum import Bulk, Eigenpair, FloatArray, Matrix, Spectrum
 from .readings import SIDES, Side, edge, is_outlier, pairs
 
@@ -43,6 +44,8 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
     if predicted is not None:
         found.update(_prefixed("predicted", _geometry(predicted, record.directions)))
     found.update(_prefixed("measured", _geometry(record.measured, record.directions)))
+    for track in record.tracks:
+        found.update(_prefixed("measured", _track(track)))
     if predicted is not None:
         found.update(_edges(record.measured, predicted))
     found.update(_bands(record, found, dimension))
@@ -97,6 +100,23 @@ def _alignments(pair: Eigenpair, directions: tuple[str, ...]) -> Iterator[tuple[
     for name, share in zip(directions, pair.alignment, strict=False):
         if name.startswith("mu"):
             yield safe(name), float(share)
+
+
+def _track(track: Track) -> Iterator[tuple[str, float]]:
+    place = _place(track.matrix, track.block)
+    yield f"{place}/stability", track.stability
+    yield f"{place}/gradient_share", float(track.top.gradient.sum())
+    yield f"{place}/update_share", float(track.top.update.sum())
+    for side in SIDES:
+        followed = track.top if side == "top" else track.bottom
+        for rank in range(1, len(followed.branches) + 1):
+            yield f"{place}/branch_{side}_{rank}", float(followed.branches[rank - 1])
+            yield (
+                f"{place}/subspace_overlap_{side}_{rank}",
+                float(followed.subspace_overlap[rank - 1]),
+            )
+            yield f"{place}/gradient_{side}_{rank}", float(followed.gradient[rank - 1])
+            yield f"{place}/update_{side}_{rank}", float(followed.update[rank - 1])
 
 
 def _edges(measured: Geometry, predicted: Geometry) -> Iterator[tuple[str, float]]:

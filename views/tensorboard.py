@@ -140,6 +140,9 @@ def _spectrum_charts(place: str, tags: dict[str, float]) -> dict[str, list[str |
         edge = "upper" if side == "top" else "lower"
         charts[f"{side} eigenvalues"] = _overlay(rf"{re.escape(place)}/({side}_\d+|{edge}_edge)")
     charts["overlaps"] = _overlay(rf"{re.escape(place)}/overlap_.*")
+    if f"measured/{place}/gradient_share" in tags:
+        names = r"subspace_overlap_top_\d+|gradient_share|update_share|stability"
+        charts["from one probing to the next"] = _overlay(rf"{re.escape(place)}/({names})")
     for side in SIDES:
         rank = 1
         while f"band/{place}/{side}_{rank}/lower" in tags:

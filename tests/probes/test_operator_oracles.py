@@ -403,19 +403,13 @@ def test_curvlinops_agrees(kind):
     torch.manual_seed(0)
     model = mlp()().double().eval()
     batches = divided((torch.randn(SAMPLES, 4, dtype=torch.float64), labels()), 3)
-    parameters = dict(model.named_parameters())
-    try:
-        theirs = getattr(curvlinops, names[kind])(
-            model, nn.CrossEntropyLoss(), parameters, batches, check_deterministic=False
-        )
-    except (AttributeError, TypeError):
-        theirs = getattr(curvlinops, names[kind])(
-            model,
-            nn.CrossEntropyLoss(),
-            list(parameters.values()),
-            batches,
-            check_deterministic=False,
-        )
+    theirs = getattr(curvlinops, names[kind])(
+        model,
+        nn.CrossEntropyLoss(),
+        list(model.parameters()),
+        batches,
+        check_deterministic=False,
+    )
     ours = KINDS[kind](model, CROSS, batches, Block("all"))
     eye = torch.eye(ours.size, dtype=torch.float64)
     torch.testing.assert_close(ours @ eye, theirs @ eye, rtol=1e-9, atol=1e-12)

@@ -1,0 +1,244 @@
+"""Measuring with several processes: each multiplies with its own samples, and sums are shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from .head_curvature import HeadCurvature
+from .module_curvature import CovarianceOperator
+from .observe import inner_modules
+from .operator import CurvatureOperator
+
+__all__ = [
+    "Processes",
+    "SharedHeadCurvature",
+    "SharedOperator",
+    "gathered",
+    "group_of",
+    "shared",
+]
+
+
+class Processes:
+    """The processes of a group, or this one alone; every method is called by all of them.
+
+    What differs between them (samples, and what is computed from them) goes through `agreed`, the
+    rest is the same computation on each, with the same outcome.
+
+    Args:
+        group: None for this process alone.
+        device: of what is communicated.
+    """
+
+    def __init__(self, group: distributed.ProcessGroup | None, device: torch.device) -> None:
+        self._group, self._device = group, device
+        self.size = 1 if group is None else distributed.get_world_size(group)
+        self.rank = 0 if group is None else distributed.get_rank(group)
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing has to be communicated."""
+        return self._group is None
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum of the values of all processes, in place if they are contiguous; same shape."""
+        if self._group is None:
+            return values
+        values = values.contiguous()
+        distributed.all_reduce(values, group=self._group)
+        return values
+
+    def gather(self, numbers: list[float]) -> Tensor:
+        """The numbers of every process, (processes, count) float64 on the CPU."""
+        own = torch.tensor(numbers, dtype=torch.float64, device=self._device)
+        rows = own.new_zeros(self.size, len(numbers))
+        rows[self.rank] = own
+        return self.sum(rows).cpu()
+
+    def mean(self, values: dict[str, Tensor], samples: int) -> dict[str, Tensor]:
+        """sum_r n_r values_r / sum_r n_r of each tensor, n_r the samples of process r."""
+        if self.alone:
+            return values
+        share = samples / float(self.gather([samples]).sum())
+        return {name: self.sum(value * share) for name, value in values.items()}
+
+    @contextmanager
+    def agreed(self) -> Iterator[None]:
+        """What one process fails with inside, all fail with at the end: none waits for another.
+
+        Nothing inside may communicate.
+
+        Raises:
+            RuntimeError: where only other processes failed, with their reasons.
+        """
+        failure: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            failure = error
+        if self.alone:
+            if failure is not None:
+                raise failure
+            return
+        failed = torch.tensor([float(failure is not None)], device=self._device)
+        self.settle(float(self.sum(failed)), failure)
+
+    def settle(self, failed: float, failure: Exception | None) -> None:
+        """Raise on every process if ``failed``, the number of failures of all, is not 0."""
+        if not failed:
+            return
+        reason = None if failure is None else f"{type(failure).__name__}: {failure}"
+        reasons: list[Any] = [None] * self.size
+        distributed.all_gather_object(reasons, reason, group=self._group)
+        if failure is not None:
+            raise failure
+        told = "; ".join(f"process {r}: {text}" for r, text in enumerate(reasons) if text)
+        raise RuntimeError(f"failed on {told}")
+
+
+class SharedOperator(CurvatureOperator):
+    """H = sum_r n_r H_r / sum_r n_r,  H_r the mean over the n_r samples of process r.
+
+    A product with a panel costs one all-reduce, of (n_r H_r V, n_r). Panels must be equal on all
+    processes, and then products are. A product that fails on one process fails on all.
+
+    Args:
+        local: H_r, of equal size on all processes.
+        samples: n_r >= 0.
+        processes: that share the samples.
+        mean: for a covariance, (size,) mean gradient of this process: H_r then measures spread
+            about it, and the spread of these means about the global one is added.
+    """
+
+    def __init__(
+        self,
+        local: CurvatureOperator,
+        samples: int,
+        processes: Processes,
+        mean: Tensor | None = None,
+    ) -> None:
+        self._local, self._samples, self._processes = local, samples, processes
+        self._deviation = None
+        if mean is not None:
+            total = processes.sum(torch.cat([samples * mean, mean.new_tensor([samples])]))
+            self._deviation = (mean - total[:-1] / total[-1])[:, None]
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """That of the local operators."""
+        return self._local.batch
+
+    @property
+    def size(self) -> int:
+        """That of the local operators."""
+        return self._local.size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the local operators."""
+        return self._local.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """That of the local operators."""
+        return self._local.device
+
+    def matmul(self, panel: Tensor) -> Tensor:
+        """H V for V (*batch, size, width); same shape."""
+        failure: Exception | None = None
+        # Behind the product: the samples that it is over, and whether it failed.
+        message = torch.zeros(panel.numel() + 2, dtype=panel.dtype, device=panel.device)
+        try:
+            product = self._local @ panel
+            if self._deviation is not None:
+                product = product + self._deviation * (self._deviation.mT @ panel)
+            message[:-2] = product.reshape(-1) * self._samples
+            message[-2] = self._samples
+        except Exception as error:
+            failure = error
+            message[-1] = 1
+        message = self._processes.sum(message)
+        self._processes.settle(float(message[-1]), failure)
+        return (message[:-2] / message[-2]).view(panel.shape)
+
+
+class SharedHeadCurvature(SharedOperator):
+    """The hand-written operator of a head, summed over processes, with what it knows besides.
+
+    Args:
+        local: of the samples of this process.
+        processes: that share the samples.
+    """
+
+    def __init__(self, local: HeadCurvature, processes: Processes) -> None:
+        super().__init__(local, local.samples, processes)
+        self._head = local
+        counts = processes.gather([local.samples, local.samples * local.noise])
+        self._total, weighted = counts.sum(0).tolist()
+        self._noise = weighted / self._total
+
+    def traces(self) -> Tensor:
+        """Tr H of each block, (b,)."""
+        return self._processes.sum(self._head.traces() * (self._samples / self._total))
+
+    def sampling_errors(self, vectors: Tensor, resolvent: Tensor) -> Tensor:
+        """See `HeadCurvature.sampling_errors`."""
+        ratio = self._head.size / self._head.rows / self._total
+        influence = self._head.influences(vectors, resolvent * self._noise * ratio)
+        mean = self._processes.sum(influence.sum(-1)) / self._total
+        squares = self._processes.sum((influence - mean[..., None]).square().sum(-1))
+        errors: Tensor = (squares / (self._total - 1) / self._total).sqrt()
+        return errors
+
+
+def shared(local: CurvatureOperator, samples: int, processes: Processes) -> CurvatureOperator:
+    """The operator over the samples of all processes; the local one if there is only this.
+
+    Args:
+        local: of the samples of this process, as a mean over them.
+        samples: how many they are.
+        processes: that share the samples.
+    """
+    if processes.alone:
+        return local
+    if isinstance(local, HeadCurvature):
+        return SharedHeadCurvature(local, processes)
+    mean = local.mean if isinstance(local, CovarianceOperator) else None
+    return SharedOperator(local, samples, processes, mean)
+
+
+def group_of(model: nn.Module) -> distributed.ProcessGroup | None:
+    """The processes that a model wrapped in `DistributedDataParallel` is trained by, or None."""
+    for module in inner_modules(model):
+        if isinstance(module, nn.parallel.DistributedDataParallel):
+            group: distributed.ProcessGroup = module.process_group
+            return group
+    return None
+
+
+@contextmanager
+def gathered(model: nn.Module, skeleton: nn.Module) -> Iterator[nn.Module]:
+    """The skeleton with the whole parameters of a sharded model, until the block ends.
+
+    Args:
+        model: sharded by `torch.distributed.fsdp.fully_shard`; it is not called.
+        skeleton: the same module before sharding, best on the meta device.
+    """
+    from torch.distributed.tensor import DTensor  # slow to import, and rarely needed
+
+    whole = {
+        name: (value.full_tensor() if isinstance(value, DTensor) else value).detach()
+        for name, value in model.state_dict().items()
+    }
+    skeleton.eval()
+    skeleton.load_state_dict(whole, assign=True)
+    try:
+        yield skeleton
+    finally:
+        empty = {name: torch.empty_like(value, device="meta") for name, value in whole.items()}
+        skeleton.load_state_dict(empty, assign=True)

@@ -1,0 +1,318 @@
+"""What two processes check together, started by torchrun; see test_distributed.py.
+
+Every check returns numbers (or text) of this process; they are saved for the tests to judge.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import sys
+
+import numpy as np
+import torch
+from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression
+from spectrain.probes.block import Block
+from spectrain.probes.distributed import Processes, SharedOperator, shared
+from spectrain.probes.module_curvature import (
+    CovarianceOperator,
+    GaussNewtonOperator,
+    HessianOperator,
+    InformationOperator,
+)
+from spectrain.probes.operator import CurvatureOperator
+from spectrain.probes.probe import Measurement, SpectralProbe
+
+N, CUT = 200, 60  # samples, and how many of them the first process has
+LOSS = nn.CrossEntropyLoss()
+LANCZOS = Measurement(eigenvalues=3, smallest=2, width=4, max_steps=12)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def network():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(9, 8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, 3)).double()
+
+
+def whole_batch():
+    inputs = torch.randn(N, 9, dtype=torch.float64, generator=generator(2))
+    return inputs, torch.randint(3, (N,), generator=generator(3))
+
+
+def shard(batch):
+    part = slice(0, CUT) if distributed.get_rank() == 0 else slice(CUT, None)
+    return tuple(tensor[part] for tensor in batch)
+
+
+def world():
+    return Processes(distributed.group.WORLD, torch.device("cpu"))
+
+
+class Dense(CurvatureOperator):
+    batch, size, dtype, device = (), 0, torch.float64, torch.device("cpu")
+
+    def __init__(self, matrix):
+        self.matrix, self.size = matrix, len(matrix)
+
+    def matmul(self, panel):
+        return self.matrix @ panel
+
+
+class Kept(list):
+    def write(self, record):
+        self.append(record)
+
+    def close(self):
+        pass
+
+
+@contextlib.contextmanager
+def counted():
+    """The number of all-reduces, as a list that grows."""
+    calls, reduce = [], distributed.all_reduce
+    distributed.all_reduce = lambda *a, **k: calls.append(1) or reduce(*a, **k)
+    try:
+        yield calls
+    finally:
+        distributed.all_reduce = reduce
+
+
+def numbers(value, path=""):
+    """All numbers of a record but times, as pairs of where they are and what they are."""
+    if dataclasses.is_dataclass(value):
+        return [
+            pair
+            for field in dataclasses.fields(value)
+            if field.name != "seconds"
+            for pair in numbers(getattr(value, field.name), f"{path}.{field.name}")
+        ]
+    if isinstance(value, tuple):
+        return [pair for item in value for pair in numbers(item, path)]
+    if isinstance(value, np.ndarray):
+        return [(path, float(item)) for item in value.ravel()]
+    return [(path, float(value))] if isinstance(value, int | float) else []
+
+
+def difference(found, expected):
+    """Largest difference of two records, as a share of the largest number or 1, by field."""
+    assert found.failure == expected.failure == "", (found.failure, expected.failure)
+    largest = {}
+    for (path, a), (same, b) in zip(numbers(found), numbers(expected), strict=True):
+        assert path == same
+        assert np.isnan(a) == np.isnan(b), path
+        error = 0.0 if np.isnan(a) else abs(a - b) / max(1, abs(b))
+        largest[path] = max(error, largest.get(path, 0.0))
+    return largest
+
+
+def products():
+    model, batch = network(), whole_batch()
+    errors, reductions = {}, {}
+    for kind in (HessianOperator, GaussNewtonOperator, InformationOperator, CovarianceOperator):
+        expected = kind(model, LOSS, batch, Block("all"))
+        local = kind(model, LOSS, shard(batch), Block("all"))
+        operator = shared(local, local.samples, world())
+        panel = torch.randn(expected.size, 5, dtype=torch.float64, generator=generator(4))
+        exact = expected @ panel
+        with counted() as calls:
+            found = operator @ panel
+        errors[kind.__name__] = float((found - exact).abs().max() / exact.abs().max())
+        reductions[kind.__name__] = len(calls)
+    return errors, reductions
+
+
+def distributed_data_parallel():
+    """A wrapped model shares by itself; two probings, so that tracks are compared as well."""
+    model, batch = network(), whole_batch()
+    blocks = [Block("all"), Block("unit", ("0.weight",), (1, 2, 3, 4, 5, 6, 7))]
+    options = {"blocks": blocks, "measurement": LANCZOS}
+    together = SpectralProbe(DistributedDataParallel(model), LOSS, shard(batch), **options)
+    alone = SpectralProbe(model, LOSS, batch, **options)
+    found = []
+    for step in range(2):
+        found.append(difference(together(step), alone(step)))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter *= 1.01
+    return {path: max(each[path] for each in found) for path in found[0]}
+
+
+def estimate():
+    """What each process is told; its trial products are common."""
+    ddp = DistributedDataParallel(network())
+    found = SpectralProbe(ddp, LOSS, shard(whole_batch()), measurement=LANCZOS).estimate()
+    return found.passes, found.storage["basis"]
+
+
+def head():
+    """Hand-written products, with sampling errors, traces and overlaps."""
+    law = GaussianMixture(torch.eye(3, 60, dtype=torch.float64), (0.4, 0.3, 0.3), (0, 1, 2), 3.0)
+    model = SoftmaxRegression(60, 3, 0.5, generator(), torch.float64)
+    theory = MixtureTheory(law, model.head, N / 60)
+    options = {"theory": theory, "sample_kind": "training", "measurement": LANCZOS}
+    batch = law.sample(N, generator(5))
+    loss = model.head.criterion
+    found = SpectralProbe(
+        model, loss, shard(batch), process_group=distributed.group.WORLD, **options
+    )(0)
+    assert found.operator == "head"
+    return difference(found, SpectralProbe(model, loss, batch, **options)(0))
+
+
+def trained(probed):
+    """Everything that a distributed training leaves behind on this process."""
+    model = network()
+    torch.manual_seed(10 + distributed.get_rank())
+    wrapped = DistributedDataParallel(model)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    probe = SpectralProbe(wrapped, LOSS, shard(whole_batch()), measurement=LANCZOS)
+    inputs, targets = shard(whole_batch())
+    kept = []
+    for step in range(3):
+        optimiser.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=step == 1):
+            LOSS(wrapped(inputs), targets).backward()
+            if probed:
+                assert probe(step).failure == ""
+        kept += [parameter.grad.clone() for parameter in model.parameters()]
+        optimiser.step()
+        kept += [torch.get_rng_state(), torch.rand(1)]
+    return kept + [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def zero_bits():
+    pairs = zip(trained(False), trained(True), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+class Failing(Dense):
+    def matmul(self, panel):
+        if distributed.get_rank() == 1:
+            raise OSError("out of luck")
+        return super().matmul(panel)
+
+
+def failures():
+    """The reasons on this process when only the other one fails, and what comes after."""
+    model, (inputs, targets) = DistributedDataParallel(network()), shard(whole_batch())
+    broken = {}
+
+    def sample(_):
+        if distributed.get_rank() == 1 and broken.get("sample"):
+            raise OSError("no data today")
+        if distributed.get_rank() == 1 and broken.get("data"):
+            return inputs * float("nan"), targets
+        return inputs, targets
+
+    kept = Kept()
+    probe = SpectralProbe(model, LOSS, sample, sinks=[kept], measurement=LANCZOS)
+    reasons = []
+    for name in ("sample", "data", "nothing"):
+        broken.clear()
+        broken[name] = True
+        reasons.append(probe(len(reasons)).failure)
+    operator = SharedOperator(Failing(torch.eye(3, dtype=torch.float64)), 5, world())
+    try:
+        operator @ torch.ones(3, 1, dtype=torch.float64)
+    except (OSError, RuntimeError) as error:
+        reasons.append(f"{type(error).__name__}: {error}")
+    return reasons, len(kept)
+
+
+class Full:
+    """A sink whose disk is full."""
+
+    def write(self, record):
+        raise OSError("disk full")
+
+    def close(self):
+        pass
+
+
+def broken_sink():
+    probe = SpectralProbe(
+        DistributedDataParallel(network()), LOSS, shard(whole_batch()), sinks=[Full()]
+    )
+    try:
+        probe(0)
+    except (OSError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def draws():
+    """First inputs drawn by each process: shards must be independent, the first one's as alone."""
+    seen = []
+
+    def sample(source):
+        seen.append(torch.randn(1, generator=source).item())
+        return shard(whole_batch())
+
+    SpectralProbe(DistributedDataParallel(network()), LOSS, sample, measurement=LANCZOS)(0)
+    SpectralProbe(network(), LOSS, sample, measurement=LANCZOS)(0)
+    return seen
+
+
+def fully_sharded():
+    """Parameters in two halves, gathered into a skeleton without memory of its own."""
+    model, batch = network(), whole_batch()
+    with torch.device("meta"):
+        skeleton = copy.deepcopy(model).to("meta")
+    expected = SpectralProbe(copy.deepcopy(model), LOSS, batch, measurement=LANCZOS)(0)
+    fully_shard(model, mesh=distributed.init_device_mesh("cpu", (2,)))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    probe = SpectralProbe(
+        model,
+        LOSS,
+        shard(batch),
+        measurement=LANCZOS,
+        process_group=distributed.group.WORLD,
+        skeleton=skeleton,
+        learning_rate=optimiser,
+    )
+    found = probe(0)
+    stability = found.tracks[0].stability / found.measured.spectra[0].top[0].value
+    same = dataclasses.replace(
+        found,
+        tracks=tuple(dataclasses.replace(track, stability=float("nan")) for track in found.tracks),
+    )
+    freed = all(parameter.is_meta for parameter in skeleton.parameters())
+    return difference(same, expected), stability, freed
+
+
+CHECKS = [
+    products,
+    distributed_data_parallel,
+    head,
+    estimate,
+    zero_bits,
+    failures,
+    broken_sink,
+    draws,
+    fully_sharded,
+]
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo")
+    found = {}
+    for check in CHECKS:
+        try:
+            found[check.__name__] = check()
+        except Exception as error:
+            found[check.__name__] = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            torch.save(found, f"{folder}/{distributed.get_rank()}.pt")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
