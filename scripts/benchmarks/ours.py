@@ -1,0 +1,112 @@
+"""The same jobs by this package: the only place that names its functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from spectrain.models.softmax_regression import SoftmaxRegression
+from spectrain.probes.block import Block
+from spectrain.probes.density import spectral_densities
+from spectrain.probes.head_curvature import HeadCurvature, head_curvature
+from spectrain.probes.krylov import (
+    block_lanczos,
+    extreme_eigenpairs,
+    krylov_space,
+    random_frame,
+)
+from spectrain.probes.module_curvature import HessianOperator, InformationOperator
+from spectrain.probes.operator import CurvatureOperator
+from spectrain.theory.spectrum import Density, FloatArray, Matrix
+
+from .peers import Law
+from .problems import Problem
+
+__all__ = ["COVARIANCE", "covariance", "density", "hessian", "law", "probing", "six_blocks", "top"]
+
+# What `covariance` measures, as long as the package has no centred one.
+COVARIANCE = "information matrix"
+
+
+def hessian(problem: Problem) -> CurvatureOperator:
+    """By hand-written products where there are some, else by automatic differentiation."""
+    if isinstance(problem.model, SoftmaxRegression):
+        return head_curvature(problem.model, problem.inputs, problem.targets, [("hessian", ())])
+    return HessianOperator(
+        problem.model, problem.loss, problem.inputs, problem.targets, Block("all")
+    )
+
+
+def covariance(problem: Problem) -> CurvatureOperator:
+    """Of the gradients of the samples."""
+    return InformationOperator(
+        problem.model, problem.loss, problem.inputs, problem.targets, Block("all")
+    )
+
+
+def top(
+    operator: Callable[[], CurvatureOperator], count: int, tolerance: float, seed: int = 0
+) -> FloatArray:
+    """The largest eigenvalues, operator included."""
+    found = operator()
+    generator = torch.Generator().manual_seed(seed)
+    krylov = krylov_space(
+        found, count, 0, generator=generator, width=16, min_steps=0, tolerance=tolerance
+    )
+    pairs = extreme_eigenpairs(found, krylov, count, 0, tolerance)
+    if not bool(pairs.converged.all()):
+        raise RuntimeError(pairs.outcome)
+    values: FloatArray = pairs.values.reshape(-1).numpy()
+    return values
+
+
+def density(
+    operator: Callable[[], CurvatureOperator], steps: int, starts: int, seed: int = 0
+) -> Density:
+    """By Lanczos quadrature from a random frame, operator included."""
+    found = operator()
+    generator = torch.Generator().manual_seed(seed)
+    krylov = block_lanczos(found, random_frame(found, starts, generator), steps, generator)
+    traces = found.traces() if isinstance(found, HeadCurvature) else None
+    return spectral_densities(krylov, traces)[0]
+
+
+def law(measured: Density) -> Law:
+    """Its counting function."""
+    import numpy as np
+
+    return lambda points: np.interp(
+        points, measured.points, measured.cumulative, left=0.0, right=1.0
+    )
+
+
+def six_blocks(problem: Problem) -> HeadCurvature:
+    """Hessian and information matrix of each class of a softmax regression with three."""
+    matrices: tuple[Matrix, ...] = ("hessian", "information")
+    return head_curvature(
+        problem.model,
+        problem.inputs,
+        problem.targets,
+        [(matrix, (row,)) for matrix in matrices for row in range(3)],
+    )
+
+
+def probing(problem: Problem, directions: Tensor) -> tuple[Tensor, Tensor, tuple[Density, ...]]:
+    """What the demo measures at one step: both ends, densities and overlaps of the six blocks.
+
+    Args:
+        problem: a softmax regression.
+        directions: (d, k), orthonormal.
+
+    Returns:
+        Eigenvalues (6, 16), overlaps (6, 16), densities.
+    """
+    operator = six_blocks(problem)
+    generator = torch.Generator().manual_seed(0)
+    krylov = krylov_space(operator, 8, 8, generator=generator)
+    pairs = extreme_eigenpairs(operator, krylov, 8, 8)
+    densities = spectral_densities(krylov, operator.traces())
+    overlaps = (directions.T @ pairs.vectors).square().sum(-2)
+    return pairs.values, overlaps, densities
