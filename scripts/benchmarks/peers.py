@@ -79,7 +79,7 @@ class _PyHessian(Peer):
 
         return Run(
             job,
-            lambda values: np.array(values),
+            np.array,
             note="stops when values change by 1e-6, at most 1000 steps each",
         )
 

@@ -144,8 +144,7 @@ def conv_net(samples: int = 1000) -> Problem:
 
 
 class _TransformerBlock(nn.Module):
-    """Rows of the image as words; attention written out, so that every library can differentiate
-    it twice."""
+    """Rows of the image as words; attention written out, as fused it has no second derivative."""
 
     def __init__(self, channels: int = 16, heads: int = 2) -> None:
         super().__init__()
