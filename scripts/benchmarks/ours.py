@@ -12,6 +12,7 @@ from spectrain.probes.block import Block
 from spectrain.probes.density import spectral_densities
 from spectrain.probes.head_curvature import HeadCurvature, head_curvature
 from spectrain.probes.krylov import (
+    Eigenpairs,
     block_lanczos,
     extreme_eigenpairs,
     krylov_space,
@@ -24,7 +25,18 @@ from spectrain.theory.spectrum import Density, FloatArray, Matrix
 from .peers import Law
 from .problems import Problem
 
-__all__ = ["COVARIANCE", "covariance", "density", "hessian", "law", "probing", "six_blocks", "top"]
+__all__ = [
+    "COVARIANCE",
+    "covariance",
+    "density",
+    "hessian",
+    "largest",
+    "law",
+    "panels",
+    "probing",
+    "six_blocks",
+    "top",
+]
 
 # What `covariance` measures, as long as the package has no centred one.
 COVARIANCE = "information matrix"
@@ -46,20 +58,37 @@ def covariance(problem: Problem) -> CurvatureOperator:
     )
 
 
-def top(
-    operator: Callable[[], CurvatureOperator], count: int, tolerance: float, seed: int = 0
-) -> FloatArray:
-    """The largest eigenvalues, operator included."""
-    found = operator()
-    generator = torch.Generator().manual_seed(seed)
+def largest(operator: CurvatureOperator, count: int, tolerance: float) -> Eigenpairs:
+    """The largest eigenpairs; a run that does not reach the tolerance is an error."""
+    generator = torch.Generator().manual_seed(0)
+    # Wide panels pay where a product takes them at once.
+    width = 16 if isinstance(operator, HeadCurvature) else 4
     krylov = krylov_space(
-        found, count, 0, generator=generator, width=16, min_steps=0, tolerance=tolerance
+        operator,
+        count,
+        0,
+        generator=generator,
+        width=width,
+        min_steps=0,
+        max_steps=max(60, 8 * count // width, 600 // width),
+        tolerance=tolerance,
     )
-    pairs = extreme_eigenpairs(found, krylov, count, 0, tolerance)
+    pairs = extreme_eigenpairs(operator, krylov, count, 0, tolerance)
     if not bool(pairs.converged.all()):
         raise RuntimeError(pairs.outcome)
-    values: FloatArray = pairs.values.reshape(-1).numpy()
+    return pairs
+
+
+def top(operator: Callable[[], CurvatureOperator], count: int, tolerance: float) -> FloatArray:
+    """The largest eigenvalues, operator included."""
+    values: FloatArray = largest(operator(), count, tolerance).values.reshape(-1).numpy()
     return values
+
+
+def panels(operator: CurvatureOperator, steps: int, width: int) -> None:
+    """That many products with panels, and the basis they span."""
+    generator = torch.Generator().manual_seed(0)
+    block_lanczos(operator, random_frame(operator, width, generator), steps, generator)
 
 
 def density(
