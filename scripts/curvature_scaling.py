@@ -124,17 +124,20 @@ def _perceptron(size: int) -> Problem:
 
 
 def _draw(curves: dict[str, list[_Point]], output: str) -> None:
-    from spectrain.views.style import new_figure, paper, save
+    from spectrain.views.style import finish_scale, new_figure, paper, save
 
     with paper():
-        figure, axes = new_figure(2, len(curves), height=3.6)
+        figure, axes = new_figure(2, len(curves), height=3.6, sharey="row", sharex="col")
         for column, (label, points) in enumerate(curves.items()):
             sizes = [point.size for point in points]
             _panel(axes[0, column], sizes, [point.seconds for point in points])
             _panel(axes[1, column], sizes, [point.bytes / 1e6 for point in points])
             axes[1, column].set_xlabel(label)
         axes[0, 0].set_ylabel("seconds")
-        axes[1, 0].set_ylabel("MB at the peak, beyond the basis")
+        axes[1, 0].set_ylabel("MB beyond the basis")
+        for panel in axes.flat:
+            finish_scale(panel.xaxis)
+            finish_scale(panel.yaxis)
     save(figure, output)
 
 
@@ -146,7 +149,7 @@ def _panel(axes: Axes, sizes: list[int], values: list[float]) -> None:
 
     style = {key: MEASURED[key] for key in ("color", "linestyle", "marker", "markersize")}
     axes.loglog(sizes, values, **style)
-    upper = slice(len(sizes) // 2 - 1 if len(sizes) > 2 else 0, None)
+    upper = slice(max(0, (len(sizes) - 2) // 2), None)
     x, y = np.array(sizes[upper], dtype=float), np.array(values[upper])
     if len(x) > 1 and (y > 0).all():
         slope, offset = np.polyfit(np.log(x), np.log(y), 1)

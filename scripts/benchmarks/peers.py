@@ -236,7 +236,7 @@ def steps_law(nodes: Any, weights: Any) -> Law:
     rules = []
     for some, shares in zip(nodes, weights, strict=True):
         points, masses = np.asarray(some, dtype=float), np.asarray(shares, dtype=float)
-        order = np.argsort(points[~np.isnan(points)])
+        order = np.argsort(points)[: np.count_nonzero(~np.isnan(points))]
         points, masses = points[order], masses[order]
         rules.append((points, np.cumsum(masses) - masses / 2))
 
