@@ -62,7 +62,7 @@ def largest(operator: CurvatureOperator, count: int, tolerance: float) -> Eigenp
     """The largest eigenpairs; a run that does not reach the tolerance is an error."""
     generator = torch.Generator().manual_seed(0)
     # Wide panels pay where a product takes them at once.
-    width = 16 if isinstance(operator, HeadCurvature) else 4
+    width = 12 if isinstance(operator, HeadCurvature) else 4
     krylov = krylov_space(
         operator,
         count,
@@ -130,12 +130,12 @@ def probing(problem: Problem, directions: Tensor) -> tuple[Tensor, Tensor, tuple
         directions: (d, k), orthonormal.
 
     Returns:
-        Eigenvalues (6, 16), overlaps (6, 16), densities.
+        Eigenvalues (6, 9), overlaps (6, 9), densities.
     """
     operator = six_blocks(problem)
     generator = torch.Generator().manual_seed(0)
-    krylov = krylov_space(operator, 8, 8, generator=generator)
-    pairs = extreme_eigenpairs(operator, krylov, 8, 8)
+    krylov = krylov_space(operator, 6, 3, generator=generator, width=16, max_steps=40)
+    pairs = extreme_eigenpairs(operator, krylov, 6, 3)
     densities = spectral_densities(krylov, operator.traces())
     overlaps = (directions.T @ pairs.vectors).square().sum(-2)
     return pairs.values, overlaps, densities
