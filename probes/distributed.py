@@ -139,6 +139,11 @@ class SharedOperator(CurvatureOperator):
         return self._local.size
 
     @property
+    def semidefinite(self) -> bool:
+        """That of the local operators."""
+        return self._local.semidefinite
+
+    @property
     def dtype(self) -> torch.dtype:
         """That of the local operators."""
         return self._local.dtype
@@ -190,8 +195,8 @@ class SharedHeadCurvature(SharedOperator):
         """See `HeadCurvature.sampling_errors`."""
         ratio = self._head.size / self._head.rows / self._total
         influence = self._head.influences(vectors, resolvent * self._noise * ratio)
-        mean = self._processes.sum(influence.sum(-1)) / self._total
-        squares = self._processes.sum((influence - mean[..., None]).square().sum(-1))
+        mean = self._processes.sum(influence.sum(0)) / self._total
+        squares = self._processes.sum((influence - mean).square().sum(0))
         errors: Tensor = (squares / (self._total - 1) / self._total).sqrt()
         return errors
 

@@ -1,0 +1,50 @@
+"""What the benchmark of curvature compares with must itself be right."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "scripts"))
+
+
+def test_dense_hessian_of_softmax_in_closed_form_and_by_rows(scripts):
+    from benchmarks.problems import Problem, softmax
+
+    problem = softmax(12, 40, 3)
+    by_rows = Problem(*(getattr(problem, name) for name in Problem.__dataclass_fields__)).hessian
+    torch.testing.assert_close(by_rows, problem.hessian, atol=1e-6, rtol=0)
+
+
+def test_covariance_is_of_the_gradients(scripts):
+    """Of softmax regression: g_l = (p_l - y_l) (x) Y_l."""
+    from benchmarks.problems import softmax
+
+    problem = softmax(6, 30, 3)
+    p = torch.softmax(problem.model(problem.inputs).detach().double(), -1)
+    p[torch.arange(30), problem.targets] -= 1
+    gradients = (p[:, :, None] * problem.inputs.double()[:, None]).flatten(1)
+    expected = torch.cov(gradients.T, correction=0)
+    torch.testing.assert_close(problem.gradient_covariance, expected, atol=1e-5, rtol=0)
+
+
+def test_law_of_a_quadrature_rule(scripts):
+    """At a node, half of its mass counts; runs are averaged."""
+    from benchmarks.peers import steps_law
+
+    law = steps_law([[2.0, 0.0], [1.0, np.nan]], [[0.25, 0.75], [1.0, 0.0]])
+    np.testing.assert_allclose(law(np.array([-1.0, 0.0, 2.0, 3.0])), [0, 0.1875, 0.9375, 1])
+
+
+def test_peak_memory_of_an_array(scripts):
+    from benchmarks.memory import peak_memory
+
+    try:
+        grown = peak_memory(lambda: torch.ones(2**24))
+    except OSError as reason:
+        pytest.skip(f"the kernel keeps no account of peaks: {reason}")
+    assert grown == pytest.approx(2**26, rel=0.1)
