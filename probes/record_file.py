@@ -22,7 +22,16 @@ import yaml
 from .codec import ENCODING, decode, encode, schema
 from .record import Record
 
-__all__ = ["CONFIG", "RECORDS", "RecordFile", "Run", "load", "read_records"]
+__all__ = [
+    "CONFIG",
+    "RECORDS",
+    "RecordFile",
+    "Run",
+    "check_header",
+    "load",
+    "parse_record",
+    "read_records",
+]
 
 FORMAT = "spectrain-records"
 VERSION = 1
@@ -58,7 +67,24 @@ def _is_intact(line: bytes) -> bool:
     return line == _wrap(line[len(_wrap(b"")) - 2 : -2])
 
 
-def _check_header(line: bytes, path: Path) -> None:
+def parse_record(line: bytes) -> Record:
+    """The record of one complete line behind the header.
+
+    Raises:
+        ValueError: if the line is damaged, or holds an unknown type or field.
+    """
+    if not _is_intact(line):
+        raise ValueError("line: expected a record with its checksum, got a damaged one")
+    record: Record = decode(json.loads(line)["record"])
+    return record
+
+
+def check_header(line: bytes, path: Path) -> None:
+    """Look whether a file's first line makes it a record file that this version can read.
+
+    Raises:
+        ValueError: if the file is something else, or of another version.
+    """
     try:
         header = json.loads(line)
     except ValueError:
@@ -135,7 +161,7 @@ class RecordFile:
             if not line.endswith(b"\n"):
                 break
             if end == 0:
-                _check_header(line, self.path)
+                check_header(line, self.path)
             end += len(line)
         return end
 
@@ -182,7 +208,7 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
             if not line.endswith(b"\n"):
                 return
             if number == 1:
-                _check_header(line, path)
+                check_header(line, path)
             elif _is_intact(line):
                 yield decode(json.loads(line)["record"])
             else:
