@@ -81,9 +81,9 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         )
 
     def _record(self, request: Request) -> str:
-        index = self._index(request)
+        index, step = self._index(request), _integer(request, "step")
         try:
-            record = index.record(_integer(request, "step"))
+            record = index.record(step)
         except (LookupError, OSError) as error:
             return text({"problem": str(error)})
         except ValueError as error:

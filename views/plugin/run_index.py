@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 from ...probes.record import Record
 from ...probes.record_file import check_header, parse_record
@@ -117,8 +117,8 @@ class RunIndex:
                     return
                 self._problem, self._damaged_size = "", -1
                 file.seek(self._end)
-                until = time.monotonic() + _PATIENCE
-                while time.monotonic() < until:
+                until = monotonic() + _PATIENCE
+                while monotonic() < until:
                     line = file.readline()
                     if not line.endswith(b"\n"):
                         self._size = self._end  # what is behind is still being written

@@ -159,7 +159,7 @@ export class Chart {
     if (!(x >= LEFT - 1 && x <= this.width - RIGHT + 1)) return null;
     return svg("line", {
       class: "cursor", x1: x, x2: x, y1: this.top, y2: this.height - BOTTOM,
-      stroke: theme.ink, "stroke-opacity": 0.45, "stroke-width": 5, "pointer-events": "none",
+      stroke: theme.high, "stroke-opacity": 0.55, "stroke-width": 3, "pointer-events": "none",
     });
   }
 
@@ -204,7 +204,7 @@ export class Chart {
     const path = (d, attributes) => (d ? [svg("path", { d, fill: "none", ...attributes })] : []);
     const stroke = {
       stroke: layer.color, "stroke-width": layer.width ?? 1.5, "stroke-dasharray": layer.dash,
-      "data-testid": layer.test,
+      "stroke-opacity": layer.opacity, "data-testid": layer.test,
     };
     if (layer.kind === "line") {
       let d = "";
@@ -320,7 +320,7 @@ export class Chart {
     let x = LEFT;
     let line = 0;
     for (const { kind, color, dash, label, fill, opacity, hollow } of legend ?? []) {
-      const size = 26 + 6.1 * label.length;
+      const size = 28 + 5.7 * label.length;
       if (x > LEFT && x + size > this.width - RIGHT) {
         x = LEFT;
         line += 1;

@@ -72,7 +72,8 @@ export function densityModel({ theme, runs, isLogX, isLogY }) {
     const named = (suffix) => ends.filter(([name]) => name.endsWith(suffix));
     const visible = ends.filter(([, , kind]) => kind === "square-root" || kind === "hard");
     layers.push(
-      { kind: "stems", places: visible.map(([, x]) => x), color: colours.bulk, width: 3 },
+      { kind: "stems", places: visible.map(([, x]) => x), color: colours.bulk, width: 3,
+        opacity: isSingle ? 1 : 0.3 },
       { kind: "stems", places: named("finite-size edge").map(([, x]) => x),
         color: isSingle ? theme.edge : colours.predicted, width: 1 },
       { kind: "stems", places: named("detection edge").map(([, x]) => x),

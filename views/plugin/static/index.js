@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { densityModel, densityRows } from "./density.js";
-import { csv, download, element, matrixName, number } from "./dom.js";
+import { csv, download, element, matrixName, number, svg } from "./dom.js";
 import { Maps, alignmentMaps, gramMaps, mapRows } from "./maps.js";
 import { edgeLines, outlierRows, outlierTable } from "./outliers.js";
 import { History, fetchMoment, fetchRuns } from "./source.js";
@@ -14,6 +14,21 @@ import {
 const POLL = 2000; // ms
 const FRAME = 120; // ms between steps while playing, at least
 const LEAP = 10; // steps of Page Up and Page Down
+
+const ICONS = {
+  first: "M2 2v10M12 2l-8 5 8 5z",
+  back: "M10 2l-6 5 6 5z",
+  play: "M3 1l9 6-9 6z",
+  pause: "M4 2v10M10 2v10",
+  on: "M4 2l6 5-6 5z",
+  last: "M12 2v10M2 2l8 5-8 5z",
+};
+
+/** Drawn, since not every font has these signs. */
+function icon(name) {
+  return svg("svg", { viewBox: "0 0 14 14", width: 12, height: 12, "aria-hidden": "true" },
+    svg("path", { d: ICONS[name], fill: "currentColor", stroke: "currentColor" }));
+}
 
 class Panel {
   /** @param rows what the panel shows as CSV rows, or null */
@@ -113,14 +128,14 @@ class Tab {
     let matrix, block, clock, quantity, detail, theme;
     [this.matrix, matrix] = select("Matrix", "matrix", () => this.#chooseMatrix());
     [this.block, block] = select("Block", "block", () => this.#update());
-    [this.detail, detail] = select("Maps of", "detail", () => this.#drawMoments());
+    [this.detail, detail] = select("of", "detail", () => this.#drawMoments());
     this.detailLabel = detail;
     [this.theme, theme] = select("Colours", "theme", () => this.#paint());
     for (const name of ["auto", "light", "dark"]) this.theme.append(element("option", {}, name));
     const button = (text, label, test, press) => element("button", {
       type: "button", "aria-label": label, title: label, "data-testid": test, onclick: press,
-    }, text);
-    this.play = button("▶", "Play (Space)", "play", () => this.#togglePlay());
+    }, icon(text));
+    this.play = button("play", "Play (Space)", "play", () => this.#togglePlay());
     this.slider = element("input", {
       type: "range", min: 0, max: 0, value: 0, "aria-label": "Step", "data-testid": "slider",
       oninput: () => this.#go(Number(this.slider.value)),
@@ -134,13 +149,13 @@ class Tab {
       },
     });
     this.problems = element("ul", { role: "status", class: "problems", "data-testid": "problems" });
-    const bar = element("div", { class: "bar" }, runs, matrix, block, detail,
+    const bar = element("div", { class: "bar" }, runs, matrix, block,
       element("span", { class: "steps", role: "group", "aria-label": "Steps" },
-        button("⏮", "Transition before ([)", "previous-transition", () => this.#leap(-1)),
-        button("‹", "Step before (←)", "previous", () => this.#go(this.place - 1)),
+        button("first", "Transition before ([)", "previous-transition", () => this.#leap(-1)),
+        button("back", "Step before (←)", "previous", () => this.#go(this.place - 1)),
         this.play,
-        button("›", "Next step (→)", "next", () => this.#go(this.place + 1)),
-        button("⏭", "Next transition (])", "next-transition", () => this.#leap(1)),
+        button("on", "Next step (→)", "next", () => this.#go(this.place + 1)),
+        button("last", "Next transition (])", "next-transition", () => this.#leap(1)),
         this.slider, this.position),
       element("label", { title: "Go to each new step as it is written" }, this.follow, "follow"),
       theme);
@@ -199,6 +214,7 @@ class Tab {
     [this.clock, clock] = select("", "clock", redraw);
     this.clock.setAttribute("aria-label", "Clock");
     this.paths.tools.prepend(quantity, clock);
+    this.gram.tools.prepend(detail);
 
     this.panels = [this.density, this.paths, this.table, this.gram, this.alignment];
     const grid = element("main", {}, ...this.panels.map((panel) => panel.section));
@@ -376,8 +392,13 @@ class Tab {
   #showProblems() {
     const lines = this.serverProblem ? [this.serverProblem] : [];
     for (const history of this.histories.values()) {
+      const isKnown = history.blocks.some(([matrix, block]) =>
+        matrix === this.#matrix && block === this.#block);
       if (history.problem) lines.push(`${history.run}: ${history.problem}`);
-      else if (!history.isComplete) {
+      else if (history.records.length && !isKnown) {
+        lines.push(`${history.run}: ${matrixName(this.#matrix)}, ${this.#block} was not probed`);
+      }
+      if (!history.problem && !history.isComplete) {
         lines.push(`${history.run}: reading its data file, ${Math.floor(100 * history.progress)} %`);
       }
     }
@@ -528,7 +549,7 @@ class Tab {
 
   async #togglePlay() {
     this.isPlaying = !this.isPlaying;
-    this.play.textContent = this.isPlaying ? "⏸" : "▶";
+    this.play.replaceChildren(icon(this.isPlaying ? "pause" : "play"));
     this.play.setAttribute("aria-label", this.isPlaying ? "Pause (Space)" : "Play (Space)");
     if (!this.isPlaying || this.isLooping) return;
     this.isLooping = true;
@@ -543,10 +564,11 @@ class Tab {
   }
 
   #key(event) {
-    const isTyping = event.target.matches("input:not([type=checkbox]), select, summary")
-      && event.key !== "[" && event.key !== "]";
-    if (isTyping || event.altKey || event.ctrlKey || event.metaKey) return;
-    if (event.key === " " && event.target.matches("button, input, [role=button]")) return;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const { target, key } = event;
+    // What the focused control does with a key goes first.
+    if (target.matches("select, input[type=range]") && !"[] ".includes(key)) return;
+    if (key === " " && target.matches("button, input[type=checkbox], select, summary")) return;
     const act = {
       ArrowLeft: () => this.#go(this.place - 1),
       ArrowRight: () => this.#go(this.place + 1),
@@ -557,8 +579,8 @@ class Tab {
       "[": () => this.#leap(-1),
       "]": () => this.#leap(1),
       " ": () => this.#togglePlay(),
-    }[event.key];
-    if (!act) return;
+    }[key];
+    if (!act || event.defaultPrevented) return;
     event.preventDefault();
     act();
   }

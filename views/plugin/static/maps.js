@@ -83,14 +83,14 @@ export class Maps {
     });
     const bottom = y0 + rows.length * cell.height + 12;
     columns.forEach((name, j) => {
-      if (cell.width < 6.5 * name.length && j % 2) return;
+      if (cell.width < 7.5 * name.length && j % 2) return;
       group.append(svg("text", {
         x: x0 + (j + 0.5) * cell.width, y: bottom, "text-anchor": "middle", fill: theme.faint,
       }, name));
     });
-    group.append(svg("text", { x: x0, y: bottom + 14, fill: theme.faint },
-      values.flat().some((value) => value < 0)
-        ? `colours −${number(limit, 2)} to ${number(limit, 2)}` : `colours 0 to ${number(limit, 2)}`));
+    const isSigned = values.flat().some((value) => value < 0);
+    group.append(svg("text", { x: x0, y: bottom + 15, fill: theme.faint },
+      `colours ${isSigned ? "±" : "0 to "}${number(limit, 2)}`));
     return group;
   }
 
@@ -126,7 +126,7 @@ export function gramMaps(moment) {
   return [
     map("measured", measured, limit, "gram-measured"),
     map("forecast", forecast, limit, "gram-forecast"),
-    map("measured − forecast", difference, largest(difference), "gram-difference"),
+    map("difference", difference, largest(difference), "gram-difference"),
   ];
 }
 
@@ -138,15 +138,17 @@ export function alignmentMaps(moment) {
     seen?.alignment.length || theory?.alignment.length);
   if (!names.length || !hasAlignment) return null;
   const columns = ["span", ...names.map(symbol)];
-  const values = (kind) => chosen.map((row) =>
-    [row[kind]?.overlap ?? null, ...names.map((_, place) => row[kind]?.alignment[place] ?? null)]);
-  const rows = chosen.map(({ name }) => name);
-  const map = (title, kind) => ({
-    title, rows, columns, values: values(kind), limit: 1, test: `alignment-${title}`,
-  });
-  const maps = [map("measured", "seen")];
-  if (moment.predicted) maps.push(map("predicted", "theory"));
-  return maps;
+  const rows = [];
+  const values = [];
+  for (const { name, seen, theory } of chosen) {
+    for (const [kind, pair] of [["measured", seen], ["predicted", theory]]) {
+      if (kind === "predicted" && !moment.predicted?.bulk) continue;
+      rows.push(kind === "measured" ? `${name} ${kind}` : kind);
+      values.push([pair?.overlap ?? null, ...names.map((_, j) => pair?.alignment[j] ?? null)]);
+    }
+  }
+  return [{ title: "squared cosine (1)", rows, columns, values,
+    limit: 1, test: "alignment-map" }];
 }
 
 export function mapRows(name, moment, maps) {

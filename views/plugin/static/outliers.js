@@ -3,8 +3,8 @@
 import { element, number, withError } from "./dom.js";
 import { SIDES, identity, paired } from "./pairing.js";
 
-const HEAD = ["eigenvalue", "measured", "residual", "predicted", "overlap", "predicted",
-  "most along", "predicted"];
+const HEAD = ["", "measured ± s.e.", "residual", "predicted ± s.e.", "overlap measured / predicted",
+  "most along measured / predicted"];
 
 export function outlierTable(runs) {
   const isSingle = runs.length === 1;
@@ -21,10 +21,10 @@ export function outlierTable(runs) {
           ? " (in the bulk)" : ""), seen?.value, "measured"),
         cell(number(seen?.residual, 2), seen?.residual, "residual"),
         cell(withError(theory?.value, theory?.error), theory?.value, "predicted"),
-        cell(number(seen?.overlap, 3), seen?.overlap, "overlap"),
-        cell(number(theory?.overlap, 3), theory?.overlap, "predicted-overlap"),
-        cell(identity(seen, moment.directions) || "—"),
-        cell(identity(theory, moment.directions) || "—")));
+        cell(`${number(seen?.overlap, 3)} / ${number(theory?.overlap, 3)}`, seen?.overlap,
+          "overlap"),
+        cell(`${identity(seen, moment.directions) || "—"} / ${
+          identity(theory, moment.directions) || "—"}`)));
     }
   }
   if (!body.children.length) return null;

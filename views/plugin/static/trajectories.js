@@ -61,12 +61,13 @@ export function trajectoryModel({ theme, runs, clock, isLogY, quantity, goTo }) 
           const points = records.map((r) => [x(r), pairsOf(r, kind, side)[rank]?.[index] ?? null]);
           ys.push(...points.map(([, y]) => y));
           if (kind === "predicted" && !isOverlap) {
-            layers.push({ kind: "band", color: colours.predicted, opacity: 0.16,
-              points: records.map((r) => {
-                const [value, error] = pairsOf(r, kind, side)[rank] ?? [];
-                return [x(r), ...(value == null || error == null
-                  ? [null, null] : [value - BAND * error, value + BAND * error])];
-              }) });
+            const band = records.map((r) => {
+              const [value, error] = pairsOf(r, kind, side)[rank] ?? [];
+              return [x(r), ...(value == null || error == null
+                ? [null, null] : [value - BAND * error, value + BAND * error])];
+            });
+            ys.push(...band.flatMap(([, low, high]) => [low, high]));
+            layers.push({ kind: "band", color: colours.predicted, opacity: 0.16, points: band });
           }
           layers.push({ kind: "line", color: colours[kind], points, width: 1.6,
             dash: kind === "forecast" ? "5 3" : null, test: `${kind}-path` });
@@ -145,6 +146,7 @@ function measuredLayers(theme, records, x, colours, index, ys) {
         ys.push(pair[index]);
         if (index === 0 && isMarked && pair[1] != null) {
           bars.push([x(record), pair[0] - pair[1], pair[0] + pair[1]]);
+          ys.push(pair[0] - pair[1], pair[0] + pair[1]);
         }
       }
     }
