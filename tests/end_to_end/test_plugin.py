@@ -486,7 +486,7 @@ def test_new_records_arrive_and_a_deleted_run_stays_on_screen(open_tab, logs, re
 def test_a_training_is_followed(open_tab, logs):
     program = (
         "from spectrain import SoftmaxMixtureConfig, run; import sys;"
-        "run(SoftmaxMixtureConfig(dimension=60, epochs=3, time=2.0), sys.argv[1])"
+        "run(SoftmaxMixtureConfig(dimension=40, epochs=2, time=1.0), sys.argv[1])"
     )
     folder = logs / "training"
     training = subprocess.Popen([sys.executable, "-c", program, folder])
@@ -499,7 +499,7 @@ def test_a_training_is_followed(open_tab, logs):
         training.kill()
         training.wait()
     found = load(folder).records
-    assert len(found) == 4
+    assert len(found) == 3
     tab.wait_for_step(found[-1].step)
     assert tab.values("measured")[0] == found[-1].measured.spectra[0].top[0].value
     shutil.rmtree(folder)

@@ -54,7 +54,23 @@ function predictedOutliers(moment) {
     (moment.predicted?.[side] ?? []).map((pair, place) => ({ ...pair, rank: place + 1, side })));
 }
 
-export function densityModel({ theme, runs, isLogX, isLogY }) {
+/** All places of the eigenvalue axis that matter at some step of some run. */
+export function wholeRange(histories) {
+  return histories.flatMap(({ records }) => records.flatMap(({ history }) => {
+    if (!history) return [];
+    const { measured, predicted } = history;
+    const pairs = [measured, predicted].flatMap((kind) => SIDES.flatMap((side) => kind?.[side] ?? []));
+    const ends = SIDES.map((side) => predicted?.bulk?.[side]).filter(Boolean);
+    return [...pairs.map(([value]) => value),
+      ...ends.flatMap(({ value, detection }) => [value, detection])];
+  }));
+}
+
+/**
+ * @param range further places that the eigenvalue axis is to hold
+ * @param least the density axis is to reach at least this far
+ */
+export function densityModel({ theme, runs, isLogX, isLogY, range, least }) {
   const isSingle = runs.length === 1;
   const layers = [];
   const xs = [];
@@ -90,10 +106,11 @@ export function densityModel({ theme, runs, isLogX, isLogY }) {
         color: colours.measured, test: "measured-outliers" },
     );
   }
-  const wide = extent(xs, (x) => !isLogX || x > 0);
+  const hasAnything = extent(xs) !== null;
+  const wide = hasAnything && extent(xs.concat(range), (x) => !isLogX || x > 0);
   const tall = extent(ys, (y) => y > 0);
   if (!wide) return null;
-  const highest = tall?.[1] ?? 1;
+  const highest = Math.max(tall?.[1] ?? 0, least) || 1;
   const hasTheory = runs.some(({ moment }) => moment.predicted?.bulk);
   const ink = isSingle ? null : theme.faint;
   const legend = [
@@ -115,6 +132,7 @@ export function densityModel({ theme, runs, isLogX, isLogY }) {
     theme,
     layers,
     legend,
+    highest,
     x: { label: "eigenvalue (loss per squared parameter)", isLog: isLogX,
       domain: padded(wide, isLogX) },
     y: { label: "density", isLog: isLogY,

@@ -1,7 +1,7 @@
 // The tab "Spectrum": which runs, which block, which step; and the panels that follow.
 
 import { Chart } from "./chart.js";
-import { densityModel, densityRows } from "./density.js";
+import { densityModel, densityRows, wholeRange } from "./density.js";
 import { csv, download, element, matrixName, number, svg } from "./dom.js";
 import { Maps, alignmentMaps, gramMaps, mapRows } from "./maps.js";
 import { edgeLines, outlierRows, outlierTable } from "./outliers.js";
@@ -95,6 +95,9 @@ class Tab {
     this.steps = [];
     this.place = 0; // in steps
     this.isFollowing = true;
+    this.isFitted = false;
+    this.range = []; // of eigenvalues at all steps
+    this.highest = 0;
     this.moments = []; // {name, colours, moment} that are shown
     this.logs = { densityX: false, densityY: true, paths: null };
     this.#build();
@@ -188,6 +191,11 @@ class Tab {
       "Heat maps of squared cosines of eigenvectors with directions");
     this.#chartTools(this.density, this.densityChart);
     this.#chartTools(this.paths, this.pathChart);
+    this.density.toggle("fit", "Fit the axes to this step instead of the whole run", (isFitted) => {
+      this.isFitted = isFitted;
+      this.densityChart.view = null;
+      this.#drawMoments();
+    });
     this.density.toggle("log x", "Logarithmic eigenvalue axis", (isLog) => {
       this.logs.densityX = isLog;
       this.densityChart.view = null;
@@ -497,10 +505,12 @@ class Tab {
     const place = JSON.stringify([this.#matrix, this.#block, runs.map(({ name }) => name)]);
     if (place !== this.pathPlace) {
       this.pathPlace = place;
+      this.highest = 0; // of the density axis, which only grows: steps are to be compared
       this.logs.paths = null;
       this.pathChart.view = null;
       this.densityChart.view = null;
     }
+    this.range = wholeRange(runs.map(({ history }) => history));
     const isLog = this.logs.paths ?? suitsLog(runs.map(({ history }) => history));
     this.logPaths.checked = isLog;
     const model = runs.length && this.clock.value && trajectoryModel({
@@ -523,7 +533,9 @@ class Tab {
       failures.length ? `${text} The probing failed: ${failures.join("; ")}` : text);
     const model = runs.length && densityModel({
       theme, runs, isLogX: this.logs.densityX, isLogY: this.logs.densityY,
+      range: this.isFitted ? [] : this.range, least: this.isFitted ? 0 : this.highest,
     });
+    if (model) this.highest = Math.max(this.highest, model.highest);
     this.density.say(model ? "" : why("No spectrum of this block was measured at this step."));
     if (model) this.densityChart.draw(model);
 
