@@ -44,6 +44,13 @@ function describe(pair, moment, kind) {
     `${kind} ${pair.side} ${pair.rank}: ${withError(pair.value, pair.error)}`,
     `residual ${number(pair.residual, 2)}, overlap ${number(pair.overlap, 3)}`,
   ];
+  const draws = pair.draws.filter((draw) => draw != null);
+  if (draws.length > 1) {
+    const mean = draws.reduce((sum, draw) => sum + draw, 0) / draws.length;
+    const squares = draws.reduce((sum, draw) => sum + (draw - mean) ** 2, 0);
+    const error = Math.sqrt(squares / (draws.length - 1) / draws.length);
+    lines.push(`mean of ${draws.length} probe samples: ${withError(mean, error)}`);
+  }
   const own = identity(pair, moment.directions);
   return own ? [...lines, `most along ${own}`] : lines;
 }

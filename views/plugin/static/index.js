@@ -2,9 +2,11 @@
 
 import { Chart } from "./chart.js";
 import { densityModel, densityRows, wholeRange } from "./density.js";
-import { csv, download, element, matrixName, number, svg } from "./dom.js";
+import { element, matrixName } from "./dom.js";
 import { Maps, alignmentMaps, gramMaps, mapRows } from "./maps.js";
 import { edgeLines, outlierRows, outlierTable } from "./outliers.js";
+import { Panel } from "./panel.js";
+import { Player } from "./player.js";
 import { History, fetchMoment, fetchRuns } from "./source.js";
 import { colours, isDark, runColours } from "./theme.js";
 import {
@@ -12,89 +14,13 @@ import {
 } from "./trajectories.js";
 
 const POLL = 2000; // ms
-const FRAME = 120; // ms between steps while playing, at least
-const LEAP = 10; // steps of Page Up and Page Down
-
-const ICONS = {
-  first: "M2 2v10M12 2l-8 5 8 5z",
-  back: "M10 2l-6 5 6 5z",
-  play: "M3 1l9 6-9 6z",
-  pause: "M4 2v10M10 2v10",
-  on: "M4 2l6 5-6 5z",
-  last: "M12 2v10M2 2l8 5-8 5z",
-};
-
-/** Drawn, since not every font has these signs. */
-function icon(name) {
-  return svg("svg", { viewBox: "0 0 14 14", width: 12, height: 12, "aria-hidden": "true" },
-    svg("path", { d: ICONS[name], fill: "currentColor", stroke: "currentColor" }));
-}
-
-class Panel {
-  /** @param rows what the panel shows as CSV rows, or null */
-  constructor(name, title, rows) {
-    this.body = element("div", { class: "body" });
-    this.empty = element("p", { class: "empty", hidden: true, "data-testid": `${name}-empty` });
-    this.tools = element("span", { class: "tools" });
-    this.section = element("section", { "data-testid": name, "aria-label": title },
-      element("header", {}, element("h2", {}, title), this.tools),
-      this.body, this.empty);
-    this.name = name;
-    this.tool("SVG", `Save ${title} as SVG`, () => this.saveSvg(), "svg");
-    this.tool("CSV", `Save the numbers of ${title} as CSV`, () => {
-      const found = rows();
-      if (found) download(`${name}.csv`, "text/csv", csv(found));
-    }, "csv");
-    this.enlarge = this.tool("⤢", `Enlarge ${title}`, () => {
-      const isLarge = this.section.classList.toggle("large");
-      this.section.parentElement.classList.toggle("one", isLarge);
-      this.enlarge.setAttribute("aria-pressed", isLarge);
-    }, "enlarge");
-  }
-
-  tool(text, label, press, test) {
-    const button = element("button", {
-      type: "button", "aria-label": label, title: label, onclick: press,
-      "data-testid": `${this.name}-${test}`,
-    }, text);
-    this.tools.append(button);
-    return button;
-  }
-
-  toggle(text, label, change) {
-    const box = element("input", {
-      type: "checkbox", onchange: () => change(box.checked),
-    });
-    this.tools.prepend(element("label", { title: label }, box, text));
-    return box;
-  }
-
-  /** Say why nothing is shown; with "" show it. */
-  say(text) {
-    this.empty.textContent = text;
-    this.empty.hidden = !text;
-    this.body.hidden = Boolean(text);
-  }
-
-  saveSvg() {
-    const drawn = this.body.querySelector("svg.chart");
-    if (!drawn || this.body.hidden) return;
-    const copy = drawn.cloneNode(true);
-    const [, , width, height] = drawn.getAttribute("viewBox").split(" ");
-    copy.setAttribute("width", width);
-    copy.setAttribute("height", height);
-    download(`${this.name}.svg`, "image/svg+xml", new XMLSerializer().serializeToString(copy));
-  }
-}
 
 class Tab {
   constructor(root) {
     this.root = root;
     this.names = []; // of all runs
     this.histories = new Map(); // of the chosen ones, in the order of their choice
-    this.steps = [];
-    this.place = 0; // in steps
-    this.isFollowing = true;
+    this.player = new Player(() => this.#showStep(), () => this.#transitions());
     this.isFitted = false;
     this.range = []; // of eigenvalues at all steps
     this.highest = 0;
@@ -135,33 +61,9 @@ class Tab {
     this.detailLabel = detail;
     [this.theme, theme] = select("Colours", "theme", () => this.#paint());
     for (const name of ["auto", "light", "dark"]) this.theme.append(element("option", {}, name));
-    const button = (text, label, test, press) => element("button", {
-      type: "button", "aria-label": label, title: label, "data-testid": test, onclick: press,
-    }, icon(text));
-    this.play = button("play", "Play (Space)", "play", () => this.#togglePlay());
-    this.slider = element("input", {
-      type: "range", min: 0, max: 0, value: 0, "aria-label": "Step", "data-testid": "slider",
-      oninput: () => this.#go(Number(this.slider.value)),
-    });
-    this.position = element("output", { "data-testid": "position" });
-    this.follow = element("input", {
-      type: "checkbox", checked: true, "data-testid": "follow",
-      onchange: () => {
-        this.isFollowing = this.follow.checked;
-        if (this.isFollowing) this.#go(this.steps.length - 1, true);
-      },
-    });
     this.problems = element("ul", { role: "status", class: "problems", "data-testid": "problems" });
     const bar = element("div", { class: "bar" }, runs, matrix, block,
-      element("span", { class: "steps", role: "group", "aria-label": "Steps" },
-        button("first", "Transition before ([)", "previous-transition", () => this.#leap(-1)),
-        button("back", "Step before (←)", "previous", () => this.#go(this.place - 1)),
-        this.play,
-        button("on", "Next step (→)", "next", () => this.#go(this.place + 1)),
-        button("last", "Next transition (])", "next-transition", () => this.#leap(1)),
-        this.slider, this.position),
-      element("label", { title: "Go to each new step as it is written" }, this.follow, "follow"),
-      theme);
+      ...this.player.nodes, theme);
 
     const shown = () => (this.moments.length ? this.moments : null);
     const detailed = () => this.moments.find(({ name }) => name === this.detail.value)
@@ -227,7 +129,6 @@ class Tab {
     this.panels = [this.density, this.paths, this.table, this.gram, this.alignment];
     const grid = element("main", {}, ...this.panels.map((panel) => panel.section));
     this.root.append(bar, this.problems, grid);
-    document.addEventListener("keydown", (event) => this.#key(event));
   }
 
   #chartTools(panel, chart) {
@@ -244,7 +145,7 @@ class Tab {
     this.colours = colours(dark);
     document.documentElement.dataset.theme = dark ? "dark" : "light";
     this.#drawPaths();
-    this.#refreshMoments();
+    this.#showMoments();
   }
 
   /** The chosen runs with their colours. */
@@ -265,7 +166,8 @@ class Tab {
       const changed = await this.#updateHistories();
       if (changed) this.#showHistories();
     } catch (error) {
-      this.serverProblem = `TensorBoard does not answer (${error.message}); asking again.`;
+      this.#noteSilence(error);
+      return false;
     }
     this.#showProblems();
     return [...this.histories.values()].some((history) => !history.isComplete);
@@ -275,7 +177,8 @@ class Tab {
     try {
       await this.#updateHistories();
     } catch (error) {
-      this.serverProblem = `TensorBoard does not answer (${error.message}); asking again.`;
+      this.#noteSilence(error);
+      return;
     }
     this.#showHistories();
     this.#showProblems();
@@ -301,7 +204,7 @@ class Tab {
     if (listed === this.listed) return;
     this.listed = listed;
     this.names = runs.map(({ name }) => name);
-    if (!this.histories.size) {
+    if (!this.histories.size && !this.hasChosen) {
       const first = runs.find(({ problem }) => !problem);
       if (first) this.histories.set(first.name, new History(first.name));
     }
@@ -336,6 +239,7 @@ class Tab {
   }
 
   #chooseRun(name, isChosen) {
+    this.hasChosen = true;
     if (isChosen) this.histories.set(name, new History(name));
     else this.histories.delete(name);
     this.#colourRuns();
@@ -376,16 +280,10 @@ class Tab {
       return;
     }
     const histories = [...this.histories.values()];
-    const current = this.steps[this.place];
     const all = histories.flatMap((history) => history.records.map((r) => r.heading.step));
-    this.steps = [...new Set(all)].sort((a, b) => a - b);
-    this.slider.max = Math.max(0, this.steps.length - 1);
-    const found = this.steps.findIndex((step) => step >= current);
-    const last = this.steps.length - 1;
-    this.place = this.isFollowing || found < 0 ? last : found;
     this.#listClocks(histories);
     this.#drawPaths();
-    this.#showPlace();
+    this.player.setSteps([...new Set(all)].sort((a, b) => a - b));
   }
 
   #listClocks(histories) {
@@ -395,6 +293,11 @@ class Tab {
     this.clock.dataset.listed = listed;
     this.clock.replaceChildren(...known.map((name) =>
       element("option", { value: name }, name === "time" ? "time t" : CLOCKS[name])));
+  }
+
+  #noteSilence(error) {
+    this.serverProblem = `TensorBoard does not answer (${error.message}); asking again.`;
+    this.#showProblems();
   }
 
   #showProblems() {
@@ -419,55 +322,38 @@ class Tab {
     this.problems.replaceChildren(...lines.map((line) => element("li", {}, line)));
   }
 
-  #go(place, isFollowing = false) {
-    if (!this.steps.length) return;
-    this.place = Math.min(Math.max(place, 0), this.steps.length - 1);
-    this.isFollowing = isFollowing
-      || (this.follow.checked && this.place === this.steps.length - 1);
-    this.#showPlace();
-    return this.shown;
-  }
-
-  #goToStep(step) {
-    const place = this.steps.indexOf(step);
-    if (place >= 0) this.#go(place);
-  }
-
   #pick(place) {
     const candidates = [...this.histories.values()]
       .map((history) => nearest(history, place, this.clock.value)).filter(Boolean);
     const distance = (record) => Math.abs(record.heading[this.clock.value] - place);
     candidates.sort((a, b) => distance(a) - distance(b));
-    if (candidates.length) this.#goToStep(candidates[0].heading.step);
+    if (candidates.length) this.player.goToStep(candidates[0].heading.step);
   }
 
-  /** Go to the transition of this block before or behind the step that is shown. */
-  #leap(direction) {
-    const steps = [...this.histories.values()].flatMap((history) => history.records
+  /** Steps with a transition of the block that is shown. */
+  #transitions() {
+    return [...this.histories.values()].flatMap((history) => history.records
       .filter(({ heading }) => heading.transitions.some((each) =>
         each.matrix === history.matrix && each.block === history.block))
       .map(({ heading }) => heading.step));
-    const now = this.steps[this.place];
-    const ahead = steps.filter((step) => (step - now) * direction > 0);
-    if (ahead.length) this.#goToStep(direction > 0 ? Math.min(...ahead) : Math.max(...ahead));
   }
 
-  #showPlace() {
-    this.slider.value = Math.max(this.place, 0);
-    const step = this.steps[this.place];
+  /** The heading of the first run that has got as far as the step. */
+  #heading() {
+    const { step } = this.player;
     const history = [...this.histories.values()].find((each) => each.indexAt(step) >= 0);
-    const heading = history?.records[history.indexAt(step)].heading;
-    const words = heading ? [`step ${step}`] : ["no step yet"];
-    if (heading?.epoch != null) words.push(`epoch ${number(heading.epoch)}`);
-    if (heading?.time != null) words.push(`t = ${number(heading.time)}`);
-    this.position.textContent = words.join(" · ");
-    this.slider.setAttribute("aria-valuetext", words.join(", "));
+    return history?.records[history.indexAt(step)].heading;
+  }
+
+  #showStep() {
+    const heading = this.#heading();
+    this.player.tell(heading);
     this.pathChart.moveCursor(heading?.[this.clock.value]);
-    this.shown = this.#refreshMoments();
+    return this.#showMoments();
   }
 
   /** Fetch and draw the step; while one is being fetched, only the newest wish is kept. */
-  async #refreshMoments() {
+  async #showMoments() {
     this.isStale = true;
     if (this.isFetching) return this.fetching;
     this.isFetching = true;
@@ -475,7 +361,7 @@ class Tab {
       try {
         while (this.isStale) {
           this.isStale = false;
-          const step = this.steps[this.place];
+          const { step } = this.player;
           const wanted = this.#runs().map(async ({ name, history }) => {
             const record = history.records[history.indexAt(step)];
             if (!record) return null;
@@ -490,8 +376,7 @@ class Tab {
           this.#drawMoments();
         }
       } catch (error) {
-        this.serverProblem = `TensorBoard does not answer (${error.message}); asking again.`;
-        this.#showProblems();
+        this.#noteSilence(error);
       } finally {
         this.isFetching = false;
       }
@@ -515,13 +400,11 @@ class Tab {
     this.logPaths.checked = isLog;
     const model = runs.length && this.clock.value && trajectoryModel({
       theme: this.colours, runs, clock: this.clock.value, isLogY: isLog,
-      quantity: this.quantity.value, goTo: (step) => this.#goToStep(step),
+      quantity: this.quantity.value, goTo: (step) => this.player.goToStep(step),
     });
     this.paths.say(model ? "" : this.#reason("No eigenvalue of this block was measured."));
     if (!model) return;
-    const step = this.steps[this.place];
-    const first = runs.find(({ history }) => history.indexAt(step) >= 0)?.history;
-    model.cursor = first?.records[first.indexAt(step)].heading[this.clock.value];
+    model.cursor = this.#heading()?.[this.clock.value];
     this.pathChart.draw(model);
   }
 
@@ -556,45 +439,7 @@ class Tab {
   }
 
   #reason(text) {
-    return this.steps.length ? text : "Nothing to show yet.";
-  }
-
-  async #togglePlay() {
-    this.isPlaying = !this.isPlaying;
-    this.play.replaceChildren(icon(this.isPlaying ? "pause" : "play"));
-    this.play.setAttribute("aria-label", this.isPlaying ? "Pause (Space)" : "Play (Space)");
-    if (!this.isPlaying || this.isLooping) return;
-    this.isLooping = true;
-    if (this.place >= this.steps.length - 1) await this.#go(0);
-    while (this.isPlaying && this.place < this.steps.length - 1) {
-      const pause = new Promise((resolve) => setTimeout(resolve, FRAME));
-      await this.#go(this.place + 1);
-      await pause;
-    }
-    this.isLooping = false;
-    if (this.isPlaying) this.#togglePlay();
-  }
-
-  #key(event) {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const { target, key } = event;
-    // What the focused control does with a key goes first.
-    if (target.matches("select, input[type=range]") && !"[] ".includes(key)) return;
-    if (key === " " && target.matches("button, input[type=checkbox], select, summary")) return;
-    const act = {
-      ArrowLeft: () => this.#go(this.place - 1),
-      ArrowRight: () => this.#go(this.place + 1),
-      PageUp: () => this.#go(this.place - LEAP),
-      PageDown: () => this.#go(this.place + LEAP),
-      Home: () => this.#go(0),
-      End: () => this.#go(this.steps.length - 1),
-      "[": () => this.#leap(-1),
-      "]": () => this.#leap(1),
-      " ": () => this.#togglePlay(),
-    }[key];
-    if (!act || event.defaultPrevented) return;
-    event.preventDefault();
-    act();
+    return this.player.steps.length ? text : "Nothing to show yet.";
   }
 }
 

@@ -25,8 +25,14 @@ export class History {
     this.isComplete = false;
   }
 
-  /** Fetch what is new; whether anything is. */
-  async update(matrix, block) {
+  /** Fetch what is new, one request after the other; whether anything is. */
+  update(matrix, block) {
+    const before = this.pending ?? Promise.resolve();
+    this.pending = before.catch(() => {}).then(() => this.#fetch(matrix, block));
+    return this.pending;
+  }
+
+  async #fetch(matrix, block) {
     const isOther = matrix !== this.matrix || block !== this.block;
     const answer = await fetchJson("history", {
       run: this.run,
