@@ -5,6 +5,7 @@ import { number, withError } from "./dom.js";
 import { SIDES, identity } from "./pairing.js";
 
 const DECADES = 4; // of density that a logarithmic axis shows
+const ABOVE = 10; // times the largest measured density is shown of a prediction that has no bound
 const NEAR = 9; // px around an outlier in which hovering names it
 
 /** Measured eigenpairs to be marked: the outliers, or all where no bulk is predicted. */
@@ -91,7 +92,8 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least }) {
     xs.push(...points.map(([x]) => x), ...(theory?.points ?? []));
     xs.push(...ends.map(([, x]) => x), ...predicted.map((pair) => pair.value));
     xs.push(...found.map((pair) => pair.value));
-    ys.push(...points.map(([, y]) => y), ...(theory?.values ?? []));
+    const most = points.length ? ABOVE * Math.max(...points.map(([, y]) => y ?? 0)) : Infinity;
+    ys.push(...points.map(([, y]) => y), ...(theory?.values ?? []).map((y) => Math.min(y, most)));
     const named = (suffix) => ends.filter(([name]) => name.endsWith(suffix));
     const visible = ends.filter(([, , kind]) => kind === "square-root" || kind === "hard");
     layers.push(

@@ -49,9 +49,11 @@ export function trajectoryModel({ theme, runs, clock, isLogY, quantity, goTo }) 
   const ys = [];
   for (const run of runs) {
     const { colours } = run;
-    const { records } = run.history;
+    const all = run.history.records;
+    // A block may be probed at some of the records only: lines then join those.
+    const records = all.filter(({ history }) => history);
     const x = ({ heading }) => heading[clock];
-    xs.push(...records.map(x));
+    xs.push(...all.map(x));
     if (!isOverlap) layers.push(...bulkLayers(theme, records, x, colours, isSingle, ys));
     for (const side of [...SIDES, "inside"]) {
       for (const kind of ["forecast", "predicted"]) {
@@ -76,8 +78,8 @@ export function trajectoryModel({ theme, runs, clock, isLogY, quantity, goTo }) 
     }
     layers.push(...measuredLayers(theme, records, x, colours, index, ys));
     layers.push({ kind: "crosses", color: colours.measured,
-      places: records.filter(({ heading }) => heading.failure).map(x) });
-    for (const record of records) {
+      places: all.filter(({ heading }) => heading.failure).map(x) });
+    for (const record of all) {
       const texts = record.heading.transitions
         .filter((each) => each.matrix === run.history.matrix && each.block === run.history.block)
         .map((each) => each.text);
