@@ -274,7 +274,7 @@ def test_numbers_on_screen_are_those_of_the_file(open_tab, logs, records):
         assert "μ0" in text
         assert (
             f"{record.predicted.spectra[0].bulk.upper.detection:.4g}"
-            in tab.get("edges").inner_text()
+            in tab.get("note").inner_text()
         )
         for name, gram in (("measured", record.measured.gram), ("forecast", record.forecast.gram)):
             cells = tab.get(f"gram-{name}").locator("rect").all()

@@ -2,6 +2,8 @@ import itertools
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.metadata import entry_points
 
@@ -48,6 +50,12 @@ def write(folder, records):
     return folder / RECORDS
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """On a busy machine, too, one request reads a whole file."""
+    monkeypatch.setattr(run_index, "_PATIENCE", 1e9)
+
+
 @pytest.fixture
 def logs(tmp_path, records):
     write(tmp_path / "one", records)
@@ -64,6 +72,14 @@ def test_tensorboard_finds_the_plugin():
     if "spectrain" not in found.names:
         pytest.skip("installed before the entry point was there")
     assert found["spectrain"].load() is SpectrumPlugin
+
+
+def test_tensorboard_starts_without_importing_torch():
+    program = (
+        "import sys, spectrain.views.plugin.plugin;"
+        "sys.exit(bool({'torch', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_the_page_is_its_own_modules(tab):

@@ -62,9 +62,9 @@ function predictedOutliers(moment) {
     (moment.predicted?.[side] ?? []).map((pair, place) => ({ ...pair, rank: place + 1, side })));
 }
 
-/** All places of the eigenvalue axis that matter at some step of some run. */
+/** Extremes of the eigenvalue axis, and those of its positive part, over all steps of the runs. */
 export function wholeRange(histories) {
-  return histories.flatMap(({ records }) => records.flatMap(({ history }) => {
+  const places = histories.flatMap(({ records }) => records.flatMap(({ history }) => {
     if (!history) return [];
     const { measured, predicted } = history;
     const pairs = [measured, predicted].flatMap((kind) => SIDES.flatMap((side) => kind?.[side] ?? []));
@@ -72,6 +72,7 @@ export function wholeRange(histories) {
     return [...pairs.map(([value]) => value),
       ...ends.flatMap(({ value, detection }) => [value, detection])];
   }));
+  return [...(extent(places) ?? []), ...(extent(places, (place) => place > 0) ?? [])];
 }
 
 /**

@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 import { densityModel, densityRows, wholeRange } from "./density.js";
 import { element, matrixName } from "./dom.js";
 import { Maps, alignmentMaps, gramMaps, mapRows } from "./maps.js";
-import { edgeLines, outlierRows, outlierTable } from "./outliers.js";
+import { notes, outlierRows, outlierTable } from "./outliers.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
 import { History, fetchMoment, fetchRuns } from "./source.js";
@@ -14,6 +14,7 @@ import {
 } from "./trajectories.js";
 
 const POLL = 2000; // ms
+const LISTING = 5; // polls from one look for new runs to the next
 
 class Tab {
   constructor(root) {
@@ -21,8 +22,9 @@ class Tab {
     this.names = []; // of all runs
     this.histories = new Map(); // of the chosen ones, in the order of their choice
     this.player = new Player(() => this.#showStep(), () => this.#transitions());
+    this.polls = 0;
     this.isFitted = false;
-    this.range = []; // of eigenvalues at all steps
+    this.range = []; // extremes of the eigenvalue axis over all steps
     this.highest = 0;
     this.moments = []; // {name, colours, moment} that are shown
     this.logs = { densityX: false, densityY: true, paths: null };
@@ -160,9 +162,12 @@ class Tab {
   async #poll() {
     this.#paint();
     try {
-      const { runs, problem } = await fetchRuns();
-      this.serverProblem = problem;
-      this.#listRuns(runs);
+      if (this.polls % LISTING === 0 || !this.histories.size || this.serverProblem) {
+        const { runs, problem } = await fetchRuns();
+        this.serverProblem = problem;
+        this.#listRuns(runs);
+      }
+      this.polls += 1;
       const changed = await this.#updateHistories();
       if (changed) this.#showHistories();
     } catch (error) {
@@ -423,10 +428,10 @@ class Tab {
     if (model) this.densityChart.draw(model);
 
     const table = outlierTable(runs);
-    this.table.say(table || edgeLines(runs).length ? "" : why("No eigenvalue at this step."));
+    this.table.say(table || notes(runs).length ? "" : why("No eigenvalue at this step."));
     this.table.body.replaceChildren(
       table ?? element("p", {}, "No outlier is measured or predicted at this step."),
-      ...edgeLines(runs).map((line) => element("p", { "data-testid": "edges" }, line)));
+      ...notes(runs).map((line) => element("p", { "data-testid": "note" }, line)));
 
     const one = this.detailed();
     const gram = one && gramMaps(one.moment);

@@ -6,19 +6,21 @@ import { SIDES, identity, paired } from "./pairing.js";
 const HEAD = ["", "measured ± s.e.", "residual", "predicted ± s.e.", "overlap measured / predicted",
   "most along measured / predicted"];
 
+const isInside = (seen, moment) => seen && !seen.outlier && moment.predicted?.bulk;
+
 export function outlierTable(runs) {
   const isSingle = runs.length === 1;
   const body = element("tbody");
   for (const { name, moment, colours } of runs) {
     for (const { name: place, seen, theory } of paired(moment)) {
+      const measured = withError(seen?.value, seen?.error);
       const cell = (text, value, test) =>
         element("td", { "data-value": value, "data-testid": test }, text);
       body.append(element("tr", { "data-testid": "outlier" },
         isSingle ? null : element("th", { scope: "row" },
           element("span", { class: "swatch", style: `background:${colours.measured}` }), name),
         element("th", { scope: "row" }, place),
-        cell(withError(seen?.value, seen?.error) + (seen && !seen.outlier && moment.predicted?.bulk
-          ? " (in the bulk)" : ""), seen?.value, "measured"),
+        cell(isInside(seen, moment) ? `(${measured})` : measured, seen?.value, "measured"),
         cell(number(seen?.residual, 2), seen?.residual, "residual"),
         cell(withError(theory?.value, theory?.error), theory?.value, "predicted"),
         cell(`${number(seen?.overlap, 3)} / ${number(theory?.overlap, 3)}`, seen?.overlap,
@@ -33,9 +35,11 @@ export function outlierTable(runs) {
   return element("table", {}, element("thead", {}, head), body);
 }
 
-/** One line a run on where the predicted bulk ends. */
-export function edgeLines(runs) {
-  return runs.filter(({ moment }) => moment.predicted?.bulk).map(({ name, moment }) => {
+/** What the table does not say: which values are in the bulk, and where each predicted bulk ends. */
+export function notes(runs) {
+  const hasInside = runs.some(({ moment }) =>
+    paired(moment).some(({ seen }) => isInside(seen, moment)));
+  const lines = runs.filter(({ moment }) => moment.predicted?.bulk).map(({ name, moment }) => {
     const { bulk } = moment.predicted;
     const words = SIDES.map((side) => {
       const { value, finiteSize, detection, kind } = bulk[side];
@@ -46,6 +50,7 @@ export function edgeLines(runs) {
     if (bulk.atom > 0) words.push(`Atom at 0: ${number(bulk.atom, 3)}.`);
     return `${runs.length > 1 ? `${name}: ` : ""}${words.join(" ")}`;
   });
+  return hasInside ? ["In parentheses: measured in the bulk.", ...lines] : lines;
 }
 
 export function outlierRows(runs) {
