@@ -372,7 +372,21 @@ def test_two_runs_lie_over_one_another(open_tab, records, second, screenshots):
     assert "plain" in text
     assert "second" in text
     tab.get("detail").select_option("second")
+    drawing = tab.get("density").locator("svg.chart")
+    assert "at step" not in drawing.text_content()
     tab.page.screenshot(path=screenshots / "two-runs.png")
+
+
+def test_a_run_that_was_probed_at_other_steps_shows_its_last_before(open_tab, logs, records):
+    write(logs / "sparse", records[::4])
+    tab = open_tab()
+    tab.choose("plain", "sparse")
+    tab.wait_for_step(110, 80)
+    tab.get("slider").fill("6")
+    tab.wait_for_step(60, 40)
+    drawing = tab.get("density").locator("svg.chart")
+    assert "sparse at step 40" in drawing.text_content()
+    shutil.rmtree(logs / "sparse")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -320,7 +320,7 @@ export class Chart {
     let x = LEFT;
     let line = 0;
     for (const { kind, color, dash, label, fill, opacity, hollow } of legend ?? []) {
-      const size = 28 + 5.7 * label.length;
+      const size = 28 + 6.2 * label.length;
       if (x > LEFT && x + size > this.width - RIGHT) {
         x = LEFT;
         line += 1;

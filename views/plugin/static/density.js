@@ -1,7 +1,7 @@
 // The spectral density at one step: measured points over the predicted curve, edges, outliers.
 
 import { extent, padded } from "./chart.js";
-import { number, withError } from "./dom.js";
+import { number, short, withError } from "./dom.js";
 import { SIDES, identity } from "./pairing.js";
 
 const DECADES = 4; // of density that a logarithmic axis shows
@@ -151,10 +151,15 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least }) {
   };
 }
 
-/** The colour of each run, where there are several. */
+/** The colour of each run, where there are several, and its step where they are at different ones. */
 export function runLegend(runs) {
   if (runs.length < 2) return [];
-  return runs.map(({ name, colours }) => ({ kind: "box", color: colours.measured, label: name }));
+  const steps = runs.map(({ moment }) => moment?.step);
+  const isApart = new Set(steps).size > 1;
+  return runs.map(({ name, colours }, place) => ({
+    kind: "box", color: colours.measured,
+    label: short(name) + (isApart ? ` at step ${steps[place]}` : ""),
+  }));
 }
 
 function hover({ name, moment }, x, scale, isSingle) {

@@ -39,6 +39,12 @@ export function withError(value, error) {
     : `${value.toFixed(places)} ± ${error.toFixed(places)}`;
 }
 
+/** A run's name where there is little room: its end tells it from others. */
+export function short(name, length = 30) {
+  const letters = [...name];
+  return letters.length > length ? `…${letters.slice(1 - length).join("")}` : name;
+}
+
 /** The symbol of a reference direction: "mu1" is μ1. */
 export function symbol(direction) {
   return direction.replace(/^mu(?=\d+$)/, "μ");

@@ -1,6 +1,6 @@
 // The outliers at one step as a table: measured beside predicted, joined by rank.
 
-import { element, number, withError } from "./dom.js";
+import { element, number, short, withError } from "./dom.js";
 import { SIDES, identity, paired } from "./pairing.js";
 
 const HEAD = ["", "measured ± s.e.", "residual", "predicted ± s.e.", "overlap measured / predicted",
@@ -17,8 +17,8 @@ export function outlierTable(runs) {
       const cell = (text, value, test) =>
         element("td", { "data-value": value, "data-testid": test }, text);
       body.append(element("tr", { "data-testid": "outlier" },
-        isSingle ? null : element("th", { scope: "row" },
-          element("span", { class: "swatch", style: `background:${colours.measured}` }), name),
+        isSingle ? null : element("th", { scope: "row", title: name },
+          element("span", { class: "swatch", style: `background:${colours.measured}` }), short(name, 14)),
         element("th", { scope: "row" }, place),
         cell(isInside(seen, moment) ? `(${measured})` : measured, seen?.value, "measured"),
         cell(number(seen?.residual, 2), seen?.residual, "residual"),
@@ -48,7 +48,7 @@ export function notes(runs) {
         + `finite-size ${number(finiteSize)}, detection ${number(detection)}.`;
     });
     if (bulk.atom > 0) words.push(`Atom at 0: ${number(bulk.atom, 3)}.`);
-    return `${runs.length > 1 ? `${name}: ` : ""}${words.join(" ")}`;
+    return `${runs.length > 1 ? `${short(name)}: ` : ""}${words.join(" ")}`;
   });
   return hasInside ? ["In parentheses: measured in the bulk.", ...lines] : lines;
 }
