@@ -82,14 +82,14 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
     def _record(self, request: Request) -> str:
         index, step = self._index(request), _integer(request, "step")
+        matrix, block = cast(Matrix, request.args.get("matrix", "")), request.args.get("block", "")
         try:
-            record = index.record(step)
+            record = index.record(step, matrix, block)
         except (LookupError, OSError) as error:
             return text({"problem": str(error)})
         except ValueError as error:
             return text({"problem": f"the data file has been changed: {error}"})
-        matrix = cast(Matrix, request.args.get("matrix", ""))
-        return text(moment(record, matrix, request.args.get("block", "")))
+        return text(moment(record, matrix, block))
 
     def _index(self, request: Request) -> RunIndex:
         if self._folders is None:

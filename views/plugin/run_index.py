@@ -76,8 +76,8 @@ class RunIndex:
             }
             return f'{text(frame)[:-1]},"records":[{",".join(records)}]}}'
 
-    def record(self, step: int) -> Record:
-        """The record of a step; the last one if there are several.
+    def record(self, step: int, matrix: Matrix, block: str) -> Record:
+        """The record of a step with the spectra of one block; the last one if there are several.
 
         Raises:
             LookupError: if there is none.
@@ -92,7 +92,8 @@ class RunIndex:
             entry = self._by_step[step]
         with self._path.open("rb") as file:
             file.seek(entry.offset)
-            return parse_record(file.read(entry.length))
+            line = file.read(entry.length)
+        return parse_record(line, only=(matrix, block))
 
     def _forget(self) -> None:
         self._generation += 1

@@ -59,10 +59,10 @@ export class Maps {
     values.forEach((row, i) => row.forEach((value, j) => {
       const x = x0 + j * cell.width;
       const y = y0 + i * cell.height;
-      const weight = value == null ? 0 : value / (limit || 1);
+      const colour = diverging(theme, (value ?? 0) / (limit || 1));
       group.append(svg("rect", {
         x, y, width: cell.width - 1, height: cell.height - 1,
-        fill: value == null ? "none" : diverging(theme, weight),
+        fill: value == null ? "none" : colour.fill,
         stroke: value == null ? theme.grid : "none",
         "data-tip": `${title}, ${rows[i]}, ${columns[j]}: ${number(value, 5)}`,
         "data-value": value,
@@ -70,7 +70,7 @@ export class Maps {
       if (hasText && value != null) {
         group.append(svg("text", {
           x: x + cell.width / 2, y: y + cell.height / 2 + 4, "text-anchor": "middle",
-          fill: Math.abs(weight) > 0.6 ? theme.ground : theme.ink, "pointer-events": "none",
+          fill: colour.text, "pointer-events": "none",
           "font-size": Math.min(FONT, cell.width / 3.2),
         }, value.toFixed(2).replace("-0.00", "0.00")));
       }

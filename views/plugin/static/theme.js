@@ -43,10 +43,12 @@ function channels(colour) {
   return [1, 3, 5].map((place) => parseInt(colour.slice(place, place + 2), 16));
 }
 
-/** A colour of the diverging scale for a share between -1 and 1. */
+/** The diverging scale's colour of a share between -1 and 1, and one for words on top of it. */
 export function diverging(theme, share) {
   const end = channels(share < 0 ? theme.low : theme.high);
   const weight = Math.min(Math.abs(share), 1);
   const mixed = channels(theme.middle).map((c, i) => Math.round(c + weight * (end[i] - c)));
-  return `rgb(${mixed.join(",")})`;
+  const [red, green, blue] = mixed.map((c) => (c / 255) ** 2.2);
+  const light = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  return { fill: `rgb(${mixed.join(",")})`, text: light > 0.18 ? "#000000" : "#ffffff" };
 }
