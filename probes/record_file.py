@@ -19,10 +19,20 @@ from typing import Any
 
 import yaml
 
+from ..theory.spectrum import Matrix
 from .codec import ENCODING, decode, encode, schema
 from .record import Record
 
-__all__ = ["CONFIG", "RECORDS", "RecordFile", "Run", "load", "read_records"]
+__all__ = [
+    "CONFIG",
+    "RECORDS",
+    "RecordFile",
+    "Run",
+    "check_header",
+    "load",
+    "parse_record",
+    "read_records",
+]
 
 FORMAT = "spectrain-records"
 VERSION = 1
@@ -58,7 +68,34 @@ def _is_intact(line: bytes) -> bool:
     return line == _wrap(line[len(_wrap(b"")) - 2 : -2])
 
 
-def _check_header(line: bytes, path: Path) -> None:
+def parse_record(line: bytes, only: tuple[Matrix, str] | None = None) -> Record:
+    """The record of one complete line behind the header.
+
+    Args:
+        line: with its end.
+        only: matrix and block whose spectra are wanted, which is several times faster; all if None.
+
+    Raises:
+        ValueError: if the line is damaged, or holds an unknown type or field.
+    """
+    if not _is_intact(line):
+        raise ValueError("line: expected a record with its checksum, got a damaged one")
+    content = json.loads(line)["record"]
+    if only is not None:
+        geometries = (content[name] for name in ("measured", "predicted", "forecast"))
+        for geometry in filter(None, geometries):
+            spectra = geometry["spectra"]
+            geometry["spectra"] = [s for s in spectra if (s["matrix"], s["block"]) == only]
+    record: Record = decode(content)
+    return record
+
+
+def check_header(line: bytes, path: Path) -> None:
+    """Look whether a file's first line makes it a record file that this version can read.
+
+    Raises:
+        ValueError: if the file is something else, or of another version.
+    """
     try:
         header = json.loads(line)
     except ValueError:
@@ -135,7 +172,7 @@ class RecordFile:
             if not line.endswith(b"\n"):
                 break
             if end == 0:
-                _check_header(line, self.path)
+                check_header(line, self.path)
             end += len(line)
         return end
 
@@ -182,9 +219,9 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
             if not line.endswith(b"\n"):
                 return
             if number == 1:
-                _check_header(line, path)
+                check_header(line, path)
             elif _is_intact(line):
-                yield decode(json.loads(line)["record"])
+                yield parse_record(line)
             else:
                 warnings.warn(
                     f"{path}: line {number} (from byte {offset}) is damaged; "

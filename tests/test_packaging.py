@@ -48,7 +48,7 @@ def test_a_package_is_imported_from_its_folder(name):
 
 
 def test_the_types_are_shipped():
-    assert SETUPTOOLS["package-data"] == {"spectrain": ["py.typed"]}
+    assert SETUPTOOLS["package-data"]["spectrain"] == ["py.typed"]
     assert (ROOT / "src/spectrain/py.typed").is_file()
     assert "Typing :: Typed" in metadata("spectrain").get_all("Classifier")
 

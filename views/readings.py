@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..probes.record import Record
+from ..probes.record import Record, Transition
 from ..theory.spectrum import Bulk, Edge, Eigenpair, FloatArray, Matrix, Spectrum
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Side",
     "blocks",
     "clock",
+    "describe",
     "edge",
     "estimate",
     "is_beyond",
@@ -104,6 +105,16 @@ def clock(records: Sequence[Record]) -> tuple[FloatArray, str]:
     if np.all(np.isfinite(epochs)):
         return epochs, "epochs"
     return np.array([float(record.step) for record in records]), "optimiser steps"
+
+
+def describe(transition: Transition) -> str:
+    """One sentence on a transition."""
+    place = f"{MATRIX_NAMES[transition.matrix]}, {transition.block}, {transition.side} of the bulk"
+    subject = "two outliers" if transition.kind in ("splits", "merges") else "an outlier"
+    verbs = {"splits": "split", "merges": "merge"}
+    verb = verbs.get(transition.kind, transition.kind)
+    counts = f"{transition.before} -> {transition.after} predicted"
+    return f"{place}: {subject} {verb} ({counts})"
 
 
 def landmarks(records: Sequence[Record]) -> tuple[Record, ...]:

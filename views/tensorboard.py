@@ -10,11 +10,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from ..probes.record import Record, Transition
+from ..probes.record import Record
 from . import style
 from .figures.gram_maps import gram_maps
 from .figures.spectra import spectra
-from .readings import MATRIX_NAMES, SIDES, blocks
+from .readings import MATRIX_NAMES, SIDES, blocks, describe
 from .scalars import safe, scalars
 
 __all__ = ["TensorBoardSink", "layout"]
@@ -122,16 +122,6 @@ def layout(record: Record, dimension: int | None = None) -> Layout:
         )
         for spectrum in record.measured.spectra
     } | _mean_charts(record, tags)
-
-
-def describe(transition: Transition) -> str:
-    """One sentence on a transition."""
-    place = f"{MATRIX_NAMES[transition.matrix]}, {transition.block}, {transition.side} of the bulk"
-    subject = "two outliers" if transition.kind in ("splits", "merges") else "an outlier"
-    verbs = {"splits": "split", "merges": "merge"}
-    verb = verbs.get(transition.kind, transition.kind)
-    counts = f"{transition.before} -> {transition.after} predicted"
-    return f"{place}: {subject} {verb} ({counts})"
 
 
 def _spectrum_charts(place: str, tags: dict[str, float]) -> dict[str, list[str | list[str]]]:

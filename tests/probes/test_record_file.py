@@ -2,14 +2,14 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from spectrain.probes.codec import decode, encode, schema
 from spectrain.probes.record import Geometry, Record, Transition
-from spectrain.probes.record_file import RecordFile, load, read_records
+from spectrain.probes.record_file import RecordFile, load, parse_record, read_records
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
 
 
@@ -234,3 +234,18 @@ except OSError:
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
     assert [record.step for record in read_records(path)] == [0, 2]
+
+
+def test_one_line_is_one_record_with_all_spectra_or_those_of_one_block(tmp_path):
+    record = full_record()
+    with_other = Geometry(spectra=(*record.measured.spectra, Spectrum("hessian", "b", 1, (), ())))
+    record = replace(record, measured=with_other)
+    file = RecordFile(tmp_path / "records.jsonl")
+    file.write(record)
+    file.close()
+    line = (tmp_path / "records.jsonl").read_bytes().splitlines(keepends=True)[1]
+    assert_same(parse_record(line), record)
+    one = replace(record, measured=replace(with_other, spectra=with_other.spectra[1:]))
+    assert_same(parse_record(line, only=("hessian", "b")), one)
+    with pytest.raises(ValueError, match="damaged"):
+        parse_record(line.replace(b"class 0", b"class 1"))

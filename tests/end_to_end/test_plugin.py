@@ -1,0 +1,548 @@
+"""The tab "Spectrum" in a real browser."""
+
+import csv
+import importlib.util
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spectrain.probes.record import Geometry, Record, Transition
+from spectrain.probes.record_file import RECORDS, RecordFile, load
+from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
+from spectrain.views.board import board_command
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MISSING = [
+    name
+    for name, found in (
+        ("playwright", importlib.util.find_spec("playwright")),
+        ("chromium", CHROMIUM),
+    )
+    if not found
+]
+DIRECTIONS = ("x0", "x1", "mu0", "mu1")
+SIZE = 200
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if MISSING:
+        reason = f"needs {' and '.join(MISSING)}"
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox does not start in containers; the pages are ours.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory):
+    folder = os.environ.get("SCREENSHOTS")
+    folder = Path(folder) if folder else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="module")
+def server(logs):
+    command = board_command(logs, port=0)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        found = (re.search(r"http://\S+?:\d+/", line) for line in process.stdout)
+        yield next(match[0] for match in found if match)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+class Tab:
+    """A page with the tab alone in it."""
+
+    def __init__(self, page, address):
+        self.page = page
+        self.errors, self.requests, self.bytes = [], [], 0
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._note)
+        page.on("response", self._count)
+        page.goto(f"{address}data/plugin_entry.html?name=spectrain")
+
+    def _note(self, message):
+        # A browser asks for a picture of its own accord, which TensorBoard does not have here.
+        if message.type in ("error", "warning") and "favicon" not in message.location["url"]:
+            self.errors.append(message.text)
+
+    def _count(self, response):
+        self.requests.append(response.url)
+        if "/plugin/spectrain/" in response.url:
+            self.bytes += len(response.body())
+
+    def get(self, name):
+        return self.page.get_by_test_id(name)
+
+    def choose(self, *names):
+        """Show these runs and no others."""
+        self.get("runs").click()
+        for name in names:
+            self.box(name).check()
+        for label in self.get("run").all():
+            if label.locator("span").last.inner_text() not in names:
+                box = label.locator("input")
+                if box.is_enabled():
+                    box.uncheck()
+        self.page.keyboard.press("Escape")
+
+    def box(self, name):
+        named = self.page.get_by_text(name, exact=True)
+        return self.get("run").filter(has=named).locator("input")
+
+    def wait_for_step(self, *steps):
+        shown = " ".join(map(str, steps))
+        self.page.wait_for_selector(f'[data-testid=spectrain][data-step="{shown}"]')
+
+    def wait_for_text(self, test_id, text):
+        self.get(test_id).filter(has_text=text).wait_for()
+
+    def values(self, test_id):
+        return [float(each.get_attribute("data-value")) for each in self.get(test_id).all()]
+
+    def points(self, test_id):
+        return self.get(test_id).first.get_attribute("d")
+
+
+@pytest.fixture
+def open_tab(browser, server):
+    opened = []
+
+    def open_one(**options):
+        context = browser.new_context(viewport={"width": 1280, "height": 656}, **options)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        opened.append((context, Tab(page, server)))
+        return opened[-1][1]
+
+    yield open_one
+    for context, tab in opened:
+        context.close()
+        assert tab.errors == []
+
+
+def make_record(index, count=12):
+    """A semicircle with one outlier that leaves it half way through."""
+    share = index / (count - 1)
+    radius, spike = 1.2 - 0.4 * share, 0.6 + 1.6 * share
+    place = radius / 2 * (spike + 1 / spike)
+    points = np.linspace(-1.3 * radius, 1.3 * radius, 120)
+    law = 2 / (math.pi * radius**2) * np.sqrt(np.clip(radius**2 - points**2, 0, None))
+    errors = 0.03 * law + 1e-3
+    cumulative = np.cumsum(law) * (points[1] - points[0])
+    shares = np.array([0.1, 0.2, 0.6, 0.1]) * max(1 - 1 / spike**2, 0)
+
+    def ends(sign):
+        return Edge(sign * radius, "square-root", sign * 0.97 * radius, sign * 1.03 * radius, 1e-9)
+
+    def pair(value, error):
+        return Eigenpair(value, error, float(shares.sum()), shares, 0.02, np.array([value]))
+
+    outlier = pair(place, 1e-9)
+    outliers = (outlier,) if spike > 1 else ()
+    seen = (pair(place * 1.01, 3e-8), pair(0.95 * radius, 2e-8))
+    bottom = (pair(-0.96 * radius, 1e-8),)
+    gram = np.diag([1.0, 1.0, 1.0, 1.0]) + share * np.ones((4, 4)) / 4
+    spectra = {
+        "measured": Spectrum(
+            "hessian", "all", SIZE, seen, bottom, None,
+            Density(points, law * 1.02, errors, cumulative, errors),
+        ),
+        "predicted": Spectrum(
+            "hessian", "all", SIZE, outliers, (), Bulk(ends(-1), ends(1)),
+            Density(points, law, 0 * law, cumulative, 0 * law),
+        ),
+    }  # fmt: skip
+    is_first = spike > 1 and 0.6 + 1.6 * (index - 1) / (count - 1) <= 1
+    appears = Transition("hessian", "all", "right", "appears", 0, 1)
+    return Record(
+        step=10 * index,
+        epoch=float(index),
+        time=index / 4,
+        directions=DIRECTIONS,
+        measured=Geometry(gram + 0.01, 1 - share, 0.01, spectra=(spectra["measured"],)),
+        predicted=Geometry(spectra=(spectra["predicted"],)),
+        forecast=Geometry(gram, spectra=(spectra["predicted"],)),
+        transitions=(appears,) if is_first else (),
+    )
+
+
+def write(folder, records):
+    folder.mkdir(parents=True, exist_ok=True)
+    records = tuple(records)
+    file = RecordFile(folder / RECORDS)
+    for record in records:
+        file.write(record)
+    file.close()
+    return records
+
+
+@pytest.fixture(scope="module")
+def records(logs):
+    return write(logs / "plain", map(make_record, range(12)))
+
+
+@pytest.fixture(scope="module")
+def second(logs):
+    return write(logs / "second", (replace(make_record(i), time=i / 3) for i in range(12)))
+
+
+def test_the_tab_is_in_tensorboard(browser, server, records, screenshots):
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(f"{server}#spectrain")
+    frame = page.frame_locator("iframe")
+    frame.locator("[data-testid=spectrain][data-step]").wait_for()
+    assert page.get_by_role("tab", name="Spectrum").count() == 1
+    page.screenshot(path=screenshots / "tensorboard-light.png")
+    # TensorBoard's own switch to a dark page reaches the tab.
+    page.evaluate("document.body.classList.add('dark-mode')")
+    frame.locator(":root[data-theme=dark]").wait_for()
+    page.screenshot(path=screenshots / "tensorboard-dark.png")
+    page.close()
+
+
+def test_everything_fits_into_the_window(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    size = tab.page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+    )
+    assert size[0] <= 1280
+    assert size[1] <= 656
+
+
+def test_the_slider_moves_the_density(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(records[-1].step)
+    last = tab.points("predicted-density")
+    tab.get("slider").fill("0")
+    tab.wait_for_step(0)
+    first = tab.points("predicted-density")
+    assert first != last
+    assert tab.points("measured-density") != ""
+    assert tab.get("position").inner_text() == "step 0 · epoch 0 · t = 0"
+    tab.get("slider").press("ArrowRight")
+    tab.wait_for_step(10)
+    assert tab.points("predicted-density") not in (first, last)
+
+
+def test_numbers_on_screen_are_those_of_the_file(open_tab, logs, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    for place in (11, 7):
+        tab.get("slider").fill(str(place))
+        record = load(logs / "plain").records[place]
+        tab.wait_for_step(record.step)
+        measured = record.measured.spectra[0].top[0]
+        predicted = record.predicted.spectra[0].top[0]
+        assert tab.values("measured") == [measured.value]
+        assert tab.values("residual") == [measured.error]
+        assert tab.values("predicted") == [predicted.value]
+        assert tab.values("overlap") == [measured.overlap]
+        text = tab.get("outlier").inner_text()
+        assert f"{measured.value:.3f} ± 0.020" in text
+        assert f"{predicted.value:.3f} ± 0.020" in text
+        assert "μ0" in text
+        assert (
+            f"{record.predicted.spectra[0].bulk.upper.detection:.4g}"
+            in tab.get("note").inner_text()
+        )
+        for name, gram in (("measured", record.measured.gram), ("forecast", record.forecast.gram)):
+            cells = tab.get(f"gram-{name}").locator("rect").all()
+            shown = [float(cell.get_attribute("data-value")) for cell in cells]
+            assert shown == gram.ravel().tolist()
+
+
+def test_a_click_on_a_transition_goes_to_its_step(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    (step,) = (record.step for record in records if record.transitions)
+    mark = tab.get("transition")
+    assert "an outlier appears" in mark.get_attribute("aria-label")
+    mark.click()
+    tab.wait_for_step(step)
+    tab.page.keyboard.press("End")
+    tab.wait_for_step(110)
+    tab.get("transition").focus()
+    tab.page.keyboard.press("Enter")
+    tab.wait_for_step(step)
+    tab.get("slider").fill("0")
+    tab.wait_for_step(0)
+    tab.get("next-transition").click()
+    tab.wait_for_step(step)
+
+
+def test_a_click_along_training_goes_to_the_nearest_step(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    chart = tab.get("trajectories").locator("svg.chart")
+    chart.click(position={"x": 62, "y": 200})
+    tab.wait_for_step(0)
+    chart.hover(position={"x": 62, "y": 220})
+    value = records[0].measured.spectra[0].top[0].value
+    assert "step 0" in tab.get("trajectories").locator(".tip").inner_text()
+    assert value > 0
+
+
+def test_keys_move_and_play(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    for key, step in (("Home", 0), ("ArrowRight", 10), ("PageDown", 110), ("ArrowLeft", 100)):
+        tab.page.keyboard.press(key)
+        tab.wait_for_step(step)
+    tab.page.keyboard.press("Home")
+    tab.wait_for_step(0)
+    tab.get("play").focus()
+    tab.page.keyboard.press("Space")
+    tab.page.get_by_role("button", name="Pause").wait_for()
+    tab.wait_for_step(110)
+    tab.page.get_by_role("button", name="Play").wait_for()
+
+
+def test_everything_can_be_reached_by_keyboard_and_has_a_name(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    nameless = tab.page.evaluate(
+        """[...document.querySelectorAll("button, select, input, [role=button], svg.chart")]
+        .filter((node) => !(node.getAttribute("aria-label") || node.closest("label")?.textContent))
+        .map((node) => node.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_zoom_changes_the_axis_and_comes_back(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    whole = tab.points("predicted-density")
+    chart = tab.get("density").locator("svg.chart")
+    box = chart.bounding_box()
+    tab.page.mouse.move(box["x"] + 200, box["y"] + 150)
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + 300, box["y"] + 150, steps=3)
+    tab.page.mouse.up()
+    assert tab.points("predicted-density") != whole
+    tab.get("density-reset").click()
+    assert tab.points("predicted-density") == whole
+    tab.page.get_by_title("Logarithmic density axis").click()
+    assert tab.points("predicted-density") != whole
+
+
+def test_two_runs_lie_over_one_another(open_tab, records, second, screenshots):
+    tab = open_tab()
+    tab.choose("plain", "second")
+    tab.wait_for_step(110, 110)
+    assert tab.get("measured-density").count() == 2
+    colours = {each.get_attribute("stroke") for each in tab.get("measured-density").all()}
+    assert len(colours) == 2
+    text = tab.get("outliers").inner_text()
+    assert "plain" in text
+    assert "second" in text
+    tab.get("detail").select_option("second")
+    drawing = tab.get("density").locator("svg.chart")
+    assert "at step" not in drawing.text_content()
+    tab.page.screenshot(path=screenshots / "two-runs.png")
+
+
+def test_a_run_that_was_probed_at_other_steps_shows_its_last_before(open_tab, logs, records):
+    write(logs / "sparse", records[::4])
+    tab = open_tab()
+    tab.choose("plain", "sparse")
+    tab.wait_for_step(110, 80)
+    tab.get("slider").fill("6")
+    tab.wait_for_step(60, 40)
+    drawing = tab.get("density").locator("svg.chart")
+    assert "sparse at step 40" in drawing.text_content()
+    shutil.rmtree(logs / "sparse")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_looks_as_it_should(open_tab, records, screenshots, scheme):
+    tab = open_tab(color_scheme=scheme)
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(re.search(r"\d+", ground)[0]) > 128) == (scheme == "light")
+    tab.page.screenshot(path=screenshots / f"tab-{scheme}.png")
+    tab.get("density-enlarge").click()
+    tab.page.screenshot(path=screenshots / f"density-{scheme}.png")
+
+
+def test_a_panel_is_exported(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    with tab.page.expect_download() as waiting:
+        tab.get("density-svg").click()
+    drawing = ET.parse(waiting.value.path()).getroot()
+    assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(list(drawing.iter("{http://www.w3.org/2000/svg}path"))) > 5
+    with tab.page.expect_download() as waiting:
+        tab.get("density-csv").click()
+    rows = list(csv.DictReader(Path(waiting.value.path()).read_text("utf-8").splitlines()))
+    density = records[-1].measured.spectra[0].density
+    shown = [float(row["value"]) for row in rows if row["kind"] == "measured density"]
+    assert shown == density.values.tolist()
+    with tab.page.expect_download() as waiting:
+        tab.get("trajectories-csv").click()
+    rows = list(csv.DictReader(Path(waiting.value.path()).read_text("utf-8").splitlines()))
+    shown = [
+        float(row["eigenvalue"])
+        for row in rows
+        if (row["kind"], row["side"], row["rank"]) == ("measured", "top", "1")
+    ]
+    assert shown == [record.measured.spectra[0].top[0].value for record in records]
+
+
+def test_names_are_text(open_tab, logs):
+    name = "<img src=x onerror=alert(1)> \"größe\" & 'λ'"
+    block = "<b onmouseover=alert(2)>block</b>"
+    record = make_record(11)
+
+    def renamed(geometry):
+        spectra = (replace(geometry.spectra[0], block=block),)
+        return replace(geometry, spectra=spectra)
+
+    record = replace(
+        record,
+        directions=("<i>x</i>", "x1", "mu0", "=mu1"),
+        measured=renamed(record.measured),
+        predicted=renamed(record.predicted),
+        failure="<script>alert(3)</script>",
+    )
+    write(logs / name, [record])
+    tab = open_tab()
+    dialogs = []
+    tab.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    tab.choose(name)
+    tab.wait_for_step(110)
+    assert tab.get("runs").inner_text() == f"Run: {name}"
+    assert tab.get("block").locator("option").inner_text() == block
+    assert tab.page.locator("#spectrain img, #spectrain i, #spectrain b, script").count() <= 1
+    assert dialogs == []
+    shutil.rmtree(logs / name)
+
+
+def test_what_is_missing_is_said(open_tab, logs, records):
+    path = logs / "broken"
+    write(path, map(make_record, range(4)))
+    content = (path / RECORDS).read_bytes()
+    (path / RECORDS).write_bytes(content[:-2000].replace(b'"step":20', b'"step":21'))
+    write(logs / "new", [])
+    write(logs / "failed", [Record(0, failure="ValueError: loss: expected finite numbers")])
+    (logs / "events").mkdir()
+    (logs / "events" / "events.out.tfevents.1.broken").write_bytes(b"no event")
+    (logs / "nothing").mkdir()
+    tab = open_tab()
+    tab.choose("broken")
+    tab.wait_for_text("problems", "broken: its data file cannot be read from byte")
+    tab.wait_for_step(10)
+    tab.choose("new")
+    tab.wait_for_text("problems", "new: its data file has no record yet")
+    tab.wait_for_text("density-empty", "Nothing to show yet")
+    tab.choose("failed")
+    tab.wait_for_text("density-empty", "expected finite numbers")
+    assert not tab.box("events").is_enabled()
+    for name in ("broken", "new", "failed", "events"):
+        shutil.rmtree(logs / name)
+
+
+def test_new_records_arrive_and_a_deleted_run_stays_on_screen(open_tab, logs, records):
+    write(logs / "growing", map(make_record, range(3)))
+    tab = open_tab()
+    tab.choose("growing")
+    tab.wait_for_step(20)
+    write(logs / "growing", [make_record(3)])
+    tab.wait_for_step(30)
+    tab.get("slider").fill("1")
+    tab.wait_for_step(10)
+    write(logs / "growing", [make_record(4)])
+    tab.page.wait_for_selector('[data-testid=slider][max="4"]')
+    assert tab.get("position").inner_text().startswith("step 10 ")
+    shutil.rmtree(logs / "growing")
+    tab.wait_for_text("problems", "growing: its data file is gone")
+    assert tab.get("measured-density").count() == 1
+
+
+def test_a_training_is_followed(open_tab, logs):
+    program = (
+        "from spectrain import SoftmaxMixtureConfig, run; import sys;"
+        "run(SoftmaxMixtureConfig(dimension=40, epochs=2, time=1.0), sys.argv[1])"
+    )
+    folder = logs / "training"
+    training = subprocess.Popen([sys.executable, "-c", program, folder])
+    try:
+        tab = open_tab()
+        tab.page.get_by_text("training", exact=True).wait_for(state="attached", timeout=60_000)
+        tab.choose("training")
+        assert training.wait(timeout=120) == 0
+    finally:
+        training.kill()
+        training.wait()
+    found = load(folder).records
+    assert len(found) == 3
+    tab.wait_for_step(found[-1].step)
+    assert tab.values("measured")[0] == found[-1].measured.spectra[0].top[0].value
+    shutil.rmtree(folder)
+
+
+def test_a_thousand_steps_cost_one_request_a_step(open_tab, logs):
+    count = 1000
+    write(logs / "long", (make_record(i, count) for i in range(count)))
+    tab = open_tab()
+    tab.choose("long")
+    tab.wait_for_step(9990)
+    tab.page.wait_for_selector(f'[data-testid=slider][max="{count - 1}"]')
+
+    def asked(route):
+        return sum(f"/spectrain/{route}?" in url for url in tab.requests)
+
+    # While a long file is read, a few moments of its middle are shown.
+    assert asked("record") <= 30
+    assert tab.bytes < 2_000_000
+    before, sent = asked("record"), tab.bytes
+    for place in range(500, 510):
+        tab.get("slider").fill(str(place))
+    tab.wait_for_step(5090)
+    assert 1 <= asked("record") - before <= 10
+    assert tab.bytes - sent < 10 * 60_000
+    before = asked("record")
+    tab.get("slider").fill("509")
+    tab.get("slider").fill("508")
+    tab.get("slider").fill("509")
+    tab.wait_for_step(5090)
+    assert asked("record") - before <= 1
+    shutil.rmtree(logs / "long")

@@ -1,0 +1,170 @@
+"""The index of a data file that may be growing: where each record is, and its line of history."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from ...probes.record import Record
+from ...probes.record_file import check_header, parse_record
+from ...theory.spectrum import Matrix
+from .messages import Message, heading, history, text
+
+__all__ = ["RunIndex"]
+
+# An answer is not kept waiting longer than this: a long file is read in several requests.
+_PATIENCE = 0.3
+_MARK = 32  # bytes of a line that tell it from any other: its checksum is among them
+
+
+@dataclass
+class _Entry:
+    offset: int
+    length: int
+    step: int
+    heading: str
+    histories: dict[tuple[str, str], str] = field(repr=False)
+
+
+class RunIndex:
+    """Follows one data file; every line is read once, and records are not kept.
+
+    Args:
+        path: of the data file; it may not exist yet, and may go away.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._forget()
+
+    def history(self, matrix: str, block: str, first: int, generation: int) -> str:
+        """JSON of everything that the time axis needs of one block, from a record on.
+
+        Args:
+            matrix: which matrix.
+            block: which block; both empty for the first there is.
+            first: index of the first record that is not known yet.
+            generation: of the file to which ``first`` refers; all records are given if the file
+                has been replaced or cut since.
+        """
+        with self._lock:
+            self._refresh()
+            if generation != self._generation:
+                first = 0
+            if not matrix and self._blocks:
+                matrix, block = next(iter(self._blocks))
+            records = (
+                f'{{"heading":{entry.heading},'
+                f'"history":{entry.histories.get((matrix, block), "null")}}}'
+                for entry in self._entries[first:]
+            )
+            frame: Message = {
+                "generation": self._generation,
+                "first": first,
+                "size": self._size,
+                "read": self._end,
+                "problem": self._problem,
+                "matrix": matrix,
+                "block": block,
+                "blocks": [list(place) for place in self._blocks],
+                "directions": self._directions,
+            }
+            return f'{text(frame)[:-1]},"records":[{",".join(records)}]}}'
+
+    def record(self, step: int, matrix: Matrix, block: str) -> Record:
+        """The record of a step with the spectra of one block; the last one if there are several.
+
+        Raises:
+            LookupError: if there is none.
+            ValueError: if the file has been changed, so that it is no longer there.
+            OSError: if the file cannot be read.
+        """
+        with self._lock:
+            if step not in self._by_step:
+                self._refresh()
+            if step not in self._by_step:
+                raise LookupError(f"no record of step {step}")
+            entry = self._by_step[step]
+        with self._path.open("rb") as file:
+            file.seek(entry.offset)
+            line = file.read(entry.length)
+        return parse_record(line, only=(matrix, block))
+
+    def _forget(self) -> None:
+        self._generation += 1
+        self._end = self._size = 0
+        self._problem, self._damaged_size = "", -1
+        self._last = (0, b"")  # offset and beginning of the last line that was read
+        self._entries: list[_Entry] = []
+        self._by_step: dict[int, _Entry] = {}
+        self._blocks: dict[tuple[Matrix, str], None] = {}
+        self._directions: list[str] = []
+
+    def _refresh(self) -> None:
+        """Read what has been appended, for a while."""
+        try:
+            with self._path.open("rb") as file:
+                self._size = os.fstat(file.fileno()).st_size
+                if not self._is_same(file.fileno()):
+                    size = self._size
+                    self._forget()
+                    self._size = size
+                if self._size == self._damaged_size:
+                    return
+                self._problem, self._damaged_size = "", -1
+                file.seek(self._end)
+                until = monotonic() + _PATIENCE
+                while monotonic() < until:
+                    line = file.readline()
+                    if not line.endswith(b"\n"):
+                        self._size = self._end  # what is behind is still being written
+                        break
+                    self._add(line)
+                if self._end == self._size and not self._entries:
+                    self._problem = "its data file has no record yet"
+        except FileNotFoundError:
+            self._problem = "its data file is gone" if self._end else "has no data file"
+        except OSError as error:
+            self._problem = f"its data file cannot be read: {error.strerror}"
+        except ValueError as error:
+            self._damaged_size = self._size
+            self._problem = f"its data file cannot be read from byte {self._end} on: {error}"
+
+    def _is_same(self, descriptor: int) -> bool:
+        """Whether the last line that was read is still where it was."""
+        offset, beginning = self._last
+        is_there = os.pread(descriptor, len(beginning), offset) == beginning
+        return is_there and self._size >= self._end
+
+    def _add(self, line: bytes) -> None:
+        if self._end == 0:
+            check_header(line, self._path)
+        else:
+            record = parse_record(line)
+            entry = _Entry(
+                self._end, len(line), record.step, text(heading(record)), _histories(record)
+            )
+            self._entries.append(entry)
+            self._by_step[record.step] = entry
+            self._directions = self._directions or list(record.directions)
+            for geometry in (record.measured, record.predicted):
+                for spectrum in geometry.spectra if geometry else ():
+                    self._blocks.setdefault((spectrum.matrix, spectrum.block))
+        self._last = self._end, line[:_MARK]
+        self._end += len(line)
+
+
+def _histories(record: Record) -> dict[tuple[str, str], str]:
+    geometries = (record.measured, record.predicted, record.forecast)
+    places = {
+        (spectrum.matrix, spectrum.block): None
+        for geometry in geometries
+        if geometry is not None
+        for spectrum in geometry.spectra
+    }
+    return {(matrix, block): text(history(record, matrix, block)) for matrix, block in places}

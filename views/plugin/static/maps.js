@@ -1,0 +1,160 @@
+// Heat maps: the Gram matrix measured beside its forecast, and eigenvectors by direction.
+
+import { element, number, svg, symbol } from "./dom.js";
+import { diverging } from "./theme.js";
+import { paired } from "./pairing.js";
+
+const TITLE = 16;
+const FONT = 11;
+
+/** Several maps side by side in one drawing. */
+export class Maps {
+  constructor(host, label) {
+    this.host = host;
+    this.svg = svg("svg", { class: "chart", role: "img", "aria-label": label });
+    this.tip = element("div", { class: "tip", role: "tooltip", hidden: true });
+    host.append(this.svg, this.tip);
+    this.svg.addEventListener("pointerleave", () => { this.tip.hidden = true; });
+    this.svg.addEventListener("pointermove", (event) => this.#hover(event));
+    new ResizeObserver(() => this.maps && this.#render()).observe(host);
+  }
+
+  /** @param maps [{title, rows: names, columns: names, values, limit, test}] */
+  draw(theme, maps) {
+    this.theme = theme;
+    this.maps = maps;
+    this.#render();
+  }
+
+  #render() {
+    const { theme, maps, host } = this;
+    const [width, height] = [host.clientWidth, host.clientHeight];
+    if (width < 60 || height < 60) return;
+    const nodes = [svg("rect", { width, height, fill: theme.ground })];
+    const share = width / maps.length;
+    maps.forEach((map, place) => nodes.push(this.#map(map, place * share, share, height)));
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.svg.setAttribute("font-family", "system-ui, sans-serif");
+    this.svg.setAttribute("font-size", FONT);
+    this.svg.replaceChildren(...nodes);
+  }
+
+  #map({ title, rows, columns, values, limit, test }, left, width, height) {
+    const { theme } = this;
+    const longest = Math.max(...rows.map((name) => name.length));
+    const margin = 8 + 6 * longest;
+    const isWide = rows !== columns; // cells need not be square
+    const room = { width: width - margin - 8, height: height - TITLE - 2 * FONT - 14 };
+    let cell = { width: room.width / columns.length, height: room.height / rows.length };
+    if (!isWide) {
+      const side = Math.min(cell.width, cell.height);
+      cell = { width: side, height: side };
+    }
+    cell.height = Math.min(cell.height, 30);
+    const x0 = left + margin;
+    const y0 = TITLE + 6;
+    const group = svg("g", { "data-testid": test });
+    group.append(svg("text", { x: x0, y: 12, fill: theme.ink }, title));
+    const hasText = cell.width > 27 && cell.height > 12;
+    values.forEach((row, i) => row.forEach((value, j) => {
+      const x = x0 + j * cell.width;
+      const y = y0 + i * cell.height;
+      const colour = diverging(theme, (value ?? 0) / (limit || 1));
+      group.append(svg("rect", {
+        x, y, width: cell.width - 1, height: cell.height - 1,
+        fill: value == null ? "none" : colour.fill,
+        stroke: value == null ? theme.grid : "none",
+        "data-tip": `${title}, ${rows[i]}, ${columns[j]}: ${number(value, 5)}`,
+        "data-value": value,
+      }));
+      if (hasText && value != null) {
+        group.append(svg("text", {
+          x: x + cell.width / 2, y: y + cell.height / 2 + 4, "text-anchor": "middle",
+          fill: colour.text, "pointer-events": "none",
+          "font-size": Math.min(FONT, cell.width / 3.2),
+        }, value.toFixed(2).replace("-0.00", "0.00")));
+      }
+    }));
+    rows.forEach((name, i) => {
+      if (cell.height < 9 && i % 2) return;
+      group.append(svg("text", {
+        x: x0 - 4, y: y0 + (i + 0.5) * cell.height + 4, "text-anchor": "end", fill: theme.faint,
+      }, name));
+    });
+    const bottom = y0 + rows.length * cell.height + 12;
+    columns.forEach((name, j) => {
+      if (cell.width < 7.5 * name.length && j % 2) return;
+      group.append(svg("text", {
+        x: x0 + (j + 0.5) * cell.width, y: bottom, "text-anchor": "middle", fill: theme.faint,
+      }, name));
+    });
+    const isSigned = values.flat().some((value) => value < 0);
+    group.append(svg("text", { x: x0, y: bottom + 15, fill: theme.faint },
+      `colours ${isSigned ? "±" : "0 to "}${number(limit, 2)}`));
+    return group;
+  }
+
+  #hover(event) {
+    const text = event.target.getAttribute?.("data-tip");
+    this.tip.hidden = !text;
+    if (!text) return;
+    const box = this.svg.getBoundingClientRect();
+    const x = event.clientX - box.left;
+    this.tip.textContent = text;
+    const isRight = x > box.width / 2;
+    this.tip.style.left = isRight ? "" : `${x + 14}px`;
+    this.tip.style.right = isRight ? `${box.width - x + 14}px` : "";
+    this.tip.style.top = `${event.clientY - box.top + 8}px`;
+  }
+}
+
+const largest = (values) =>
+  Math.max(...values.flat().map((value) => Math.abs(value ?? 0)), 0) || 1;
+
+export function gramMaps(moment) {
+  const { measured, forecast } = moment.gram;
+  if (!measured.length) return null;
+  const names = measured.map((_, place) => symbol(moment.directions[place] ?? String(place)));
+  const map = (title, values, limit, test) =>
+    ({ title, rows: names, columns: names, values, limit, test });
+  if (forecast.length !== measured.length) {
+    return [map("measured", measured, largest(measured), "gram-measured")];
+  }
+  const difference = measured.map((row, i) => row.map((value, j) =>
+    (value == null || forecast[i][j] == null ? null : value - forecast[i][j])));
+  const limit = Math.max(largest(measured), largest(forecast));
+  return [
+    map("measured", measured, limit, "gram-measured"),
+    map("forecast", forecast, limit, "gram-forecast"),
+    map("difference", difference, largest(difference), "gram-difference"),
+  ];
+}
+
+/** Squared cosines of the measured and the predicted eigenvectors with each direction. */
+export function alignmentMaps(moment) {
+  const names = moment.directions;
+  const chosen = paired(moment);
+  const hasAlignment = chosen.some(({ seen, theory }) =>
+    seen?.alignment.length || theory?.alignment.length);
+  if (!names.length || !hasAlignment) return null;
+  const columns = ["span", ...names.map(symbol)];
+  const rows = [];
+  const values = [];
+  for (const { name, seen, theory } of chosen) {
+    for (const [kind, pair] of [["measured", seen], ["predicted", theory]]) {
+      if (kind === "predicted" && !moment.predicted?.bulk) continue;
+      rows.push(kind === "measured" ? `${name} ${kind}` : kind);
+      values.push([pair?.overlap ?? null, ...names.map((_, j) => pair?.alignment[j] ?? null)]);
+    }
+  }
+  return [{ title: "squared cosine (1)", rows, columns, values,
+    limit: 1, test: "alignment-map" }];
+}
+
+export function mapRows(name, moment, maps) {
+  return [
+    ["run", "step", "kind", "row", "column", "value"],
+    ...maps.flatMap(({ title, rows, columns, values }) => values.flatMap((row, i) =>
+      row.map((value, j) => [name, moment.step, title, rows[i], columns[j], value]))),
+  ];
+}

@@ -1,0 +1,68 @@
+// The outliers at one step as a table: measured beside predicted, joined by rank.
+
+import { element, number, short, withError } from "./dom.js";
+import { SIDES, identity, paired } from "./pairing.js";
+
+const HEAD = ["", "measured ± s.e.", "residual", "predicted ± s.e.", "overlap measured / predicted",
+  "most along measured / predicted"];
+
+const isInside = (seen, moment) => seen && !seen.outlier && moment.predicted?.bulk;
+
+export function outlierTable(runs) {
+  const isSingle = runs.length === 1;
+  const body = element("tbody");
+  for (const { name, moment, colours } of runs) {
+    for (const { name: place, seen, theory } of paired(moment)) {
+      const measured = withError(seen?.value, seen?.error);
+      const cell = (text, value, test) =>
+        element("td", { "data-value": value, "data-testid": test }, text);
+      body.append(element("tr", { "data-testid": "outlier" },
+        isSingle ? null : element("th", { scope: "row", title: name },
+          element("span", { class: "swatch", style: `background:${colours.measured}` }), short(name, 14)),
+        element("th", { scope: "row" }, place),
+        cell(isInside(seen, moment) ? `(${measured})` : measured, seen?.value, "measured"),
+        cell(number(seen?.residual, 2), seen?.residual, "residual"),
+        cell(withError(theory?.value, theory?.error), theory?.value, "predicted"),
+        cell(`${number(seen?.overlap, 3)} / ${number(theory?.overlap, 3)}`, seen?.overlap,
+          "overlap"),
+        cell(`${identity(seen, moment.directions) || "—"} / ${
+          identity(theory, moment.directions) || "—"}`)));
+    }
+  }
+  if (!body.children.length) return null;
+  const head = element("tr", {}, ...[...(isSingle ? [] : ["run"]), ...HEAD]
+    .map((text) => element("th", { scope: "col" }, text)));
+  return element("table", {}, element("thead", {}, head), body);
+}
+
+/** What the table does not say: which values are in the bulk, and where each predicted bulk ends. */
+export function notes(runs) {
+  const hasInside = runs.some(({ moment }) =>
+    paired(moment).some(({ seen }) => isInside(seen, moment)));
+  const lines = runs.filter(({ moment }) => moment.predicted?.bulk).map(({ name, moment }) => {
+    const { bulk } = moment.predicted;
+    const words = SIDES.map((side) => {
+      const { value, finiteSize, detection, kind } = bulk[side];
+      const end = side === "top" ? "Upper" : "Lower";
+      return `${end} edge ${value == null ? "none" : number(value)} (${kind}), `
+        + `finite-size ${number(finiteSize)}, detection ${number(detection)}.`;
+    });
+    if (bulk.atom > 0) words.push(`Atom at 0: ${number(bulk.atom, 3)}.`);
+    return `${runs.length > 1 ? `${short(name)}: ` : ""}${words.join(" ")}`;
+  });
+  return hasInside ? ["In parentheses: measured in the bulk.", ...lines] : lines;
+}
+
+export function outlierRows(runs) {
+  const rows = [["run", "step", "eigenvalue", "measured", "standard_error", "residual", "predicted",
+    "predicted_standard_error", "overlap", "predicted_overlap", "direction",
+    "predicted_direction"]];
+  for (const { name, moment } of runs) {
+    for (const { name: place, seen, theory } of paired(moment)) {
+      rows.push([name, moment.step, place, seen?.value, seen?.error, seen?.residual, theory?.value,
+        theory?.error, seen?.overlap, theory?.overlap, identity(seen, moment.directions),
+        identity(theory, moment.directions)]);
+    }
+  }
+  return rows;
+}

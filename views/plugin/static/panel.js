@@ -1,0 +1,60 @@
+// A panel: a title, tools, what is drawn or why nothing is, and its export.
+
+import { csv, download, element } from "./dom.js";
+
+export class Panel {
+  /** @param rows what the panel shows as CSV rows, or null */
+  constructor(name, title, rows) {
+    this.body = element("div", { class: "body" });
+    this.empty = element("p", { class: "empty", hidden: true, "data-testid": `${name}-empty` });
+    this.tools = element("span", { class: "tools" });
+    this.section = element("section", { "data-testid": name, "aria-label": title },
+      element("header", {}, element("h2", {}, title), this.tools),
+      this.body, this.empty);
+    this.name = name;
+    this.tool("SVG", `Save ${title} as SVG`, () => this.saveSvg(), "svg");
+    this.tool("CSV", `Save the numbers of ${title} as CSV`, () => {
+      const found = rows();
+      if (found) download(`${name}.csv`, "text/csv", csv(found));
+    }, "csv");
+    this.enlarge = this.tool("⤢", `Enlarge ${title}`, () => {
+      const isLarge = this.section.classList.toggle("large");
+      this.section.parentElement.classList.toggle("one", isLarge);
+      this.enlarge.setAttribute("aria-pressed", isLarge);
+    }, "enlarge");
+  }
+
+  tool(text, label, press, test) {
+    const button = element("button", {
+      type: "button", "aria-label": label, title: label, onclick: press,
+      "data-testid": `${this.name}-${test}`,
+    }, text);
+    this.tools.append(button);
+    return button;
+  }
+
+  toggle(text, label, change) {
+    const box = element("input", {
+      type: "checkbox", onchange: () => change(box.checked),
+    });
+    this.tools.prepend(element("label", { title: label }, box, text));
+    return box;
+  }
+
+  /** Say why nothing is shown; with "" show it. */
+  say(text) {
+    this.empty.textContent = text;
+    this.empty.hidden = !text;
+    this.body.hidden = Boolean(text);
+  }
+
+  saveSvg() {
+    const drawn = this.body.querySelector("svg.chart");
+    if (!drawn || this.body.hidden) return;
+    const copy = drawn.cloneNode(true);
+    const [, , width, height] = drawn.getAttribute("viewBox").split(" ");
+    copy.setAttribute("width", width);
+    copy.setAttribute("height", height);
+    download(`${this.name}.svg`, "image/svg+xml", new XMLSerializer().serializeToString(copy));
+  }
+}
