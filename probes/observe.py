@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -50,6 +51,9 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
         torch.set_rng_state(cpu)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)
+        # torch's tree_flatten, and vmap with it, leaves a reference cycle that holds the tensors it
+        # saw, and with them whole graphs, until the garbage collector comes by.
+        gc.collect(0)
 
 
 def unwrap(model: nn.Module) -> nn.Module:

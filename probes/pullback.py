@@ -70,16 +70,24 @@ class SavedTensors:
 def saved_tensors(but: Sequence[Tensor]) -> Iterator[SavedTensors]:
     """What graphs built inside hold, without what shares memory with these tensors.
 
-    Sizes are right as long as the graphs live: memory that is freed may be counted again.
+    The graphs are of no use afterwards. Sizes are right as long as the graphs live: memory that is
+    freed may be counted again.
     """
     held = SavedTensors()
     known = {tensor.untyped_storage().data_ptr() for tensor in but}
+    packed: list[list[Tensor]] = []
 
-    def keep(tensor: Tensor) -> Tensor:
+    def keep(tensor: Tensor) -> list[Tensor]:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
             held.sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        packed.append([tensor])
+        return packed[-1]
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        yield held
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda pack: pack[0]):
+            yield held
+    finally:
+        # What a node saves of its own output refers to the node: a cycle that nothing collects.
+        for pack in packed:
+            pack.clear()
