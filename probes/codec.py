@@ -11,7 +11,7 @@ import numpy as np
 
 from ..theory.spectrum import Bulk, Density, Edge, Eigenpair, Gap, Spectrum
 from .record import Geometry, Record, Transition
-from .tracking import Followed, Track
+from .track import Followed, Track
 
 __all__ = ["ENCODING", "decode", "encode", "schema"]
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from .density import spectral_densities
-from .krylov import Krylov, random_frame
+from .krylov import Krylov, is_formed, random_frame
 from .operator import CurvatureOperator
 
 __all__ = ["Estimate", "KrylovCost", "LiveTensors", "krylov_cost", "seconds_of"]
@@ -90,7 +90,7 @@ def krylov_cost(
         generator: draws the trial panel.
     """
     size, device = operator.size, operator.device
-    whole = size <= width * max_steps
+    whole = is_formed(operator, width, min_steps, max_steps)
     columns = size if whole else width * max_steps
     steps = min(max(min_steps, _USUAL_STEPS), max_steps)
     used = size if whole else width * steps
@@ -101,27 +101,28 @@ def krylov_cost(
     count = math.prod(operator.batch)
     if whole:
         step = product
-        steps = -(-size // width) + 1
+        steps = -(-math.ceil(operator.dense_cost) // width) + 1
     else:
         basis = rows.repeat(*[1] * len(operator.batch), max(1, steps // 2), 1)
         projection = seconds_of(lambda: rows - rows @ basis.mT @ basis, device)
         step = product + 2 * projection + 2 * seconds_of(lambda: torch.linalg.qr(panel), device)
         steps += 1
     noise = torch.randn(*operator.batch, used, used, dtype=torch.float64, generator=generator)
-    coefficients = (noise + noise.mT).to(device)
+    coefficients = (noise + noise.mT).to(device, operator.dtype if whole else torch.float64)
     small = 2 * seconds_of(lambda: torch.linalg.eigh(coefficients), device)
     if density:
         # Its cost is that of the coefficients: a basis of the right shape needs no memory.
         krylov = Krylov(
             basis=panel.new_zeros(()).expand(*operator.batch, size, used),
-            coefficients=coefficients,
-            border=coefficients[..., :width, :],
+            coefficients=coefficients.double(),
+            border=coefficients.double()[..., : 0 if whole else width, :],
             width=used if whole else width,
         )
         small += seconds_of(lambda: spectral_densities(krylov), device)
     return KrylovCost(
         seconds=steps * step + small,
-        basis=count * size * columns * operator.dtype.itemsize,
+        # The identity is one for the whole batch.
+        basis=(1 if whole else count) * size * columns * operator.dtype.itemsize,
         coefficients=count * 3 * 8 * columns**2,
         passes=2 if whole else max_steps + 1,
     )

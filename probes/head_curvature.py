@@ -82,6 +82,24 @@ class HeadCurvature(CurvatureOperator):
         return by_row.permute(1, 2, 0, 3).reshape(panel.shape)
 
     @property
+    def dense_cost(self) -> float:
+        """(m + 1) d / 4: one of a product's two steps for each pair of rows."""
+        return (self.rows + 1) * self._inputs.shape[1] / 4
+
+    def dense(self) -> Tensor:
+        """H, (b, m d, m d), from the pairs of rows: (1/n) sum_l (D_bl)_ac Y_l Y_l^T."""
+        blocks, rows = self._factors.shape[1:3]
+        dimension = self._inputs.shape[1]
+        result = self._inputs.new_empty(blocks, rows, dimension, rows, dimension)
+        for block in range(blocks):
+            for first in range(rows):
+                for second in range(first, rows):
+                    weights = self._factors[:, block, first, second, None] / len(self._inputs)
+                    part = self._inputs.T @ (weights * self._inputs)
+                    result[block, first, :, second] = result[block, second, :, first] = part
+        return result.view(blocks, self.size, self.size)
+
+    @property
     def samples(self) -> int:
         """n."""
         return len(self._inputs)

@@ -18,8 +18,10 @@ __all__ = [
     "block_lanczos",
     "end_places",
     "identity_frame",
+    "is_formed",
     "krylov_space",
     "random_frame",
+    "whole_space",
 ]
 
 
@@ -49,8 +51,10 @@ class Krylov:
     @cached_property
     def eigen(self) -> tuple[Tensor, Tensor]:
         """Eigenvalues of T, ascending, (*batch, k), and eigenvectors (*batch, k, k), float64."""
-        values, vectors = torch.linalg.eigh(self.coefficients)
-        return values, vectors
+        # Formed in the operator's dtype, H is not known better than that: twice as fast.
+        exact = self.coefficients.to(self.basis.dtype) if self.complete else self.coefficients
+        values, vectors = torch.linalg.eigh(exact)
+        return values.double(), vectors.double()
 
     def residual_estimates(self) -> Tensor:
         """|H Q y - theta Q y| = |B y| of each eigenpair (theta, y) of T, (*batch, k)."""
@@ -272,9 +276,8 @@ def krylov_space(
 ) -> Krylov:
     """A Krylov space from a random frame, grown until the wanted eigenvalues have converged.
 
-    One run for eigenvalues (`extreme_eigenpairs`) and density together. A matrix small enough to
-    be formed within the budget of products is formed: its space is complete and its eigenvalues
-    are exact.
+    One run for eigenvalues (`extreme_eigenpairs`) and density together. A matrix that is as cheap
+    to form (`is_formed`) is formed: its space is complete and its eigenvalues are exact.
 
     Args:
         operator: H, one matrix or a batch.
@@ -302,8 +305,8 @@ def krylov_space(
             "width, max_steps, tolerance: expected positive numbers, "
             f"got {width}, {max_steps}, {tolerance}"
         )
-    if operator.size <= width * max_steps:
-        return block_lanczos(operator, identity_frame(operator), 1, generator)
+    if is_formed(operator, width, min_steps, max_steps):
+        return whole_space(operator)
     if largest + smallest > width * max_steps:
         raise ValueError(
             f"max_steps: expected width * max_steps >= {largest + smallest} eigenvalues, "
@@ -325,6 +328,30 @@ def krylov_space(
                 break
             checkpoints.note(step, worst)
     return krylov
+
+
+def is_formed(operator: CurvatureOperator, width: int, min_steps: int, max_steps: int) -> bool:
+    """Whether `krylov_space` forms the matrix instead of building a space.
+
+    It does if the budget of products allows it anyway, or if forming costs at most half as much
+    again as the shortest run: that would have to find eigenvalues of a matrix not much smaller.
+    """
+    shortest = width * min_steps
+    return operator.size <= width * max_steps or operator.dense_cost <= 1.5 * shortest
+
+
+def whole_space(operator: CurvatureOperator) -> Krylov:
+    """The complete space: Q the identity, T = H, B empty.
+
+    Raises:
+        ValueError: if the matrix is not finite.
+    """
+    matrix = operator.dense().double()
+    if not bool(torch.isfinite(matrix).all()):
+        raise ValueError("operator: expected finite products, got NaN or infinity")
+    symmetric = (matrix + matrix.mT) / 2
+    border = symmetric.new_zeros(*operator.batch, 0, operator.size)
+    return Krylov(identity_frame(operator), symmetric, border, operator.size)
 
 
 def identity_frame(operator: CurvatureOperator) -> Tensor:

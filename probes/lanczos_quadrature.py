@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..theory.spectrum import FloatArray
 from .frame_mean import Estimate, frame_mean
-from .krylov import Krylov, block_lanczos, random_frame
+from .krylov import Krylov, block_lanczos, random_frame, whole_space
 from .operator import CurvatureOperator
 
 __all__ = [
@@ -188,8 +188,7 @@ def lanczos_quadrature(
     size = operator.size
     starts, steps = min(starts, size), min(steps, size)
     if size <= starts * (steps + 1):
-        identity = torch.eye(size, dtype=operator.dtype, device=operator.device)
-        krylov = block_lanczos(operator, identity.expand(*operator.batch, -1, -1), 1, generator)
+        krylov = whole_space(operator)
     else:
         start = random_frame(operator, starts, generator)
         krylov = block_lanczos(operator, start, steps, generator)

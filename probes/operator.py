@@ -46,6 +46,16 @@ class CurvatureOperator(Protocol):
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for a panel V (*batch, size, width); same shape."""
 
+    @property
+    def dense_cost(self) -> float:
+        """What `dense` costs, in products with one vector: N unless there is a shorter way."""
+        return self.size
+
+    def dense(self) -> Tensor:
+        """H itself, (*batch, size, size)."""
+        identity = torch.eye(self.size, dtype=self.dtype, device=self.device)
+        return self.matmul(identity.expand(*self.batch, -1, -1))
+
     def __matmul__(self, panel: Tensor) -> Tensor:
         if panel.ndim != len(self.batch) + 2 or panel.shape[:-1] != (*self.batch, self.size):
             shape = ", ".join(str(length) for length in (*self.batch, self.size, "width"))

@@ -36,7 +36,8 @@ from .operator import CurvatureOperator
 from .record import Geometry, Record
 from .sink import Sink
 from .stability import LearningRate, critical_sharpness, require_learning_rate
-from .tracking import Track, Tracker
+from .track import Track
+from .tracking import Tracker
 
 __all__ = ["Batch", "Measurement", "Sample", "SpectralProbe"]
 

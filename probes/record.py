@@ -9,7 +9,7 @@ import numpy as np
 
 from ..theory.spectrum import FloatArray, Matrix, Spectrum
 from ..theory.transitions import Transition, TransitionKind
-from .tracking import Track
+from .track import Track
 
 __all__ = ["Geometry", "Record", "Transition", "TransitionKind"]
 

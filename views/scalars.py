@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ..probes.record import Geometry, Record
-from ..probes.tracking import Track
+from ..probes.track import Track
 from ..theory.spectrum import Bulk, Eigenpair, FloatArray, Matrix, Spectrum
 from .readings import SIDES, Side, edge, is_outlier, pairs
 

@@ -90,6 +90,15 @@ def test_head_module_and_oracle_agree(generator, dtype, index, rows):
         torch.testing.assert_close(dense(general), exact, atol=accuracy, rtol=0)
 
 
+@pytest.mark.parametrize("rows", [[(0,), (2,)], [(0, 1), (2, 0)], [(0, 1, 2)]])
+def test_the_matrix_is_formed_as_its_products_have_it(generator, rows):
+    model = models(torch.float64)[0]
+    inputs, targets = batch(generator, torch.float64, labels=3)
+    selections = [("hessian", chosen) for chosen in rows] + [("information", rows[0])]
+    operator = head_curvature(model, inputs, targets, selections)
+    torch.testing.assert_close(operator.dense(), dense(operator), rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_direction_is_a_block(generator, dtype):
     """H = E[p (1 - p) Y Y^T] and E[(p - y)^2 Y Y^T] on the sample, for logistic regression."""
