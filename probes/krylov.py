@@ -336,7 +336,7 @@ def is_formed(operator: CurvatureOperator, width: int, min_steps: int, max_steps
     It does if the budget of products allows it anyway, or if forming costs at most half as much
     again as the shortest run: that would have to find eigenvalues of a matrix not much smaller.
     """
-    shortest = width * min_steps
+    shortest = width * min(min_steps, max_steps)
     return operator.size <= width * max_steps or operator.dense_cost <= 1.5 * shortest
 
 
