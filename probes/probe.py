@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-from ..models.heads import HeadModel, ModelHead
-from ..models.heads import sample_losses as head_losses
+from ..models.heads import HeadModel
 from ..theory.mixture_theory import Selection, Theory
 from ..theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
 from ..theory.statistics import Statistics
@@ -29,11 +28,12 @@ from .estimate import Estimate, LiveTensors, krylov_cost
 from .head_curvature import HeadCurvature, head_curvature
 from .krylov import krylov_space, random_frame
 from .loss_gradient import loss_gradient
-from .losses import Loss, module_outputs, sample_losses, scalar_loss
+from .losses import Loss
 from .module_curvature import HessianOperator, InformationOperator
 from .observe import ordinary, undisturbed, unwrap
 from .operator import CurvatureOperator
 from .record import Geometry, Record
+from .scores import pooled, scores_of
 from .sink import Sink
 from .stability import LearningRate, critical_sharpness, require_learning_rate
 from .track import Track
@@ -45,8 +45,6 @@ Sample = Batch | Callable[[torch.Generator], Batch]
 SampleKind = Literal["fresh", "held-out", "training"]
 
 MATRICES: tuple[Matrix, ...] = ("hessian", "information")
-# Relative difference of two ways to compute the same number beyond which they are two numbers.
-_SAME = 1e-4
 # Nodes of a density: its resolution.
 _DENSITY_STEPS = 24
 # Operators that know their traces and the spread over samples.
@@ -315,8 +313,8 @@ class _Probing:
             inputs, targets = self._batch(0)
         with self._timed("loss"):
             with probe.processes.agreed():
-                own = _scores(module, probe.loss, inputs, targets)
-            scores, operator = _pooled(own, probe.processes)
+                own = scores_of(module, probe.loss, inputs, targets)
+            scores, operator = pooled(own, probe.processes)
             self.keep(measured=replace(scores, gram=self.record.measured.gram), operator=operator)
         with self._timed("spectra"):
             spectra = self._spectra(module, inputs, targets, 0, reference, tracker)
@@ -411,8 +409,8 @@ class _Probing:
             inputs, targets = self._batch(0)
         with self._timed("loss"):
             with probe.processes.agreed():
-                own = _scores(module, probe.loss, inputs, targets)
-            self.keep(operator=_pooled(own, probe.processes)[1])
+                own = scores_of(module, probe.loss, inputs, targets)
+            self.keep(operator=pooled(own, probe.processes)[1])
         with self._timed("spectra"):
             for operator, selections in self._operators(module, inputs, targets):
                 start = time.perf_counter()
@@ -568,124 +566,6 @@ def _require_samples(batch: Batch) -> None:
     targets = batch[1]
     if isinstance(targets, Tensor) and (targets.ndim == 0 or len(targets) == 0):
         raise ValueError(f"sample: expected at least one sample, got {tuple(targets.shape)}")
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """Of one process: its mean loss, each sample's, whether that is right, what operator fits."""
-
-    samples: int
-    loss: float
-    losses: Tensor | None
-    correct: Tensor | None
-    operator: Literal["head", "autograd"]
-
-
-def _scores(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> _Scores:
-    with torch.no_grad():
-        outputs = module_outputs(module, inputs, {})
-        total = float(scalar_loss(loss(outputs, ordinary(targets))))
-        losses: Tensor | None = None
-        operator: Literal["head", "autograd"] = "autograd"
-        if isinstance(module, HeadModel) and isinstance(inputs, Tensor):
-            losses = _losses_by_head(module, inputs, ordinary(targets))
-            if (
-                losses is not None
-                and abs(float(losses.mean()) - total) <= _SAME * abs(total)
-                and _is_criterion(loss, module.head, outputs, ordinary(targets))
-            ):
-                operator = "head"
-        if operator == "autograd":
-            try:
-                losses = sample_losses(loss, outputs, ordinary(targets))
-            except ValueError:  # no mean over samples: its error is unknown
-                losses = None
-        correct = _correct(module, outputs, targets)
-    return _Scores(sample_number((inputs, targets)), total, losses, correct, operator)
-
-
-def _pooled(own: _Scores, processes: Processes) -> tuple[Geometry, str]:
-    """Loss and accuracy of all samples with standard errors, and an operator that fits all."""
-    rows = processes.gather(
-        [
-            own.samples,
-            own.loss,
-            float(own.operator == "head"),
-            *_moments(own.losses),
-            *_moments(own.correct),
-        ]
-    ).numpy()
-    share = rows[:, 0] / rows[:, 0].sum()
-    _, loss_error = _mean(rows[:, 3:6])
-    accuracy, accuracy_error = _mean(rows[:, 6:9])
-    scores = Geometry(
-        loss=float(share @ rows[:, 1]),
-        loss_error=loss_error,
-        accuracy=accuracy,
-        accuracy_error=accuracy_error,
-    )
-    return scores, "head" if rows[:, 2].all() else "autograd"
-
-
-def _moments(values: Tensor | None) -> tuple[float, float, float]:
-    """Number of values, mean, and sum of squared deviations from it."""
-    if values is None:
-        return 0.0, math.nan, math.nan
-    values = values.double()
-    mean = values.mean()
-    return float(len(values)), float(mean), float((values - mean).square().sum())
-
-
-def _mean(moments: FloatArray) -> tuple[float, float]:
-    """Mean and standard error from rows of moments; NaN where there are too few values."""
-    counts, means, squares = moments.T
-    total = counts.sum()
-    if not counts.all():
-        return math.nan, math.nan
-    mean = float(counts @ means / total)
-    deviation = float(squares.sum() + counts @ (means - mean) ** 2)
-    error = math.sqrt(deviation / (total - 1) / total) if total > 1 else math.nan
-    return mean, error
-
-
-def _losses_by_head(module: HeadModel, inputs: Tensor, targets: Any) -> Tensor | None:
-    """ell of every sample if inputs and targets are what the head takes."""
-    assert isinstance(module, nn.Module)
-    x = module.get_parameter(module.direction_name)
-    fits = isinstance(targets, Tensor) and targets.dtype == torch.int64
-    if not fits or inputs.ndim != 2 or inputs.shape[1] != x.shape[1]:
-        return None
-    v = [module.get_parameter(name).flatten() for name in module.head_parameter_names]
-    parameters = torch.cat(v) if v else x.new_zeros(0)
-    return head_losses(module.head, inputs @ x.T, parameters, targets)
-
-
-def _is_criterion(loss: Loss, head: ModelHead, outputs: Tensor, targets: Tensor) -> bool:
-    """Whether loss and criterion have the same gradient in the outputs at random outputs.
-
-    Equal values would not do: at zero logits label smoothing or class weights do not show.
-    """
-    generator = torch.Generator(outputs.device).manual_seed(0)
-    noise = torch.empty_like(outputs).normal_(generator=generator)
-    with torch.enable_grad():
-        leaf = (outputs.detach() + noise).requires_grad_()
-        (expected,) = torch.autograd.grad(head.criterion(leaf, targets), leaf)
-        value = loss(leaf, targets)
-        if not value.requires_grad:
-            return False
-        (found,) = torch.autograd.grad(value, leaf)
-    return bool((found - expected).norm() <= _SAME * expected.norm())
-
-
-def _correct(module: nn.Module, outputs: Any, targets: Any) -> Tensor | None:
-    """Whether each sample's label is right, (n,) floating; None if there are no labels."""
-    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
-        return None
-    if isinstance(module, HeadModel):
-        return module.head.correct(outputs, targets).double()
-    if outputs.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point():
-        return (outputs.argmax(-1) == targets).double()
-    return None
 
 
 @dataclass(frozen=True)
