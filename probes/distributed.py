@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from .derived import Derived
 from .head_curvature import HeadCurvature
 from .module_curvature import CovarianceOperator
 from .observe import inner_modules
@@ -101,7 +102,7 @@ class Processes:
         raise RuntimeError(f"failed on {told}")
 
 
-class SharedOperator(CurvatureOperator):
+class SharedOperator(Derived):
     """H = sum_r n_r H_r / sum_r n_r,  H_r the mean over the n_r samples of process r.
 
     A product with a panel costs one all-reduce, of (n_r H_r V, n_r). Panels must be equal on all
@@ -122,36 +123,17 @@ class SharedOperator(CurvatureOperator):
         processes: Processes,
         mean: Tensor | None = None,
     ) -> None:
-        self._local, self._samples, self._processes = local, samples, processes
+        super().__init__(local)
+        self._samples, self._processes = samples, processes
         self._deviation = None
         if mean is not None:
             total = processes.sum(torch.cat([samples * mean, mean.new_tensor([samples])]))
             self._deviation = (mean - total[:-1] / total[-1])[:, None]
 
     @property
-    def batch(self) -> tuple[int, ...]:
-        """That of the local operators."""
-        return self._local.batch
-
-    @property
-    def size(self) -> int:
-        """That of the local operators."""
-        return self._local.size
-
-    @property
     def semidefinite(self) -> bool:
         """That of the local operators."""
-        return self._local.semidefinite
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """That of the local operators."""
-        return self._local.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """That of the local operators."""
-        return self._local.device
+        return self.original.semidefinite
 
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for V (*batch, size, width); same shape."""
@@ -159,7 +141,7 @@ class SharedOperator(CurvatureOperator):
         # Behind the product: the samples that it is over, and whether it failed.
         message = torch.zeros(panel.numel() + 2, dtype=panel.dtype, device=panel.device)
         try:
-            product = self._local @ panel
+            product = self.original @ panel
             if self._deviation is not None:
                 product = product + self._deviation * (self._deviation.mT @ panel)
             message[:-2] = product.reshape(-1) * self._samples
