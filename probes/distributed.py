@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -135,13 +135,27 @@ class SharedOperator(Derived):
         """That of the local operators."""
         return self.original.semidefinite
 
+    @property
+    def dense_cost(self) -> float:
+        """That of the local operators: the same choice is then made as by one process."""
+        return self.original.dense_cost
+
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for V (*batch, size, width); same shape."""
+        return self._summed(lambda: self.original @ panel, panel)
+
+    def dense(self) -> Tensor:
+        """H itself, (*batch, size, size)."""
+        identity = torch.eye(self.size, dtype=self.dtype, device=self.device)
+        return self._summed(self.original.dense, identity.expand(*self.batch, -1, -1))
+
+    def _summed(self, local: Callable[[], Tensor], panel: Tensor) -> Tensor:
+        """The product with the panel, from that of this process: one all-reduce."""
         failure: Exception | None = None
         # Behind the product: the samples that it is over, and whether it failed.
         message = torch.zeros(panel.numel() + 2, dtype=panel.dtype, device=panel.device)
         try:
-            product = self.original @ panel
+            product = local()
             if self._deviation is not None:
                 product = product + self._deviation * (self._deviation.mT @ panel)
             message[:-2] = product.reshape(-1) * self._samples

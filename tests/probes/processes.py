@@ -124,6 +124,10 @@ def products():
             found = operator @ panel
         errors[kind.__name__] = float((found - exact).abs().max() / exact.abs().max())
         reductions[kind.__name__] = len(calls)
+        whole = expected.dense()
+        apart = (operator.dense() - whole).abs().max() / whole.abs().max()
+        errors[kind.__name__] = max(errors[kind.__name__], float(apart))
+        assert operator.dense_cost == expected.dense_cost
     return errors, reductions
 
 
