@@ -40,6 +40,11 @@ class Derived(CurvatureOperator):
         """That of H."""
         return self.original.device
 
+    @property
+    def panel_width(self) -> int:
+        """That of H."""
+        return self.original.panel_width
+
 
 class Counted(Derived):
     """H itself, with its products counted.

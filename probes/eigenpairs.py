@@ -32,8 +32,8 @@ class Eigenpairs:
         values: (*batch, k) float64: the largest, largest first, then the smallest, smallest first;
             those near a value, nearest first.
         vectors: (*batch, N, k) unit eigenvectors, in the operator's dtype; k = 0 if not wanted.
-        residuals: (*batch, k) float64, |H u - value u|, from one more product: some eigenvalue is
-            at most that far from the value.
+        residuals: (*batch, k) float64, |H u - value u|, from products with H, not from the
+            recurrence: some eigenvalue is at most that far from the value.
         largest: how many of the k are from the upper end.
         converged: (*batch, k), whether the residual is within the tolerance.
         products: matrix-vector products spent on each matrix, those of the residuals included.
@@ -67,7 +67,7 @@ def eigenpairs(
     near: tuple[float, int] | None = None,
     tolerance: float = 1e-3,
     start: Tensor | None = None,
-    width: int = 16,
+    width: int | None = None,
     max_products: int = 4000,
     memory: int = 2**30,
     vectors: bool = True,
@@ -91,10 +91,12 @@ def eigenpairs(
         tolerance: wanted residual as a share of the largest absolute eigenvalue.
         start: (*batch, N, w) columns close to eigenvectors, as from an earlier call. Random columns
             are always added, since an eigenvector orthogonal to the start would be missed.
-        width: columns of a panel.
+        width: columns of a panel, by default `CurvatureOperator.panel_width`.
         max_products: stop after this many matrix-vector products a matrix, converged or not; those
-            that measure the residuals come on top.
-        memory: bytes the basis may take: a run that needs more is restarted.
+            that measure residuals come on top.
+        memory: bytes the basis may take, and beside it the products it came from, which give the
+            residuals if there is room for them; else one more product does. A run that needs more
+            is restarted.
         vectors: whether eigenvectors are returned.
         generator: draws the random columns.
 
@@ -209,7 +211,8 @@ def _counted(search: Search, largest: int, smallest: int, tolerance: float) -> F
     if run is None:
         frame, _ = search.frame(search.start)
         goal = _Counts(largest, smallest, _MARGIN * tolerance)
-        run, shortage = search.run(search.operator, frame, goal)
+        images = search.fits_images(wanted)
+        run, shortage = search.run(search.operator, frame, goal, images=images)
     krylov = run.krylov()
     values, _ = krylov.eigen
     upper, lower = min(largest, run.columns), min(smallest, run.columns)
@@ -221,12 +224,13 @@ def _counted(search: Search, largest: int, smallest: int, tolerance: float) -> F
 def _measured(
     operator: CurvatureOperator, krylov: Krylov, upper: int, lower: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Ritz values and vectors at the ends, and the true residuals by one more product."""
+    """Ritz values and vectors at the ends, and the true residuals from H Q or one more product."""
     values, coordinates = krylov.eigen
     places = end_places(values.shape[-1], upper, lower, values.device)
-    vectors = krylov.basis @ coordinates[..., places].to(krylov.basis.dtype)
-    values = values[..., places]
-    return values, vectors, residual_norms(operator @ vectors, vectors, values)
+    chosen = coordinates[..., places].to(krylov.basis.dtype)
+    vectors, values = krylov.basis @ chosen, values[..., places]
+    images = operator @ vectors if krylov.images is None else krylov.images @ chosen
+    return values, vectors, residual_norms(images, vectors, values)
 
 
 def _outcome(converged: Tensor, products: int, shortage: Shortage | None, budget: str) -> str:

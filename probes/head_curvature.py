@@ -18,6 +18,10 @@ __all__ = ["HeadCurvature", "head_curvature"]
 _SAMPLES = 2048
 
 
+# Strips in which a symmetric matrix is formed, each without what is above its diagonal block.
+_STRIPS = 5
+
+
 class HeadCurvature(CurvatureOperator):
     """H_b = (1/n) sum_l D_bl (x) Y_l Y_l^T,  all blocks b in one product with the data.
 
@@ -68,6 +72,11 @@ class HeadCurvature(CurvatureOperator):
         """That of the inputs."""
         return self._inputs.device
 
+    @property
+    def panel_width(self) -> int:
+        """12."""
+        return 12
+
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for V (b, m d, width); same shape."""
         vectors = self._by_dimension(panel)
@@ -83,7 +92,10 @@ class HeadCurvature(CurvatureOperator):
 
     @property
     def dense_cost(self) -> float:
-        """(m + 1) d / 4: one of a product's two steps for each pair of rows."""
+        """(m + 1) d / 4, at most: one of a product's two steps for each pair of rows.
+
+        Not less where only a half is computed: eigenvalues of a large matrix cost more than it.
+        """
         return (self.rows + 1) * self._inputs.shape[1] / 4
 
     def dense(self) -> Tensor:
@@ -94,10 +106,21 @@ class HeadCurvature(CurvatureOperator):
         for block in range(blocks):
             for first in range(rows):
                 for second in range(first, rows):
-                    weights = self._factors[:, block, first, second, None] / len(self._inputs)
-                    part = self._inputs.T @ (weights * self._inputs)
+                    part = self._second_moment(self._factors[:, block, first, second])
                     result[block, first, :, second] = result[block, second, :, first] = part
         return result.view(blocks, self.size, self.size)
+
+    def _second_moment(self, weights: Tensor) -> Tensor:
+        """(1/n) sum_l w_l Y_l Y_l^T, (d, d), from strips of its lower half."""
+        weighted = (weights / len(self._inputs))[:, None] * self._inputs
+        dimension = self._inputs.shape[1]
+        moment = weighted.new_empty(dimension, dimension)
+        for strip in range(_STRIPS):
+            first, end = (dimension * edge // _STRIPS for edge in (strip, strip + 1))
+            lower = self._inputs[:, first:end].T @ weighted[:, :end]
+            moment[first:end, :end] = lower
+            moment[:first, first:end] = lower[:, :first].T
+        return moment
 
     @property
     def samples(self) -> int:

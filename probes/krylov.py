@@ -36,12 +36,14 @@ class Krylov:
         coefficients: T, (*batch, k, k), float64.
         border: B, (*batch, columns of U, k), float64.
         width: number of columns of the start.
+        images: H Q as it was multiplied, (*batch, N, k), if the run has kept it.
     """
 
     basis: Tensor
     coefficients: Tensor
     border: Tensor
     width: int
+    images: Tensor | None = None
 
     @property
     def complete(self) -> bool:
@@ -73,10 +75,17 @@ class BlockLanczos:
         start: (*batch, N, width), orthonormal columns.
         capacity: number of basis vectors there is room for, at least ``width``.
         generator: draws new directions where the space closes.
+        images: whether products are kept beside the basis, in as much memory again.
     """
 
     def __init__(
-        self, operator: CurvatureOperator, start: Tensor, capacity: int, generator: torch.Generator
+        self,
+        operator: CurvatureOperator,
+        start: Tensor,
+        capacity: int,
+        generator: torch.Generator,
+        *,
+        images: bool = False,
     ) -> None:
         *batch, size, width = start.shape
         self.capacity = capacity
@@ -89,6 +98,7 @@ class BlockLanczos:
         self._generator = generator
         self._next = start.mT
         self._rows = start.new_empty(*batch, capacity, size)
+        self._images = torch.empty_like(self._rows) if images else None
         self._coefficients = start.new_zeros(*batch, width, width, dtype=torch.float64)
         self._border = self._coefficients.new_zeros(*batch, width, 0)
         self._scale = self._coefficients.new_zeros(*batch, 1)
@@ -133,6 +143,8 @@ class BlockLanczos:
         if not bool(torch.isfinite(norms).all()):
             raise ValueError("operator: expected finite products, got NaN or infinity")
         self._scale = torch.maximum(self._scale, norms.amax(-1, keepdim=True))
+        if self._images is not None:
+            self._images[..., new, :] = product
         remainder, overlaps = self._projected(product)
         diagonal = overlaps[..., new].double()
         self._coefficients[..., new, new] = (diagonal + diagonal.mT) / 2
@@ -152,8 +164,10 @@ class BlockLanczos:
         transposed = vectors.to(self._rows.dtype).mT
         # Through a window, so that the old basis and the new never stand side by side.
         window = max(1, self._rows.shape[-1] // 16)
-        for rows in torch.split(self._rows[..., : self.columns, :], window, dim=-1):
-            rows[..., :kept, :] = transposed @ rows
+        for held in (self._rows, self._images):
+            if held is not None:
+                for rows in torch.split(held[..., : self.columns, :], window, dim=-1):
+                    rows[..., :kept, :] = transposed @ rows
         self._coefficients[..., :kept, :kept] = torch.diag_embed(values)
         self._border = self._border @ vectors
         self.columns = kept
@@ -165,7 +179,8 @@ class BlockLanczos:
         if self._krylov is None:
             k = self.columns
             basis, coefficients = self._rows[..., :k, :].mT, self._coefficients[..., :k, :k]
-            self._krylov = Krylov(basis, coefficients, self._border, self.width)
+            images = None if self._images is None else self._images[..., :k, :].mT
+            self._krylov = Krylov(basis, coefficients, self._border, self.width, images)
         return self._krylov
 
     def _projected(self, rows: Tensor) -> tuple[Tensor, Tensor]:

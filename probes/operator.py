@@ -38,6 +38,11 @@ class CurvatureOperator(Protocol):
         """Device of panels and products."""
 
     @property
+    def panel_width(self) -> int:
+        """Columns of a panel from which on another costs as much as the one before."""
+        return 16
+
+    @property
     def semidefinite(self) -> bool:
         """Whether no eigenvalue is negative, beyond rounding."""
         return False

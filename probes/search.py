@@ -65,7 +65,7 @@ class Search:
 
     Args:
         operator: H.
-        width: columns of a panel.
+        width: columns of a panel, None for as many as suit the operator.
         max_products: matrix-vector products a matrix.
         memory: bytes for the basis.
         generator: draws random columns.
@@ -78,12 +78,13 @@ class Search:
     def __init__(
         self,
         operator: CurvatureOperator,
-        width: int,
+        width: int | None,
         max_products: int,
         memory: int,
         generator: torch.Generator,
         start: Tensor | None,
     ) -> None:
+        width = operator.panel_width if width is None else width
         if width < 1 or max_products < 1 or memory < 1:
             raise ValueError(
                 "width, max_products, memory: expected positive numbers, "
@@ -104,13 +105,14 @@ class Search:
         element = torch.empty(0, dtype=operator.dtype).element_size()
         self._column = math.prod(operator.batch) * operator.size * element
         self._room = memory // self._column
-        self._peak = 0
+        self._vectors = self._columns = 0
 
     @property
     def peak_memory(self) -> int:
-        """Bytes of the basis, of a panel and its product, and of the coefficients."""
+        """Bytes of basis and images, of a panel and its product, and of the coefficients."""
         matrices = math.prod(self.operator.batch)
-        return (self._peak + 2 * self.width) * self._column + 2 * matrices * 8 * self._peak**2
+        vectors = (self._vectors + 2 * self.width) * self._column
+        return vectors + 2 * matrices * 8 * self._columns**2
 
     @property
     def _added(self) -> int:
@@ -144,6 +146,10 @@ class Search:
                 f"with panels of {panel}, got {self._room * self._column}"
             )
 
+    def fits_images(self, wanted: int) -> bool:
+        """Whether a run of usual length for so many eigenpairs has room for its products too."""
+        return self._room >= 2 * min(self.operator.size, wanted + _USUAL_STEPS * self.width)
+
     def fits(self, held: int) -> bool:
         """Whether the memory has room for a run besides so many columns."""
         return self._room - held >= min(self.operator.size, 4 * self.width)
@@ -156,7 +162,7 @@ class Search:
             return None
         run = BlockLanczos(self.operator, identity_frame(self.operator), size, self._generator)
         run.advance()
-        self._peak = size
+        self._vectors = self._columns = size
         return run
 
     def frame(self, near: Tensor | None, outside: Tensor | None = None) -> tuple[Tensor, int]:
@@ -187,6 +193,7 @@ class Search:
         goal: Goal,
         held: int = 0,
         steps: int | None = None,
+        images: bool = False,
     ) -> tuple[BlockLanczos, Shortage | None]:
         """Block Lanczos until the goal is reached; what was short if it was not.
 
@@ -196,15 +203,19 @@ class Search:
             goal: when to stop.
             held: columns held outside the run.
             steps: stop after so many in any case.
+            images: whether to keep the products.
         """
-        room = min(operator.size, self._room - held, self._max_products + frame.shape[-1])
-        run = BlockLanczos(operator, frame, room, self._generator)
+        each = 2 if images else 1
+        room = (self._room - held) // each
+        room = min(operator.size, room, self._max_products + frame.shape[-1])
+        run = BlockLanczos(operator, frame, room, self._generator, images=images)
         checkpoints = Checkpoints(_FIRST_LOOK)
         while True:
             before = self.operator.products
             run.advance()
             cost = self.operator.products - before
-            self._peak = max(self._peak, held + run.columns)
+            self._vectors = max(self._vectors, held + each * run.columns)
+            self._columns = max(self._columns, run.columns)
             last = run.complete or run.steps == steps
             spent = cost > self.left
             if checkpoints.due(run.steps) or run.full or last or spent:

@@ -54,11 +54,7 @@ def covariance(problem: Problem) -> CurvatureOperator:
 def largest(operator: CurvatureOperator, count: int, tolerance: float) -> Eigenpairs:
     """The largest eigenpairs; a run that does not reach the tolerance is an error."""
     generator = torch.Generator().manual_seed(0)
-    # Wide panels pay where a product takes them at once.
-    width = 12 if isinstance(operator, HeadCurvature) else 4
-    pairs = eigenpairs(
-        operator, largest=count, tolerance=tolerance, width=width, generator=generator
-    )
+    pairs = eigenpairs(operator, largest=count, tolerance=tolerance, generator=generator)
     if not bool(pairs.converged.all()):
         raise RuntimeError(pairs.outcome)
     return pairs

@@ -226,6 +226,33 @@ def test_restarted_run_finds_the_same_within_its_memory(with_spectrum, generator
     assert held.peak_memory <= (24 + 8) * column + 16 * 24**2
 
 
+@pytest.mark.parametrize("columns", [2000, 166])
+def test_products_kept_beside_the_basis_give_the_residuals(with_spectrum, generator, columns):
+    """H Q y = H u: the same residuals as from another product, also after restarts."""
+    operator = with_spectrum(torch.linspace(0, 1, 400))
+    pairs = eigenpairs(
+        operator,
+        largest=2,
+        smallest=1,
+        width=4,
+        tolerance=1e-6,
+        memory=columns * 400 * 8,
+        generator=generator,
+    )
+    assert pairs.products == 4 * pairs.passes
+    images = operator @ pairs.vectors
+    residuals = (images - pairs.vectors * pairs.values).norm(dim=-2)
+    torch.testing.assert_close(pairs.residuals, residuals, atol=1e-13, rtol=1e-6)
+    restarted = pairs.products > columns // 2
+    assert restarted == (columns == 166)
+
+
+def test_width_is_the_operators_own(with_spectrum, generator):
+    operator = with_spectrum(torch.linspace(0, 1, 400))
+    pairs = eigenpairs(operator, largest=2, generator=generator)
+    assert pairs.products == operator.panel_width * pairs.passes
+
+
 def test_too_little_memory(with_spectrum, generator):
     operator = with_spectrum(torch.linspace(0, 1, 400))
     with pytest.raises(ValueError, match=r"memory: expected at least 67200 bytes .*, got 64000"):
