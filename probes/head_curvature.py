@@ -74,8 +74,8 @@ class HeadCurvature(CurvatureOperator):
 
     @property
     def panel_width(self) -> int:
-        """12."""
-        return 12
+        """36 columns of all blocks' rows together, but 4 to 16 of each."""
+        return min(max(4, 36 // (self.batch[0] * self.rows)), 16)
 
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for V (b, m d, width); same shape."""

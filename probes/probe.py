@@ -45,8 +45,9 @@ Sample = Batch | Callable[[torch.Generator], Batch]
 SampleKind = Literal["fresh", "held-out", "training"]
 
 MATRICES: tuple[Matrix, ...] = ("hessian", "information")
-# Nodes of a density: its resolution.
+# Nodes of a density: its resolution; and random vectors it is averaged over.
 _DENSITY_STEPS = 24
+_WIDTH = 16
 # Operators that know their traces and the spread over samples.
 _HEADS = (HeadCurvature, SharedHeadCurvature)
 
@@ -61,8 +62,9 @@ class Measurement:
         tolerance: residual, as a share of the largest absolute eigenvalue, at which an eigenpair
             is settled.
         density: whether the spectral density is measured.
-        width: vectors multiplied at once; more than the largest multiplicity that matters.
-        max_steps: products with a panel after which Lanczos stops, settled or not.
+        width: vectors multiplied at once, more than the largest multiplicity that matters; None
+            for 16 where a density or a warm start wants them, else as many as suit the operator.
+        max_products: matrix-vector products of a block after which Lanczos stops, settled or not.
         draws: probe samples drawn at a thorough probing.
         tracking: whether eigenvectors are followed from one probing to the next, which keeps them
             (and the weights) in memory and in `SpectralProbe.state_dict`. Without a density, the
@@ -73,17 +75,27 @@ class Measurement:
     smallest: int = 3
     tolerance: float = 1e-3
     density: bool = True
-    width: int = 16
-    max_steps: int = 40
+    width: int | None = None
+    max_products: int = 640
     draws: int = 1
     tracking: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("eigenvalues", "tolerance", "width", "max_steps", "draws"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        for name in ("eigenvalues", "tolerance", "width", "max_products", "draws"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: expected a positive number, got {value}")
         if self.smallest < 0:
             raise ValueError(f"smallest: expected at least 0, got {self.smallest}")
+        if self.max_products < self.eigenvalues + self.smallest:
+            raise ValueError(
+                f"max_products: expected at least eigenvalues + smallest = "
+                f"{self.eigenvalues + self.smallest}, got {self.max_products}"
+            )
+
+    def panel_width(self, operator: CurvatureOperator, *, density: bool, warm: bool) -> int:
+        """Vectors multiplied at once for an operator."""
+        return self.width or (_WIDTH if density or warm else operator.panel_width)
 
 
 class SpectralProbe:
@@ -414,11 +426,12 @@ class _Probing:
         with self._timed("spectra"):
             for operator, selections in self._operators(module, inputs, targets):
                 start = time.perf_counter()
+                width = measurement.panel_width(operator, density=measurement.density, warm=False)
                 cost = krylov_cost(
                     operator,
-                    width=measurement.width,
+                    width=width,
                     min_steps=_DENSITY_STEPS if measurement.density else 0,
-                    max_steps=measurement.max_steps,
+                    max_steps=max(1, measurement.max_products // width),
                     density=measurement.density,
                     generator=self._generator(0, (1,), "cpu"),
                 )
@@ -446,8 +459,8 @@ class _Probing:
         with LiveTensors() as live:
             for operator, _ in self._operators(module, inputs, targets):
                 generator = self._generator(0, (1,), "cpu")
-                width = min(measurement.width, operator.size)
-                operator @ random_frame(operator, width, generator)
+                width = measurement.panel_width(operator, density=measurement.density, warm=False)
+                operator @ random_frame(operator, min(width, operator.size), generator)
         storage["products"] = live.peak
         parts = {**self.record.seconds, "spectra": spectra}
         return Estimate(
@@ -604,14 +617,15 @@ def _measured_spectra(
     start: Tensor | None,
 ) -> tuple[list[Spectrum], Eigenpairs, int]:
     """Spectra of the operator's blocks from one Krylov run, their eigenpairs, and its passes."""
+    width = measurement.panel_width(operator, density=density, warm=start is not None)
     krylov = krylov_space(
         operator,
         measurement.eigenvalues,
         measurement.smallest,
         generator=generator,
-        width=measurement.width,
+        width=width,
         min_steps=_DENSITY_STEPS if density else 0,
-        max_steps=measurement.max_steps,
+        max_steps=max(1, measurement.max_products // width),
         tolerance=measurement.tolerance,
         start=start,
     )

@@ -28,7 +28,7 @@ from spectrain.probes.probe import Measurement, SpectralProbe
 
 N, CUT = 200, 60  # samples, and how many of them the first process has
 LOSS = nn.CrossEntropyLoss()
-LANCZOS = Measurement(eigenvalues=3, smallest=2, width=4, max_steps=12)
+LANCZOS = Measurement(eigenvalues=3, smallest=2, width=4, max_products=48)
 
 
 def generator(seed=0):

@@ -15,7 +15,7 @@ from spectrain.probes.estimate import LiveTensors
 from spectrain.probes.probe import Measurement, SpectralProbe
 from spectrain.theory.dynamics import SGD
 
-LANCZOS = Measurement(eigenvalues=3, smallest=2, width=4, max_steps=25)
+LANCZOS = Measurement(eigenvalues=3, smallest=2, width=4, max_products=100)
 
 
 def generator(seed=0):
@@ -132,7 +132,7 @@ def test_probings_leave_no_tensor_behind(density, count):
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Dropout(0.1), nn.Linear(4, 2))
     inputs = torch.randn(8, 3, generator=generator())
     targets = torch.randint(2, (8,), generator=generator())
-    small = Measurement(eigenvalues=2, smallest=1, width=2, max_steps=4, density=density)
+    small = Measurement(eigenvalues=2, smallest=1, width=2, max_products=8, density=density)
     one = SpectralProbe(model, nn.CrossEntropyLoss(), (inputs, targets), measurement=small)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, foreach=False)
     alive = []

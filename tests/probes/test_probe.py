@@ -967,7 +967,7 @@ def test_a_theory_of_head_models_refuses_others():
         ("tolerance", 0.0),
         ("tolerance", math.nan),
         ("width", 0),
-        ("max_steps", 0),
+        ("max_products", 0),
         ("draws", 0),
     ],
 )

@@ -157,7 +157,7 @@ def batch(n=60):
     return inputs, torch.randint(3, (n,), generator=generator(3))
 
 
-LEAN = Measurement(eigenvalues=3, smallest=2, density=False, width=6, max_steps=16)
+LEAN = Measurement(eigenvalues=3, smallest=2, density=False, width=6, max_products=96)
 
 
 def moved(model, size=1e-2):
@@ -256,7 +256,7 @@ def test_an_outlier_orthogonal_to_the_warm_start_is_found():
         model,
         loss,
         lambda _: (samples[-1].sqrt()[None], torch.zeros(1)),
-        measurement=replace(LEAN, smallest=0, max_steps=30),
+        measurement=replace(LEAN, smallest=0, max_products=180),
     )
     for place in (3, 100):
         spectrum = bulk.clone()
