@@ -58,7 +58,7 @@ def spectral_densities(krylov: Krylov, traces: Tensor | None = None) -> tuple[De
 
 
 def informed_rules(krylov: Krylov, traces: Tensor | None) -> ColumnRules:
-    """`column_rules`, with the first moment of each that the traces prescribe, if they are known."""
+    """`column_rules`, with the first moments that the traces prescribe, if they are known."""
     rules = column_rules(krylov)
     if traces is None or krylov.complete:
         return rules

@@ -18,9 +18,9 @@ def law_jacobi(krylov: Krylov, count: int, traces: Tensor | None = None) -> tupl
     """Coefficients of the law F = mean_j F_j that `density.spectral_densities` draws, for each H.
 
     They are Lanczos's coefficients from a start with equal parts of all eigenvectors: an isolated
-    eigenvalue that the space has found weighs exactly 1/N. The mean of the coefficients of each start
-    (`LanczosCoefficients`) is another thing: starts have random parts of an outlier, notice it at
-    different steps, and the mean is smeared there.
+    eigenvalue that the space has found weighs exactly 1/N. The mean of the coefficients of each
+    start (`LanczosCoefficients`) is another thing: starts have random parts of an outlier, notice
+    it at different steps, and the mean is smeared there.
 
     Standard errors are over the columns, to first order in their laws F_j,
 

@@ -21,8 +21,8 @@ def finite_jacobi(spectrum: Spectrum, count: int = COEFFICIENTS) -> Jacobi | Non
     """Jacobi coefficients of the law of all N eigenvalues; None without a bulk and a density.
 
     Cheap, unlike `EffectiveSpectrum.jacobi`: the equations are not solved again. The error is the
-    change with every other point of the density left out, the ends among them, and that with density
-    and cumulative moved by their own errors.
+    change with every other point of the density left out, the ends among them, and that with
+    density and cumulative moved by their own errors.
 
     Args:
         spectrum: predicted, with three points of the density at least.
@@ -50,9 +50,9 @@ def finite_law(density: Density, bulk: Bulk, size: int, outliers: list[float]) -
     """The law of N eigenvalues: bulk, atom at zero, and each outlier with mass 1/N.
 
     Between two points of the density its mass is the change of the cumulative, laid out as the
-    cubic with the densities at both ends as its slopes. What lies beyond the finite-size edges, half
-    an eigenvalue on each side, is moved onto them: a sample has no eigenvalues farther out, and high
-    coefficients would see that tail long before they see anything else.
+    cubic with the densities at both ends as its slopes. What lies beyond the finite-size edges,
+    half an eigenvalue on each side, is moved onto them: a sample has no eigenvalues farther out,
+    and high coefficients would see that tail before anything else.
 
     Args:
         density: of the bulk.

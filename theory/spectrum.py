@@ -147,9 +147,9 @@ class Bulk:
 class Jacobi:
     """lam p_k = beta_k p_(k+1) + alpha_k p_k + beta_(k-1) p_(k-1),  p_k orthonormal under a law.
 
-    Of a `Spectrum` it is the law of all N eigenvalues: each outlier has mass 1/N in it, and zero the
-    mass of the atom. Predicted, the tail of the bulk beyond the finite-size edges, half an eigenvalue
-    on each side, lies on those edges.
+    Of a `Spectrum` it is the law of all N eigenvalues: each outlier has mass 1/N in it, and zero
+    the mass of the atom. Predicted, the tail of the bulk beyond the finite-size edges, half an
+    eigenvalue on each side, lies on those edges.
 
     Attributes:
         diagonal: alpha_0, ..., alpha_(K-1), (K,).

@@ -1,8 +1,10 @@
 // The tab "Spectrum": which runs, which block, which step; and the panels that follow.
 
+import { readAddress, writeAddress } from "./address.js";
 import { Chart } from "./chart.js";
 import { densityModel, densityRows, wholeRange } from "./density.js";
 import { element, matrixName } from "./dom.js";
+import { jacobiModel, jacobiRows } from "./jacobi.js";
 import { Maps, alignmentMaps, gramMaps, mapRows } from "./maps.js";
 import { notes, outlierRows, outlierTable } from "./outliers.js";
 import { Panel } from "./panel.js";
@@ -10,7 +12,7 @@ import { Player } from "./player.js";
 import { History, fetchMoment, fetchRuns } from "./source.js";
 import { colours, isDark, runColours } from "./theme.js";
 import {
-  CLOCKS, clocks, nearest, suitsLog, trajectoryModel, trajectoryRows,
+  SHORT_CLOCKS, clocks, nearest, suitsLog, trajectoryModel, trajectoryRows,
 } from "./trajectories.js";
 
 const POLL = 2000; // ms
@@ -21,7 +23,8 @@ class Tab {
     this.root = root;
     this.names = []; // of all runs
     this.histories = new Map(); // of the chosen ones, in the order of their choice
-    this.player = new Player(() => this.#showStep(), () => this.#transitions());
+    const wanted = readAddress();
+    this.player = new Player(() => this.#showStep(), () => this.#transitions(), wanted.step);
     this.polls = 0;
     this.isFitted = false;
     this.range = []; // extremes of the eigenvalue axis over all steps
@@ -29,6 +32,11 @@ class Tab {
     this.moments = []; // {name, colours, moment} that are shown
     this.logs = { densityX: false, densityY: true, paths: null };
     this.#build();
+    for (const name of wanted.runs) this.histories.set(name, new History(name));
+    this.hasChosen = wanted.runs.length > 0;
+    for (const [node, value] of [[this.matrix, wanted.matrix], [this.block, wanted.block]]) {
+      if (wanted.matrix && wanted.block) node.append(element("option", { value }, value));
+    }
   }
 
   async start() {
@@ -73,6 +81,8 @@ class Tab {
     this.density = new Panel("density", "Spectral density", () =>
       shown() && densityRows(this.moments));
     this.paths = new Panel("trajectories", "Along training", () => trajectoryRows(this.#runs()));
+    this.jacobi = new Panel("jacobi", "Lanczos coefficients", () =>
+      shown() && jacobiRows(this.moments));
     this.table = new Panel("outliers", "Outliers at this step", () =>
       shown() && outlierRows(this.moments));
     this.table.tools.querySelector("button").remove(); // a table is no drawing
@@ -90,11 +100,14 @@ class Tab {
     this.pathChart = new Chart(this.paths.body,
       "Eigenvalues along training. Click to go to a step; drag, + or − to zoom, 0 to reset.",
       (place) => this.#pick(place));
+    this.jacobiChart = new Chart(this.jacobi.body,
+      "Lanczos coefficients over k. Drag, + or − to zoom, 0 to reset.");
     this.gramDrawing = new Maps(this.gram.body, "Heat maps of the Gram matrix");
     this.alignmentDrawing = new Maps(this.alignment.body,
       "Heat maps of squared cosines of eigenvectors with directions");
     this.#chartTools(this.density, this.densityChart);
     this.#chartTools(this.paths, this.pathChart);
+    this.jacobi.tool("↺", "Whole range (0)", () => this.jacobiChart.reset(), "reset");
     this.density.toggle("fit", "Fit the axes to this step instead of the whole run", (isFitted) => {
       this.isFitted = isFitted;
       this.densityChart.view = null;
@@ -128,8 +141,8 @@ class Tab {
     this.paths.tools.prepend(quantity, clock);
     this.gram.tools.prepend(detail);
 
-    this.panels = [this.density, this.paths, this.table, this.gram, this.alignment];
-    const grid = element("main", {}, ...this.panels.map((panel) => panel.section));
+    const panels = [this.density, this.paths, this.jacobi, this.table, this.gram, this.alignment];
+    const grid = element("main", {}, ...panels.map((panel) => panel.section));
     this.root.append(bar, this.problems, grid);
   }
 
@@ -251,6 +264,15 @@ class Tab {
     this.#update();
   }
 
+  /** Keep in the address what is shown, once there is something. */
+  #remember() {
+    if (!this.player.steps.length) return;
+    writeAddress({
+      runs: [...this.histories.keys()], matrix: this.#matrix, block: this.#block,
+      step: this.player.isFollowing ? null : this.player.step ?? null,
+    });
+  }
+
   /** Offer the blocks that the runs have, keeping the choice where possible. */
   #listBlocks() {
     const blocks = new Map();
@@ -284,6 +306,7 @@ class Tab {
       this.#update(); // the block that was shown is gone
       return;
     }
+    this.#remember();
     const histories = [...this.histories.values()];
     const all = histories.flatMap((history) => history.records.map((r) => r.heading.step));
     this.#listClocks(histories);
@@ -297,7 +320,7 @@ class Tab {
     if (this.clock.dataset.listed === listed) return;
     this.clock.dataset.listed = listed;
     this.clock.replaceChildren(...known.map((name) =>
-      element("option", { value: name }, name === "time" ? "time t" : CLOCKS[name])));
+      element("option", { value: name }, SHORT_CLOCKS[name])));
   }
 
   #noteSilence(error) {
@@ -354,6 +377,7 @@ class Tab {
     const heading = this.#heading();
     this.player.tell(heading);
     this.pathChart.moveCursor(heading?.[this.clock.value]);
+    this.#remember();
     return this.#showMoments();
   }
 
@@ -426,6 +450,10 @@ class Tab {
     if (model) this.highest = Math.max(this.highest, model.highest);
     this.density.say(model ? "" : why("No spectrum of this block was measured at this step."));
     if (model) this.densityChart.draw(model);
+
+    const jacobi = runs.length ? jacobiModel({ theme, runs }) : null;
+    this.jacobi.say(jacobi ? "" : why("No coefficients: the record has no density, or is older than they are."));
+    if (jacobi) this.jacobiChart.draw(jacobi);
 
     const table = outlierTable(runs);
     this.table.say(table || notes(runs).length ? "" : why("No eigenvalue at this step."));

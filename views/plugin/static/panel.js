@@ -52,6 +52,7 @@ export class Panel {
     const drawn = this.body.querySelector("svg.chart");
     if (!drawn || this.body.hidden) return;
     const copy = drawn.cloneNode(true);
+    copy.querySelectorAll(".marked, .rubber").forEach((node) => node.remove());
     const [, , width, height] = drawn.getAttribute("viewBox").split(" ");
     copy.setAttribute("width", width);
     copy.setAttribute("height", height);

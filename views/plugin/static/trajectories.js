@@ -8,6 +8,9 @@ import { SIDES } from "./pairing.js";
 const BAND = 2; // half width in standard errors of one measurement
 const LINEAR_RANGE = 12; // outliers many times the bulk would flatten it on a linear axis
 
+/** In a menu, where there is little room. */
+export const SHORT_CLOCKS = { time: "time t", epoch: "epochs", step: "steps" };
+
 export const CLOCKS = {
   time: "time t = steps × c/d",
   epoch: "epochs",
