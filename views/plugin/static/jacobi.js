@@ -1,8 +1,8 @@
 // Lanczos coefficients of the measured law over the Jacobi coefficients of the predicted one.
 
-import { extent, padded } from "./chart.js";
 import { number, withError } from "./dom.js";
 import { runLegend } from "./density.js";
+import { extent, padded } from "./scale.js";
 
 const KINDS = ["measured", "predicted"];
 const LETTERS = { alpha: "α", beta: "β" };

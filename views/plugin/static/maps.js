@@ -107,7 +107,7 @@ export class Maps {
   #map({ title, rows, columns, values, limit, test }, left, width, height) {
     const { theme } = this;
     const longest = Math.max(...rows.map((name) => name.length));
-    const margin = 8 + 6 * longest;
+    const margin = 9 + 6.4 * longest;
     const isWide = rows !== columns; // cells need not be square
     const room = { width: width - margin - 8, height: height - TITLE - 2 * FONT - 14 };
     let cell = { width: room.width / columns.length, height: room.height / rows.length };
