@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..theory.spectrum import Bulk, Density, Edge, Eigenpair, Gap, Spectrum
+from ..theory.spectrum import Bulk, Density, Edge, Eigenpair, Gap, Jacobi, Spectrum
 from .record import Geometry, Record, Transition
 from .track import Followed, Track
 
@@ -32,6 +32,7 @@ _TYPES: dict[str, type] = {
         Spectrum,
         Eigenpair,
         Density,
+        Jacobi,
         Bulk,
         Gap,
         Edge,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,9 +11,9 @@ from torch import Tensor
 from ..theory.spectrum import Density, FloatArray
 from .frame_mean import frame_mean
 from .krylov import Krylov
-from .lanczos_quadrature import column_rules, eigenvalue_resolution
+from .lanczos_quadrature import ColumnRules, column_rules, eigenvalue_resolution
 
-__all__ = ["cdf_distance", "resolvent_traces", "spectral_densities"]
+__all__ = ["cdf_distance", "informed_rules", "resolvent_traces", "spectral_densities"]
 
 # Weights below this belong to directions that a column does not see.
 _NOTHING = 1e-14
@@ -39,14 +41,9 @@ def spectral_densities(krylov: Krylov, traces: Tensor | None = None) -> tuple[De
         One density for each matrix of the batch, in order; a single one without a batch.
     """
     points, _ = krylov.eigen
-    rules = column_rules(krylov)
+    rules = informed_rules(krylov, traces)
     half = (round(points.shape[-1] ** 0.5) if krylov.complete else krylov.width) // 2
-    random = rules.random
-    if traces is not None and not krylov.complete:
-        size = krylov.basis.shape[-2]
-        left = traces[..., None, None] / size - (rules.known * rules.nodes).sum(-1, keepdim=True)
-        random = _tilted(rules.nodes, random, left)
-    nodes, weights = rules.nodes, rules.known + random
+    nodes, weights = rules.nodes, rules.known + rules.random
     count = nodes[..., 0, 0].numel()
     scale = eigenvalue_resolution(krylov)
     flat = [
@@ -58,6 +55,16 @@ def spectral_densities(krylov: Krylov, traces: Tensor | None = None) -> tuple[De
         _density(grid, theta, share, float(resolution[0]), max(1, half), int(left))
         for grid, theta, share, resolution, left in zip(*flat, free, strict=True)
     )
+
+
+def informed_rules(krylov: Krylov, traces: Tensor | None) -> ColumnRules:
+    """`column_rules`, with the first moments that the traces prescribe, if they are known."""
+    rules = column_rules(krylov)
+    if traces is None or krylov.complete:
+        return rules
+    size = krylov.basis.shape[-2]
+    left = traces[..., None, None] / size - (rules.known * rules.nodes).sum(-1, keepdim=True)
+    return replace(rules, random=_tilted(rules.nodes, rules.random, left))
 
 
 def resolvent_traces(krylov: Krylov, values: Tensor) -> Tensor:

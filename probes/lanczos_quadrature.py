@@ -43,6 +43,10 @@ class LanczosCoefficients:
     the moment of order p by lam^p / N: alpha_k and beta_k notice once (lam / bulk)^(2k) is of the
     order of N. Compare with ``jacobi(..., outliers=True)``, or in the first few steps.
 
+    Nothing is taken out of the starts here: each has its own random weight at an outlier,
+    notices it at a step of its own, and the mean is smeared where they do. `law_jacobi.law_jacobi`
+    has the coefficients of the mean law instead, in which an outlier weighs 1/N.
+
     Attributes:
         alpha: (steps,) mean over starts, in curvature.
         beta: (steps - 1,) the same, not negative.

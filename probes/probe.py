@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ..models.heads import HeadModel
+from ..theory.finite_law import COEFFICIENTS
 from ..theory.mixture_theory import Selection, Theory
 from ..theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
 from ..theory.statistics import Statistics
@@ -27,6 +28,7 @@ from .eigenpairs import Eigenpairs, extreme_eigenpairs
 from .estimate import Estimate, LiveTensors, krylov_cost
 from .head_curvature import HeadCurvature, head_curvature
 from .krylov import krylov_space, random_frame
+from .law_jacobi import law_jacobi
 from .loss_gradient import loss_gradient
 from .losses import Loss
 from .module_curvature import HessianOperator, InformationOperator
@@ -405,7 +407,7 @@ class _Probing:
                 spectra = self.record.predicted.spectra
                 found = replace(
                     self.record.predicted,
-                    spectra=tuple(replace(spectrum, density=None) for spectrum in spectra),
+                    spectra=tuple(replace(one, density=None, jacobi=None) for one in spectra),
                 )
             else:
                 at = theory.predict(statistics, self._selections(), False)
@@ -634,6 +636,7 @@ def _measured_spectra(
     )
     traces = operator.traces() if isinstance(operator, _HEADS) else None
     densities = spectral_densities(krylov, traces) if density else ()
+    coefficients = law_jacobi(krylov, COEFFICIENTS, traces) if density else ()
     sampling = None
     if isinstance(operator, _HEADS):
         sampling = operator.sampling_errors(pairs.vectors, resolvent_traces(krylov, pairs.values))
@@ -646,6 +649,7 @@ def _measured_spectra(
             top=tuple(columns[i][: pairs.largest]),
             bottom=tuple(columns[i][pairs.largest :]),
             density=densities[i] if density else None,
+            jacobi=coefficients[i] if density else None,
         )
         for i, selection in enumerate(selections)
     ]

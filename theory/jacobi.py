@@ -7,35 +7,18 @@ their diagonal matrix with full orthogonalisation, which is stable where moments
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from .law_spectrum import LawSpectrum
-from .spectrum import FloatArray
+from .spectrum import FloatArray, Jacobi
 
-__all__ = ["Jacobi", "PointMasses", "bulk_masses", "recurrence"]
+__all__ = ["Jacobi", "PointMasses", "bulk_masses", "lanczos", "recurrence"]
 
 _HALVINGS = 40
 _RESOLVED = 1e-7  # share of the eigenvalues by which a cell's two masses may differ
 _NARROW = 1e-5  # width of a cell that is a point, in typical eigenvalues
-
-
-@dataclass(frozen=True)
-class Jacobi:
-    """lam p_k = beta_k p_(k+1) + alpha_k p_k + beta_(k-1) p_(k-1),  p_k orthonormal under the law.
-
-    Attributes:
-        diagonal: alpha_0, ..., alpha_(K-1), (K,).
-        off_diagonal: beta_0, ..., beta_(K-2), positive, (K-1,).
-        diagonal_errors: estimated numerical errors (quadrature and nodes), (K,).
-        off_diagonal_errors: the same, (K-1,).
-    """
-
-    diagonal: FloatArray = field(metadata={"unit": "curvature"})
-    off_diagonal: FloatArray = field(metadata={"unit": "curvature"})
-    diagonal_errors: FloatArray = field(metadata={"unit": "curvature"})
-    off_diagonal_errors: FloatArray = field(metadata={"unit": "curvature"})
 
 
 @dataclass(frozen=True)
@@ -125,15 +108,28 @@ def recurrence(law: PointMasses, count: int) -> tuple[FloatArray, FloatArray]:
     """
     if not 1 <= count <= len(law.points):
         raise ValueError(f"count: expected 1 to {len(law.points)}, got {count}")
-    basis = np.zeros((count, len(law.points)))
-    diagonal, off_diagonal = np.zeros(count), np.zeros(count - 1)
-    vector = np.sqrt(law.masses)
-    for k in range(count):
-        basis[k] = vector / np.linalg.norm(vector)
+    diagonal, off_diagonal, _ = lanczos(law, count)
+    return diagonal, off_diagonal
+
+
+def lanczos(law: PointMasses, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """alpha (K,), beta (K - 1,), and p_k at the points times the roots of the masses, (K, N).
+
+    K is ``count``, or less where to rounding errors the law has fewer points.
+    """
+    size = min(count, len(law.points))
+    basis = np.zeros((size, len(law.points)))
+    diagonal, off_diagonal = np.zeros(size), np.zeros(size - 1)
+    smallest = 10 * np.finfo(float).eps * float(np.abs(law.points).max())
+    vector, length = np.sqrt(law.masses), float(np.sqrt(law.masses.sum()))
+    for k in range(size):
+        basis[k] = vector / length
         vector = law.points * basis[k]
         diagonal[k] = basis[k] @ vector
         for _ in range(2):  # twice is enough to be orthogonal to rounding errors
             vector = vector - basis[: k + 1].T @ (basis[: k + 1] @ vector)
-        if k < count - 1:
-            off_diagonal[k] = np.linalg.norm(vector)
-    return diagonal, off_diagonal
+        length = float(np.linalg.norm(vector))
+        if k == size - 1 or length <= smallest:
+            break
+        off_diagonal[k] = length
+    return diagonal[: k + 1], off_diagonal[:k], basis[: k + 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..models.heads import Head, HeadModel, require_labels
 from ..models.mixture import GaussianMixture
 from .dynamics import SGD, EffectiveDynamics
 from .effective_spectrum import EffectiveSpectrum
+from .finite_law import finite_jacobi
 from .quadrature import MixtureLaw
 from .spectrum import FloatArray, Matrix, Spectrum
 from .statistics import Statistics
@@ -199,6 +200,7 @@ class MixtureTheory:
             for selection in selections
             if (parameters := self._parameters(selection)) in ({self._direction_name}, self._joint)
         )
+        spectra = tuple(replace(one, jacobi=finite_jacobi(one)) for one in spectra)
         return Prediction(loss, loss_error, spectra)
 
     def forecast(self, initial: Statistics, time: float) -> Statistics | None:

@@ -17,6 +17,7 @@ __all__ = [
     "Eigenpair",
     "FloatArray",
     "Gap",
+    "Jacobi",
     "Matrix",
     "Spectrum",
 ]
@@ -143,6 +144,28 @@ class Bulk:
 
 
 @dataclass(frozen=True)
+class Jacobi:
+    """lam p_k = beta_k p_(k+1) + alpha_k p_k + beta_(k-1) p_(k-1),  p_k orthonormal under a law.
+
+    Of a `Spectrum` it is the law of all N eigenvalues: each outlier has mass 1/N in it, and zero
+    the mass of the atom. Predicted, the tail of the bulk beyond the finite-size edges, half an
+    eigenvalue on each side, lies on those edges.
+
+    Attributes:
+        diagonal: alpha_0, ..., alpha_(K-1), (K,).
+        off_diagonal: beta_0, ..., beta_(K-2), positive, (K-1,).
+        diagonal_errors: standard errors over random starts if measured (0 where all eigenvalues are
+            known, NaN from one start), estimated numerical errors if predicted, (K,).
+        off_diagonal_errors: the same, (K-1,).
+    """
+
+    diagonal: FloatArray = field(metadata=_CURVATURE)
+    off_diagonal: FloatArray = field(metadata=_CURVATURE)
+    diagonal_errors: FloatArray = field(metadata=_CURVATURE)
+    off_diagonal_errors: FloatArray = field(metadata=_CURVATURE)
+
+
+@dataclass(frozen=True)
 class Spectrum:
     """Spectrum of one block of one matrix, measured or predicted.
 
@@ -156,6 +179,7 @@ class Spectrum:
         bulk: predicted only.
         density: None if it was not asked for.
         inside: predicted only: the outliers in gaps of the bulk, largest first.
+        jacobi: coefficients of the law of all eigenvalues; None where there is no density.
     """
 
     matrix: Matrix = field(metadata={"unit": "none"})
@@ -166,3 +190,4 @@ class Spectrum:
     bulk: Bulk | None = field(default=None, metadata={"unit": "see Bulk"})
     density: Density | None = field(default=None, metadata={"unit": "see Density"})
     inside: tuple[Eigenpair, ...] = field(default=(), metadata={"unit": "see Eigenpair"})
+    jacobi: Jacobi | None = field(default=None, metadata={"unit": "see Jacobi"})

@@ -48,20 +48,32 @@ def train(arguments: Sequence[str]) -> int:
 def board(arguments: Sequence[str]) -> int:
     """Show runs in TensorBoard, every step of them."""
     parser = _parser(board)
-    parser.add_argument("logdir", type=str, help="a run folder, or a folder of them")
+    parser.add_argument("logdir", type=str, nargs="?", help="a run folder, or a folder of them")
+    parser.add_argument(
+        "--compare", type=str, nargs="+", metavar="RUN", help="run folders from anywhere, overlaid"
+    )
     parser.add_argument("--host", type=str, default="localhost", help="to listen on")
     parser.add_argument("--port", type=int, default=6006, help="to listen on")
+    parser.add_argument("--no_browser", action="store_true", help="only print the address")
     asked = parser.parse_args(list(arguments))
-    if not Path(asked.logdir).is_dir():
+
+    from .views.board import board_arguments, compared_runs
+
+    if (asked.logdir is None) == (asked.compare is None):
+        raise ValueError("logdir: expected a folder, or --compare RUN RUN, and not both")
+    if asked.compare is not None:
+        source = compared_runs(asked.compare)
+    elif Path(asked.logdir).is_dir():
+        source = asked.logdir
+    else:
         raise ValueError(f"logdir: expected a folder, got {asked.logdir!r}")
 
-    from tensorboard.program import TensorBoard
+    from .views.serving import serve
 
-    from .views.board import board_arguments
-
-    server = TensorBoard()
-    server.configure(["spectrain board", *board_arguments(asked.logdir, asked.host, asked.port)])
-    return int(server.main())
+    chosen = asked.compare and list(source)
+    return serve(
+        board_arguments(source, asked.host, asked.port), chosen or [], not asked.no_browser
+    )
 
 
 def figures(arguments: Sequence[str]) -> int:

@@ -2,13 +2,16 @@
 
 import csv
 import importlib.util
+import json
 import math
 import os
 import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
 import xml.etree.ElementTree as ET
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +20,8 @@ import pytest
 
 from spectrain.probes.record import Geometry, Record, Transition
 from spectrain.probes.record_file import RECORDS, RecordFile, load
-from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
-from spectrain.views.board import board_command
+from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
+from spectrain.views.board import board_command, compared_runs, tab_address
 
 pytestmark = pytest.mark.browser
 
@@ -64,9 +67,10 @@ def logs(tmp_path_factory):
     return tmp_path_factory.mktemp("logs")
 
 
-@pytest.fixture(scope="module")
-def server(logs):
-    command = board_command(logs, port=0)
+@contextmanager
+def served(logdir):
+    """The address of a TensorBoard."""
+    command = board_command(logdir, port=0)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         found = (re.search(r"http://\S+?:\d+/", line) for line in process.stdout)
@@ -76,16 +80,22 @@ def server(logs):
         process.communicate(timeout=30)
 
 
+@pytest.fixture(scope="module")
+def server(logs):
+    with served(logs) as address:
+        yield address
+
+
 class Tab:
     """A page with the tab alone in it."""
 
-    def __init__(self, page, address):
+    def __init__(self, page, address, place=""):
         self.page = page
         self.errors, self.requests, self.bytes = [], [], 0
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._note)
         page.on("response", self._count)
-        page.goto(f"{address}data/plugin_entry.html?name=spectrain")
+        page.goto(f"{address}data/plugin_entry.html?name=spectrain{place}")
 
     def _note(self, message):
         # A browser asks for a picture of its own accord, which TensorBoard does not have here.
@@ -95,7 +105,7 @@ class Tab:
     def _count(self, response):
         self.requests.append(response.url)
         if "/plugin/spectrain/" in response.url:
-            self.bytes += len(response.body())
+            self.bytes += int(response.headers.get("content-length", 0))
 
     def get(self, name):
         return self.page.get_by_test_id(name)
@@ -134,11 +144,11 @@ class Tab:
 def open_tab(browser, server):
     opened = []
 
-    def open_one(**options):
+    def open_one(place="", **options):
         context = browser.new_context(viewport={"width": 1280, "height": 656}, **options)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        opened.append((context, Tab(page, server)))
+        opened.append((context, Tab(page, server, place)))
         return opened[-1][1]
 
     yield open_one
@@ -168,15 +178,18 @@ def make_record(index, count=12):
     outliers = (outlier,) if spike > 1 else ()
     seen = (pair(place * 1.01, 3e-8), pair(0.95 * radius, 2e-8))
     bottom = (pair(-0.96 * radius, 1e-8),)
+    alpha, beta = np.zeros(8), np.full(7, radius / 2)
+    exact = Jacobi(alpha, beta, 0 * alpha, 0 * beta)
+    random = Jacobi(alpha + 0.01, beta * 1.02, alpha + 0.02, 0 * beta + 0.02)
     gram = np.diag([1.0, 1.0, 1.0, 1.0]) + share * np.ones((4, 4)) / 4
     spectra = {
         "measured": Spectrum(
             "hessian", "all", SIZE, seen, bottom, None,
-            Density(points, law * 1.02, errors, cumulative, errors),
+            Density(points, law * 1.02, errors, cumulative, errors), jacobi=random,
         ),
         "predicted": Spectrum(
             "hessian", "all", SIZE, outliers, (), Bulk(ends(-1), ends(1)),
-            Density(points, law, 0 * law, cumulative, 0 * law),
+            Density(points, law, 0 * law, cumulative, 0 * law), jacobi=exact,
         ),
     }  # fmt: skip
     is_first = spike > 1 and 0.6 + 1.6 * (index - 1) / (count - 1) <= 1
@@ -427,6 +440,177 @@ def test_a_panel_is_exported(open_tab, records):
     assert shown == [record.measured.spectra[0].top[0].value for record in records]
 
 
+def test_coefficients_are_those_of_the_file(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    measured, predicted = (
+        getattr(records[-1], kind).spectra[0].jacobi for kind in ("measured", "predicted")
+    )
+    for letter, values in (("alpha", measured.diagonal), ("beta", measured.off_diagonal)):
+        # One mark a coefficient, and a smaller one upon it where it is hollow.
+        marks = tab.points(f"measured-{letter}").count("M")
+        assert marks == len(values)
+        assert tab.points(f"predicted-{letter}") != ""
+    chart = tab.get("jacobi").locator("svg.chart")
+    box = chart.bounding_box()
+    chart.hover(position={"x": 64, "y": box["height"] / 2})
+    text = tab.get("jacobi").locator(".tip").inner_text()
+    assert "α0: measured 0.010 ± 0.020, predicted 0" in text
+    assert f"β0: measured {measured.off_diagonal[0]:.3f} ± 0.020, predicted 0.4" in text
+    with tab.page.expect_download() as waiting:
+        tab.get("jacobi-csv").click()
+    rows = list(csv.DictReader(Path(waiting.value.path()).read_text("utf-8").splitlines()))
+
+    def column(kind, coefficient, name):
+        chosen = (row for row in rows if (row["kind"], row["coefficient"]) == (kind, coefficient))
+        return [float(row[name]) for row in chosen]
+
+    assert column("measured", "alpha", "value") == measured.diagonal.tolist()
+    assert column("measured", "beta", "error") == measured.off_diagonal_errors.tolist()
+    assert column("predicted", "beta", "value") == predicted.off_diagonal.tolist()
+    with tab.page.expect_download() as waiting:
+        tab.get("jacobi-svg").click()
+    assert ET.parse(waiting.value.path()).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_records_of_earlier_versions_have_no_coefficients_and_it_is_said(open_tab, logs):
+    record = make_record(11)
+
+    def without(geometry):
+        return replace(geometry, spectra=(replace(geometry.spectra[0], jacobi=None),))
+
+    old = replace(record, measured=without(record.measured), predicted=without(record.predicted))
+    write(logs / "old", [old])
+    tab = open_tab()
+    tab.choose("old")
+    tab.wait_for_step(110)
+    tab.wait_for_text("jacobi-empty", "No coefficients")
+    shutil.rmtree(logs / "old")
+
+
+def test_cells_are_read_with_the_arrow_keys(open_tab, records):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    panel = tab.get("gram")
+    panel.locator("svg.chart").focus()
+    keys = tab.page.keyboard
+    gram, forecast = records[-1].measured.gram, records[-1].forecast.gram
+
+    def heard():
+        return panel.locator("output").inner_text()
+
+    keys.press("ArrowRight")
+    assert heard() == f"measured, x0, x0: {gram[0, 0]:.5g}"
+    keys.press("ArrowDown")
+    assert heard() == f"measured, x1, x0: {gram[1, 0]:.5g}"
+    for _ in range(4):
+        keys.press("ArrowRight")
+    assert heard() == f"forecast, x1, x0: {forecast[1, 0]:.5g}"
+    keys.press("ArrowLeft")
+    assert heard() == f"measured, x1, μ1: {gram[1, 3]:.5g}"
+    assert panel.locator(".marked").count() == 1
+    assert panel.locator(".tip").inner_text() == heard()
+    # The player did not take the keys; Escape gives them back.
+    assert tab.get("position").inner_text().startswith("step 110 ")
+    keys.press("Escape")
+    assert panel.locator(".marked").count() == 0
+    keys.press("Home")
+    tab.wait_for_step(0)
+
+
+@pytest.mark.parametrize("kind", ["svg", "csv"])
+def test_every_panel_is_exported_by_keyboard(open_tab, records, kind):
+    tab = open_tab()
+    tab.choose("plain")
+    tab.wait_for_step(110)
+    panels = {"density", "trajectories", "jacobi", "gram", "alignment"}
+    panels |= {"outliers"} if kind == "csv" else set()
+    saved = set()
+    for _ in range(50):
+        tab.page.keyboard.press("Tab")
+        test_id = tab.page.evaluate("document.activeElement.dataset.testid") or ""
+        if test_id.endswith(f"-{kind}"):
+            with tab.page.expect_download() as waiting:
+                tab.page.keyboard.press("Enter")
+            assert Path(waiting.value.path()).stat().st_size > 100
+            saved.add(waiting.value.suggested_filename)
+    assert saved == {f"{name}.{kind}" for name in panels}
+
+
+def shown(address):
+    """What the address of a page says is shown."""
+    parts = urllib.parse.urlsplit(address).fragment.split("&")
+    pairs = (map(urllib.parse.unquote, part.split("=")) for part in parts if "=" in part)
+    return {key.removeprefix("p.spectrain."): value for key, value in pairs}
+
+
+def wait_for_address(page, text):
+    page.wait_for_url(lambda address: text in urllib.parse.unquote(address))
+
+
+def test_the_address_holds_what_is_shown_and_a_reload_keeps_it(open_tab, logs, records, second):
+    tab = open_tab()
+    tab.choose("plain", "second")
+    tab.wait_for_step(110, 110)
+    wait_for_address(tab.page, 'runs=["plain","second"]')
+    assert "step" not in shown(tab.page.url)  # it follows
+    tab.get("slider").fill("4")
+    tab.wait_for_step(40, 40)
+    wait_for_address(tab.page, "step=40")
+    assert shown(tab.page.url) == {
+        "runs": '["plain","second"]', "matrix": "hessian", "block": "all", "step": "40"
+    }  # fmt: skip
+    tab.page.reload()
+    tab.wait_for_step(40, 40)
+    assert tab.get("measured-density").count() == 2
+    assert tab.get("runs").inner_text().startswith("Runs: 2 of ")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "#p.spectrain.runs=nonsense&p.spectrain.step=-1",
+        "#p.spectrain.runs=%5B%22plain%22%2C1%5D&p.spectrain.matrix=no&p.spectrain.block=such",
+        "#p.spectrain.runs=%E0%A4%A&p.spectrain.step=1e3&=&&a=b=c",
+    ],
+)
+def test_an_address_without_sense_is_no_obstacle(open_tab, records, second, place):
+    tab = open_tab(place)
+    tab.wait_for_step(110)
+    assert tab.get("measured-density").count() == 1
+    assert tab.get("matrix").input_value() == "hessian"
+
+
+def test_a_run_of_the_address_that_is_not_there_is_told(open_tab, records):
+    name = "<img src=x onerror=alert(1)>"
+    tab = open_tab("#p.spectrain.runs=" + urllib.parse.quote(json.dumps([name]), safe=""))
+    tab.wait_for_text("problems", f"{name}: has no data file")
+    assert tab.page.locator("#spectrain img").count() == 0
+
+
+def test_runs_of_different_folders_are_compared(browser, tmp_path, screenshots):
+    write(tmp_path / "here" / "run", map(make_record, range(12)))
+    write(tmp_path / "there" / "run", (replace(make_record(i), time=i / 3) for i in range(12)))
+    runs = compared_runs([tmp_path / "here" / "run", tmp_path / "there" / "run"])
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    with served(runs) as address:
+        page.goto(tab_address(address, list(runs)))
+        frame = page.frame_locator("iframe")
+        frame.locator('[data-testid=spectrain][data-step="110 110"]').wait_for()
+        assert frame.get_by_test_id("measured-density").count() == 2
+        # In TensorBoard, too, the address follows, and a reload comes back to it.
+        frame.get_by_test_id("slider").fill("3")
+        frame.locator('[data-testid=spectrain][data-step="30 30"]').wait_for()
+        wait_for_address(page, "step=30")
+        assert urllib.parse.urlsplit(page.url).fragment.startswith("spectrain&")
+        page.reload()
+        frame.locator('[data-testid=spectrain][data-step="30 30"]').wait_for()
+        page.screenshot(path=screenshots / "compared.png")
+        page.close()
+
+
 def test_names_are_text(open_tab, logs):
     name = "<img src=x onerror=alert(1)> \"größe\" & 'λ'"
     block = "<b onmouseover=alert(2)>block</b>"
@@ -497,25 +681,48 @@ def test_new_records_arrive_and_a_deleted_run_stays_on_screen(open_tab, logs, re
     assert tab.get("measured-density").count() == 1
 
 
+TRAINING = """
+import sys
+from spectrain import SoftmaxMixtureConfig, run
+from spectrain.training.callbacks import Callback
+
+class Wait(Callback):
+    def on_epoch_end(self, step, epoch):
+        print("probed", flush=True)
+        sys.stdin.readline()
+
+run(SoftmaxMixtureConfig(dimension=40, epochs=3, time=1.5), sys.argv[1], callbacks=[Wait()])
+"""
+
+
 def test_a_training_is_followed(open_tab, logs):
-    program = (
-        "from spectrain import SoftmaxMixtureConfig, run; import sys;"
-        "run(SoftmaxMixtureConfig(dimension=40, epochs=2, time=1.0), sys.argv[1])"
-    )
+    """A training that waits after each epoch until what it has measured is on the screen."""
     folder = logs / "training"
-    training = subprocess.Popen([sys.executable, "-c", program, folder])
+    pipe = subprocess.PIPE
+    training = subprocess.Popen(
+        [sys.executable, "-c", TRAINING, folder], stdin=pipe, stdout=pipe, text=True
+    )
     try:
-        tab = open_tab()
-        tab.page.get_by_text("training", exact=True).wait_for(state="attached", timeout=60_000)
-        tab.choose("training")
+        tab = None
+        for count in (2, 3, 4):  # there is one before the first step
+            assert training.stdout.readline() == "probed\n"
+            found = load(folder).records
+            assert len(found) == count
+            if tab is None:
+                tab = open_tab()
+                tab.choose("training")
+            tab.wait_for_step(found[-1].step)
+            measured = found[-1].measured.spectra[0]
+            if tab.get("measured").count():
+                assert tab.values("measured")[0] == measured.top[0].value
+            marks = tab.points("measured-alpha").count("M")
+            assert marks == len(measured.jacobi.diagonal)
+            training.stdin.write("\n")
+            training.stdin.flush()
         assert training.wait(timeout=120) == 0
     finally:
         training.kill()
-        training.wait()
-    found = load(folder).records
-    assert len(found) == 3
-    tab.wait_for_step(found[-1].step)
-    assert tab.values("measured")[0] == found[-1].measured.spectra[0].top[0].value
+        training.communicate()
     shutil.rmtree(folder)
 
 

@@ -17,6 +17,8 @@ from spectrain.probes.block import Block
 from spectrain.probes.codec import encode
 from spectrain.probes.probe import MATRICES, Measurement, SpectralProbe
 from spectrain.theory.dynamics import SGD
+from spectrain.theory.finite_law import COEFFICIENTS
+from spectrain.theory.jacobi import PointMasses, recurrence
 from spectrain.training.loop import fit
 
 D, N = 24, 96
@@ -217,6 +219,31 @@ def test_spectra_are_those_of_dense_matrices(system):
             assert len(found.top) == 4
             assert len(found.bottom) == 3
             assert_spectrum(found, matrices[matrix])
+
+
+def test_coefficients_belong_to_the_law_of_all_eigenvalues(system):
+    record = system.probe()(0)
+    for measured in record.measured.spectra:
+        # The matrix is formed: its density's points are the eigenvalues.
+        values = measured.density.points
+        assert len(values) == measured.size
+        law = PointMasses(values, np.full(len(values), 1 / len(values)))
+        alpha, beta = recurrence(law, len(measured.jacobi.diagonal))
+        scale = np.abs(values).max()
+        np.testing.assert_allclose(measured.jacobi.diagonal, alpha, atol=1e-9 * scale)
+        np.testing.assert_allclose(measured.jacobi.off_diagonal, beta, atol=1e-9 * scale)
+        predicted = record.predicted.spectrum(measured.matrix, measured.block).jacobi
+        assert len(predicted.diagonal) == len(measured.jacobi.diagonal) == COEFFICIENTS
+        # Fluctuations from sample to sample are not in the errors.
+        assert abs(predicted.diagonal[0] - alpha[0]) < 0.3 * scale
+    for spectrum in record.forecast.spectra:
+        assert spectrum.jacobi is None
+
+
+def test_without_a_density_there_are_no_coefficients(system):
+    record = system.probe(measurement=replace(SMALL, density=False))(0)
+    spectra = [*record.measured.spectra, *record.predicted.spectra]
+    assert {spectrum.jacobi for spectrum in spectra} == {None}
 
 
 OTHER_MODELS = {

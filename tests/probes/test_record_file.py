@@ -10,7 +10,7 @@ import pytest
 from spectrain.probes.codec import decode, encode, schema
 from spectrain.probes.record import Geometry, Record, Transition
 from spectrain.probes.record_file import RecordFile, load, parse_record, read_records
-from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
+from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
 
 
 def full_record(step=7):
@@ -25,7 +25,10 @@ def full_record(step=7):
     )
     edge = Edge(value=math.inf, kind="thin", finite_size=1 / 3, detection=-math.inf, error=0.0)
     density = Density(*(generator.standard_normal(4) for _ in range(5)))
-    spectrum = Spectrum("hessian", "class 0", 12, (pair, pair), (), Bulk(edge, edge, 0.5), density)
+    jacobi = Jacobi(*(generator.standard_normal(count) for count in (3, 2, 3, 2)))
+    spectrum = Spectrum(
+        "hessian", "class 0", 12, (pair, pair), (), Bulk(edge, edge, 0.5), density, jacobi=jacobi
+    )
     return Record(
         step=step,
         epoch=1.0,
@@ -118,6 +121,12 @@ def test_what_records_do_not_hold_is_refused(value):
 def test_unknown_types_and_fields_are_refused_by_name(value, words):
     with pytest.raises(ValueError, match=words):
         decode(value)
+
+
+def test_a_spectrum_of_an_earlier_version_has_no_coefficients():
+    content = encode(full_record())
+    del content["measured"]["spectra"][0]["jacobi"]
+    assert decode(content).measured.spectra[0].jacobi is None
 
 
 def test_the_schema_has_type_and_unit_of_every_field():

@@ -8,8 +8,10 @@ import pytest
 
 from spectrain.probes.record import Geometry, Record, Transition
 from spectrain.probes.sweep import CountMap, Sweep, Threshold
+from spectrain.theory.finite_law import finite_jacobi
+from spectrain.theory.jacobi import PointMasses, recurrence
 from spectrain.theory.phase_diagram import counted, phase_diagram
-from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
+from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
 
 MEANS = 3
 DIRECTIONS = ("x0", "x1", "x2", "mu0", "mu1", "mu2")
@@ -97,7 +99,8 @@ def predict(law, matrix, block, spikes, size, alignments):
     pairs.sort(key=lambda pair: -pair.value)
     top = tuple(pair for pair in pairs if pair.value > bulk.upper.value)
     bottom = tuple(pair for pair in reversed(pairs) if pair.value < bulk.lower.value)
-    return Spectrum(matrix, block, size, top, bottom, bulk, density)
+    spectrum = Spectrum(matrix, block, size, top, bottom, bulk, density)
+    return replace(spectrum, jacobi=finite_jacobi(spectrum, 12))
 
 
 def measure(law, matrix, block, spikes, size, alignments, rng, draws, count=5):
@@ -126,7 +129,9 @@ def measure(law, matrix, block, spikes, size, alignments, rng, draws, count=5):
     errors = 0.04 * smooth + 2e-3 * smooth.max() * rng.random(len(points))
     cumulative = (np.searchsorted(values, points) / size).astype(float)
     density = Density(points, smooth, errors, cumulative, np.full(len(points), 2e-3))
-    return Spectrum(matrix, block, size, top, bottom, None, density)
+    alpha, beta = recurrence(PointMasses(values, np.full(size, 1 / size)), 12)
+    jacobi = Jacobi(alpha, beta, 0.01 * np.abs(alpha), 0.01 * beta)
+    return Spectrum(matrix, block, size, top, bottom, None, density, jacobi=jacobi)
 
 
 def transitions(before, now):
@@ -293,7 +298,9 @@ def without_theory(record):
 
 
 def without_density(record):
-    spectra = tuple(replace(spectrum, density=None) for spectrum in record.measured.spectra)
+    spectra = tuple(
+        replace(spectrum, density=None, jacobi=None) for spectrum in record.measured.spectra
+    )
     return replace(record, measured=replace(record.measured, spectra=spectra))
 
 

@@ -1,3 +1,4 @@
+import argparse
 import itertools
 import json
 import os
@@ -16,6 +17,7 @@ from spectrain.probes.record import Record
 from spectrain.probes.record_file import RECORDS, RecordFile
 from spectrain.views.plugin import run_index
 from spectrain.views.plugin.plugin import SpectrumPlugin
+from spectrain.views.plugin.run_folders import log_folders
 from spectrain.views.plugin.run_index import RunIndex
 
 BLOCK = {"matrix": "hessian", "block": "class 0"}
@@ -24,8 +26,9 @@ BLOCK = {"matrix": "hessian", "block": "class 0"}
 class Tab:
     """The plugin of a log folder, asked as the browser asks it."""
 
-    def __init__(self, logdir):
-        self.plugin = SpectrumPlugin(base_plugin.TBContext(logdir=str(logdir)))
+    def __init__(self, logdir, spec=""):
+        flags = argparse.Namespace(logdir_spec=spec)
+        self.plugin = SpectrumPlugin(base_plugin.TBContext(logdir=str(logdir), flags=flags))
         self.clients = {route: Client(app) for route, app in self.plugin.get_plugin_apps().items()}
 
     def ask(self, route, code=200, **query):
@@ -136,6 +139,10 @@ def test_a_moment_holds_the_numbers_of_the_file(tab, records):
     assert answer["gram"]["measured"] == record.measured.gram.tolist()
     assert answer["gram"]["forecast"] == record.forecast.gram.tolist()
     assert answer["measured"]["density"]["values"] == measured.density.values.tolist()
+    assert answer["measured"]["jacobi"]["alpha"] == measured.jacobi.diagonal.tolist()
+    assert (
+        answer["measured"]["jacobi"]["betaErrors"] == measured.jacobi.off_diagonal_errors.tolist()
+    )
     for shown, pair in zip(answer["measured"]["top"], measured.top, strict=True):
         assert shown["value"] == pair.value
         assert shown["residual"] == pair.error
@@ -255,6 +262,46 @@ def test_a_data_file_that_is_a_link_out_of_the_log_folder_is_not_served(tmp_path
     (tmp_path / "logs" / "run").mkdir(parents=True)
     (tmp_path / "logs" / "run" / RECORDS).symlink_to(secret)
     Tab(tmp_path / "logs").ask("/history", code=400, run="run", **BLOCK)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("", {}),
+        ("/a:b/c", {"": "/a:b/c"}),
+        ("one:/a,two:/b:c", {"one": "/a", "two": "/b:c"}),
+        ("/x/a,/x/b", {"a": "/x/a", "b": "/x/b"}),
+        ("one:relative", {"one": "relative"}),
+    ],
+)
+def test_several_log_folders_are_read_as_tensorboard_reads_them(spec, expected):
+    assert {name: str(path) for name, path in log_folders("", spec).items()} == expected
+    assert {name: str(path) for name, path in log_folders("/logs", spec).items()} == {"": "/logs"}
+
+
+def test_runs_of_several_log_folders(tmp_path, records):
+    write(tmp_path / "a", records[:1])
+    write(tmp_path / "a" / "inner", records[:2])
+    write(tmp_path / "b" / "run", records[:3])
+    tab = Tab("", f"one:{tmp_path / 'a'},two:{tmp_path / 'b'}")
+    assert tab.plugin.is_active()
+    counts = {"one": 1, "one/inner": 2, "two/run": 3}
+    assert [run["name"] for run in tab.ask("/runs")["runs"]] == list(counts)
+    for name, count in counts.items():
+        assert len(tab.history(name)["records"]) == count
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a", "three", "one/..", "one/../b/run", "one//etc", "one/link", "two/../a"],
+)
+def test_nothing_outside_several_log_folders_is_served(tmp_path, records, name):
+    for place in ("a", "b/run"):
+        write(tmp_path / place, records[:1])
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "b" / "run")
+    tab = Tab("", f"one:{tmp_path / 'a'},two:{tmp_path / 'b'}")
+    answer = tab.ask("/history", code=400, run=name, **BLOCK)
+    assert answer["problem"].startswith("run: expected a folder below the log folder")
 
 
 @pytest.mark.parametrize("value", ["-1", "x", "1e3", "9" * 30])

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from ...probes.record import Geometry, Record
-from ...theory.spectrum import Bulk, Density, Edge, Eigenpair, FloatArray, Matrix, Spectrum
+from ...theory.spectrum import (
+    Bulk,
+    Density,
+    Edge,
+    Eigenpair,
+    FloatArray,
+    Jacobi,
+    Matrix,
+    Spectrum,
+)
 from ..readings import SIDES, Side, describe, edge, is_outlier, pairs
 
 __all__ = ["Message", "heading", "history", "moment", "text"]
@@ -106,6 +115,7 @@ def _spectrum(spectrum: Spectrum | None, bulk: Bulk | None) -> Message | None:
         "inside": [_pair(pair) for pair in spectrum.inside],
         "bulk": None if spectrum.bulk is None else _bulk(spectrum.bulk),
         "density": None if spectrum.density is None else _density(spectrum.density),
+        "jacobi": None if spectrum.jacobi is None else _jacobi(spectrum.jacobi),
     }
 
 
@@ -129,6 +139,15 @@ def _density(density: Density) -> Message:
         "points": _numbers(density.points),
         "values": _numbers(density.values),
         "errors": _numbers(density.errors),
+    }
+
+
+def _jacobi(jacobi: Jacobi) -> Message:
+    return {
+        "alpha": _numbers(jacobi.diagonal),
+        "alphaErrors": _numbers(jacobi.diagonal_errors),
+        "beta": _numbers(jacobi.off_diagonal),
+        "betaErrors": _numbers(jacobi.off_diagonal_errors),
     }
 
 

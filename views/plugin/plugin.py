@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from ...theory.spectrum import Matrix
 from .messages import moment, text
-from .run_folders import NO_RECORDS, RunFolders
+from .run_folders import NO_RECORDS, RunFolders, log_folders
 from .run_index import RunIndex
 
 __all__ = ["SpectrumPlugin"]
@@ -35,13 +35,14 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         ``/record?run&step&matrix&block``: all there is of one block at one step.
 
     Args:
-        context: TensorBoard's; its log folder is used.
+        context: TensorBoard's; its log folders are used.
     """
 
     plugin_name = "spectrain"
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        self._folders = RunFolders(context.logdir) if context.logdir else None
+        spec = getattr(context.flags, "logdir_spec", "") or ""
+        self._folders = RunFolders(log_folders(context.logdir or "", spec))
         self._indices: dict[Path, RunIndex] = {}
         self._lock = threading.Lock()
 
@@ -55,14 +56,14 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
     def is_active(self) -> bool:
         """Whether there is a data file."""
-        return self._folders is not None and any(found for _, found in self._folders.names())
+        return any(found for _, found in self._folders.names())
 
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
         """Name of the tab, and the module that fills it."""
         return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Spectrum")
 
     def _runs(self, _: Request) -> str:
-        if self._folders is None:
+        if not self._folders.roots:
             problem = "TensorBoard was started without --logdir, whose data files are shown here."
             return text({"runs": [], "problem": problem})
         runs = [
@@ -92,8 +93,6 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         return text(moment(record, matrix, block))
 
     def _index(self, request: Request) -> RunIndex:
-        if self._folders is None:
-            raise ValueError("run: expected none, since there is no log folder")
         path = self._folders.records(request.args.get("run", ""))
         with self._lock:
             return self._indices.setdefault(path, RunIndex(path))

@@ -1,51 +1,90 @@
-"""The runs below TensorBoard's log folder: their names, and nothing outside of it."""
+"""The runs below TensorBoard's log folders: their names, and nothing outside of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ...probes.record_file import RECORDS
 
-__all__ = ["NO_RECORDS", "RunFolders"]
+__all__ = ["NO_RECORDS", "RunFolders", "log_folders"]
 
 NO_RECORDS = f"has no data file: nothing wrote a {RECORDS} beside its event files"
 
 _EVENTS = "events.out.tfevents."
 
 
-class RunFolders:
-    """The folders below a log folder that hold a data file or event files.
-
-    A run is named as TensorBoard names it, by its path from the log folder; "." is the log folder.
+def log_folders(logdir: str, logdir_spec: str) -> dict[str, Path]:
+    """The log folders of TensorBoard's flags under the names that its runs begin with.
 
     Args:
-        logdir: of TensorBoard; it may not exist yet.
+        logdir: one folder, without a name: the key is empty.
+        logdir_spec: NAME:PATH or PATH, separated by commas; used if there is no ``logdir``. It is
+            read as TensorBoard reads it: a path that starts with / may hold colons. Where there
+            are several, one without a name has that of its folder.
+    """
+    if logdir:
+        return {"": Path(logdir).expanduser()}
+    folders = {}
+    parts = [part for part in logdir_spec.split(",") if part]
+    for part in parts:
+        name, colon, path = part.partition(":")
+        if not colon or part.startswith("/") or os.path.splitdrive(part)[0]:
+            name, path = Path(part).name if len(parts) > 1 else "", part
+        folders[name] = Path(path).expanduser()
+    return folders
+
+
+class RunFolders:
+    """The folders below the log folders that hold a data file or event files.
+
+    A run is named as TensorBoard names it, by its path from the log folder, behind the name of the
+    log folder if it has one; "." is a log folder without a name.
+
+    Args:
+        roots: the log folders under their names; they may not exist yet.
     """
 
-    def __init__(self, logdir: str | os.PathLike[str]) -> None:
-        self.path = Path(logdir).expanduser()
+    def __init__(self, roots: Mapping[str, Path]) -> None:
+        self.roots = dict(roots)
 
     def names(self) -> Iterator[tuple[str, bool]]:
         """Name of every run, sorted within each folder, and whether it has a data file."""
-        for folder, inner, files in os.walk(self.path):
-            inner.sort()
-            has_records = RECORDS in files
-            if has_records or any(name.startswith(_EVENTS) for name in files):
-                yield Path(folder).relative_to(self.path).as_posix(), has_records
+        for root, path in self.roots.items():
+            for folder, inner, files in os.walk(path):
+                inner.sort()
+                has_records = RECORDS in files
+                if has_records or any(name.startswith(_EVENTS) for name in files):
+                    below = Path(folder).relative_to(path).as_posix()
+                    yield _joined(root, below), has_records
 
     def records(self, name: str) -> Path:
         """Where the data file of a run is, or would be.
 
         Raises:
-            ValueError: if it is outside the log folder, by its name or through a symbolic link.
+            ValueError: if it is outside the log folders, by its name or through a symbolic link.
         """
-        try:
-            path = (self.path / name / RECORDS).resolve()
-            inside = path.is_relative_to(self.path.resolve())
-        except (OSError, RuntimeError, ValueError):  # a loop of links, a null byte
-            inside = False
-        if not inside:
-            raise ValueError(f"run: expected a folder below the log folder, got {name!r}")
-        return path
+        # The longest name first: that of another folder may begin with it.
+        for root in sorted(self.roots, key=len, reverse=True):
+            if root and name != root and not name.startswith(f"{root}/"):
+                continue
+            path = _inside(self.roots[root], name[len(root) :].removeprefix("/") if root else name)
+            if path is not None:
+                return path
+        raise ValueError(f"run: expected a folder below the log folder, got {name!r}")
+
+
+def _joined(root: str, below: str) -> str:
+    if not root:
+        return below
+    return root if below == "." else f"{root}/{below}"
+
+
+def _inside(root: Path, below: str) -> Path | None:
+    """The data file of a folder below a log folder, or None if it is not below."""
+    try:
+        path = (root / below / RECORDS).resolve()
+        return path if path.is_relative_to(root.resolve()) else None
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a null byte
+        return None

@@ -1,8 +1,8 @@
 // The spectral density at one step: measured points over the predicted curve, edges, outliers.
 
-import { extent, padded } from "./chart.js";
 import { number, short, withError } from "./dom.js";
 import { SIDES, identity } from "./pairing.js";
+import { extent, padded } from "./scale.js";
 
 const DECADES = 4; // of density that a logarithmic axis shows
 const ABOVE = 10; // times the largest measured density is shown of a prediction that has no bound

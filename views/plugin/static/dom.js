@@ -20,6 +20,12 @@ export function svg(name, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
+/** A menu and the label around it. */
+export function menu(label, test, change) {
+  const node = element("select", { "data-testid": test, onchange: change });
+  return [node, element("label", {}, label, node)];
+}
+
 /** A number with so many significant digits; a dash for what is unknown. */
 export function number(value, digits = 4) {
   if (value == null) return "—";

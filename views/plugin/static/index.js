@@ -1,16 +1,17 @@
 // The tab "Spectrum": which runs, which block, which step; and the panels that follow.
 
+import { readAddress, writeAddress } from "./address.js";
 import { Chart } from "./chart.js";
-import { densityModel, densityRows, wholeRange } from "./density.js";
-import { element, matrixName } from "./dom.js";
-import { Maps, alignmentMaps, gramMaps, mapRows } from "./maps.js";
-import { notes, outlierRows, outlierTable } from "./outliers.js";
-import { Panel } from "./panel.js";
+import { wholeRange } from "./density.js";
+import { element, matrixName, menu } from "./dom.js";
+import { MomentPanels } from "./moments.js";
+import { Panel, zoomTools } from "./panel.js";
 import { Player } from "./player.js";
+import { RunMenu } from "./runs.js";
 import { History, fetchMoment, fetchRuns } from "./source.js";
 import { colours, isDark, runColours } from "./theme.js";
 import {
-  CLOCKS, clocks, nearest, suitsLog, trajectoryModel, trajectoryRows,
+  SHORT_CLOCKS, clocks, nearest, suitsLog, trajectoryModel, trajectoryRows,
 } from "./trajectories.js";
 
 const POLL = 2000; // ms
@@ -19,16 +20,19 @@ const LISTING = 5; // polls from one look for new runs to the next
 class Tab {
   constructor(root) {
     this.root = root;
-    this.names = []; // of all runs
     this.histories = new Map(); // of the chosen ones, in the order of their choice
-    this.player = new Player(() => this.#showStep(), () => this.#transitions());
+    const wanted = readAddress();
+    this.player = new Player(() => this.#showStep(), () => this.#transitions(), wanted.step);
     this.polls = 0;
-    this.isFitted = false;
     this.range = []; // extremes of the eigenvalue axis over all steps
-    this.highest = 0;
-    this.moments = []; // {name, colours, moment} that are shown
-    this.logs = { densityX: false, densityY: true, paths: null };
+    this.shown = []; // {name, colours, moment} that are on the screen
+    this.isLogPath = null; // whether it was chosen; null for what suits the values
     this.#build();
+    for (const name of wanted.runs) this.histories.set(name, new History(name));
+    this.hasChosen = wanted.runs.length > 0;
+    for (const [node, value] of [[this.matrix, wanted.matrix], [this.block, wanted.block]]) {
+      if (wanted.matrix && wanted.block) node.append(element("option", { value }, value));
+    }
   }
 
   async start() {
@@ -41,102 +45,45 @@ class Tab {
   }
 
   #build() {
-    const select = (label, test, change) => {
-      const node = element("select", { "data-testid": test, onchange: change });
-      return [node, element("label", {}, label, node)];
-    };
-    this.runList = element("fieldset", { class: "runs" }, element("legend", {}, "Runs"));
-    this.runSummary = element("summary", { "data-testid": "runs" }, "Runs");
-    const runs = element("details", { class: "menu" }, this.runSummary, this.runList);
-    document.addEventListener("pointerdown", (event) => {
-      if (!runs.contains(event.target)) runs.open = false;
-    });
-    runs.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      runs.open = false;
-      this.runSummary.focus();
-    });
-    let matrix, block, clock, quantity, detail, theme;
-    [this.matrix, matrix] = select("Matrix", "matrix", () => this.#chooseMatrix());
-    [this.block, block] = select("Block", "block", () => this.#update());
-    [this.detail, detail] = select("of", "detail", () => this.#drawMoments());
-    this.detailLabel = detail;
-    [this.theme, theme] = select("Colours", "theme", () => this.#paint());
+    this.menu = new RunMenu((name, isChosen) => this.#chooseRun(name, isChosen));
+    this.moments = new MomentPanels(() => this.#drawMoments());
+    let matrix, block, theme;
+    [this.matrix, matrix] = menu("Matrix", "matrix", () => this.#chooseMatrix());
+    [this.block, block] = menu("Block", "block", () => this.#update());
+    [this.theme, theme] = menu("Colours", "theme", () => this.#paint());
     for (const name of ["auto", "light", "dark"]) this.theme.append(element("option", {}, name));
     this.problems = element("ul", { role: "status", class: "problems", "data-testid": "problems" });
-    const bar = element("div", { class: "bar" }, runs, matrix, block,
+    const bar = element("div", { class: "bar" }, this.menu.node, matrix, block,
       ...this.player.nodes, theme);
+    this.#buildPaths();
+    const { density, ...others } = this.moments.panels;
+    const panels = [density, this.paths, ...Object.values(others)];
+    const grid = element("main", {}, ...panels.map((panel) => panel.section));
+    this.root.append(bar, this.problems, grid);
+  }
 
-    const shown = () => (this.moments.length ? this.moments : null);
-    const detailed = () => this.moments.find(({ name }) => name === this.detail.value)
-      ?? this.moments[0];
-    this.density = new Panel("density", "Spectral density", () =>
-      shown() && densityRows(this.moments));
+  #buildPaths() {
     this.paths = new Panel("trajectories", "Along training", () => trajectoryRows(this.#runs()));
-    this.table = new Panel("outliers", "Outliers at this step", () =>
-      shown() && outlierRows(this.moments));
-    this.table.tools.querySelector("button").remove(); // a table is no drawing
-    const mapPanel = (name, title, maps) => new Panel(name, title, () => {
-      const one = detailed();
-      const found = one && maps(one.moment);
-      return found && mapRows(one.name, one.moment, found);
-    });
-    this.gram = mapPanel("gram", "Gram matrix", gramMaps);
-    this.alignment = mapPanel("alignment", "Eigenvectors by direction", alignmentMaps);
-    this.detailed = detailed;
-
-    this.densityChart = new Chart(this.density.body,
-      "Spectral density over eigenvalues. Drag, + or − to zoom, 0 to reset.");
     this.pathChart = new Chart(this.paths.body,
       "Eigenvalues along training. Click to go to a step; drag, + or − to zoom, 0 to reset.",
       (place) => this.#pick(place));
-    this.gramDrawing = new Maps(this.gram.body, "Heat maps of the Gram matrix");
-    this.alignmentDrawing = new Maps(this.alignment.body,
-      "Heat maps of squared cosines of eigenvectors with directions");
-    this.#chartTools(this.density, this.densityChart);
-    this.#chartTools(this.paths, this.pathChart);
-    this.density.toggle("fit", "Fit the axes to this step instead of the whole run", (isFitted) => {
-      this.isFitted = isFitted;
-      this.densityChart.view = null;
-      this.#drawMoments();
-    });
-    this.density.toggle("log x", "Logarithmic eigenvalue axis", (isLog) => {
-      this.logs.densityX = isLog;
-      this.densityChart.view = null;
-      this.#drawMoments();
-    });
-    this.density.toggle("log y", "Logarithmic density axis", (isLog) => {
-      this.logs.densityY = isLog;
-      this.densityChart.view = null;
-      this.#drawMoments();
-    }).checked = true;
-    this.logPaths = this.paths.toggle("log y", "Logarithmic eigenvalue axis", (isLog) => {
-      this.logs.paths = isLog;
-      this.pathChart.view = null;
-      this.#drawPaths();
-    });
+    zoomTools(this.paths, this.pathChart);
     const redraw = () => {
       this.pathChart.view = null;
       this.#drawPaths();
     };
-    [this.quantity, quantity] = select("", "quantity", redraw);
+    this.logPaths = this.paths.toggle("log y", "Logarithmic eigenvalue axis", (isLog) => {
+      this.isLogPath = isLog;
+      redraw();
+    });
+    let quantity, clock;
+    [this.quantity, quantity] = menu("", "quantity", redraw);
     this.quantity.setAttribute("aria-label", "Quantity along training");
     this.quantity.append(element("option", { value: "eigenvalue" }, "eigenvalues"),
       element("option", { value: "overlap" }, "overlaps"));
-    [this.clock, clock] = select("", "clock", redraw);
+    [this.clock, clock] = menu("", "clock", redraw);
     this.clock.setAttribute("aria-label", "Clock");
     this.paths.tools.prepend(quantity, clock);
-    this.gram.tools.prepend(detail);
-
-    this.panels = [this.density, this.paths, this.table, this.gram, this.alignment];
-    const grid = element("main", {}, ...this.panels.map((panel) => panel.section));
-    this.root.append(bar, this.problems, grid);
-  }
-
-  #chartTools(panel, chart) {
-    panel.tool("+", "Zoom in (+)", () => chart.zoom(1.5), "zoom-in");
-    panel.tool("−", "Zoom out (−)", () => chart.zoom(1 / 1.5), "zoom-out");
-    panel.tool("↺", "Whole range (0)", () => chart.reset(), "reset");
   }
 
   #paint() {
@@ -208,39 +155,17 @@ class Tab {
     const listed = JSON.stringify(runs);
     if (listed === this.listed) return;
     this.listed = listed;
-    this.names = runs.map(({ name }) => name);
     if (!this.histories.size && !this.hasChosen) {
       const first = runs.find(({ problem }) => !problem);
       if (first) this.histories.set(first.name, new History(first.name));
     }
-    const gone = [...this.histories.keys()].filter((name) => !this.names.includes(name));
-    const all = [...runs, ...gone.map((name) => ({ name, problem: "" }))];
-    this.runList.replaceChildren(element("legend", {}, "Runs"), ...all.map(({ name, problem }) => {
-      const box = element("input", {
-        type: "checkbox", disabled: Boolean(problem), checked: this.histories.has(name),
-        onchange: () => this.#chooseRun(name, box.checked),
-      });
-      const swatch = element("span", { class: "swatch", "data-run": name });
-      return element("label", { "data-testid": "run" }, box, swatch, element("span", {}, name),
-        problem ? element("small", {}, problem) : null);
-    }));
+    this.menu.list(runs, [...this.histories.keys()]);
     this.#colourRuns();
   }
 
   #colourRuns() {
-    const runs = new Map(this.#runs().map((run) => [run.name, run]));
-    for (const swatch of this.runList.querySelectorAll(".swatch")) {
-      const own = runs.get(swatch.dataset.run);
-      swatch.style.background = own ? own.colours.measured : "transparent";
-    }
-    const names = [...this.histories.keys()];
-    this.runSummary.textContent = names.length === 1
-      ? `Run: ${names[0]}` : `Runs: ${names.length} of ${this.names.length}`;
-    this.runSummary.title = names.join("\n");
-    const chosen = this.detail.value;
-    this.detail.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
-    if (names.includes(chosen)) this.detail.value = chosen;
-    this.detailLabel.hidden = names.length < 2;
+    this.menu.paint(this.#runs());
+    this.moments.offer([...this.histories.keys()]);
   }
 
   #chooseRun(name, isChosen) {
@@ -249,6 +174,15 @@ class Tab {
     else this.histories.delete(name);
     this.#colourRuns();
     this.#update();
+  }
+
+  /** Keep in the address what is shown, once there is something. */
+  #remember() {
+    if (!this.player.steps.length) return;
+    writeAddress({
+      runs: [...this.histories.keys()], matrix: this.#matrix, block: this.#block,
+      step: this.player.isFollowing ? null : this.player.step ?? null,
+    });
   }
 
   /** Offer the blocks that the runs have, keeping the choice where possible. */
@@ -284,6 +218,7 @@ class Tab {
       this.#update(); // the block that was shown is gone
       return;
     }
+    this.#remember();
     const histories = [...this.histories.values()];
     const all = histories.flatMap((history) => history.records.map((r) => r.heading.step));
     this.#listClocks(histories);
@@ -297,7 +232,7 @@ class Tab {
     if (this.clock.dataset.listed === listed) return;
     this.clock.dataset.listed = listed;
     this.clock.replaceChildren(...known.map((name) =>
-      element("option", { value: name }, name === "time" ? "time t" : CLOCKS[name])));
+      element("option", { value: name }, SHORT_CLOCKS[name])));
   }
 
   #noteSilence(error) {
@@ -318,7 +253,7 @@ class Tab {
         lines.push(`${history.run}: reading its data file, ${Math.floor(100 * history.progress)} %`);
       }
     }
-    if (this.serverProblem === "" && !this.histories.size && this.names.length) {
+    if (this.serverProblem === "" && !this.histories.size && this.menu.names.length) {
       lines.push("No run is chosen, or none has a data file.");
     }
     const text = lines.join("\n");
@@ -354,6 +289,7 @@ class Tab {
     const heading = this.#heading();
     this.player.tell(heading);
     this.pathChart.moveCursor(heading?.[this.clock.value]);
+    this.#remember();
     return this.#showMoments();
   }
 
@@ -376,7 +312,7 @@ class Tab {
           });
           const found = (await Promise.all(wanted)).filter(Boolean);
           const runs = new Map(this.#runs().map((run) => [run.name, run.colours]));
-          this.moments = found.filter(({ name }) => runs.has(name))
+          this.shown = found.filter(({ name }) => runs.has(name))
             .map((each) => ({ ...each, colours: runs.get(each.name) }));
           this.#drawMoments();
         }
@@ -395,13 +331,12 @@ class Tab {
     const place = JSON.stringify([this.#matrix, this.#block, runs.map(({ name }) => name)]);
     if (place !== this.pathPlace) {
       this.pathPlace = place;
-      this.highest = 0; // of the density axis, which only grows: steps are to be compared
-      this.logs.paths = null;
+      this.isLogPath = null;
       this.pathChart.view = null;
-      this.densityChart.view = null;
+      this.moments.forget();
     }
     this.range = wholeRange(runs.map(({ history }) => history));
-    const isLog = this.logs.paths ?? suitsLog(runs.map(({ history }) => history));
+    const isLog = this.isLogPath ?? suitsLog(runs.map(({ history }) => history));
     this.logPaths.checked = isLog;
     const model = runs.length && this.clock.value && trajectoryModel({
       theme: this.colours, runs, clock: this.clock.value, isLogY: isLog,
@@ -414,33 +349,8 @@ class Tab {
   }
 
   #drawMoments() {
-    const runs = this.moments;
-    const theme = this.colours;
-    const failures = runs.map(({ moment }) => moment.failure).filter(Boolean);
-    const why = (text) => this.#reason(
-      failures.length ? `${text} The probing failed: ${failures.join("; ")}` : text);
-    const model = runs.length && densityModel({
-      theme, runs, isLogX: this.logs.densityX, isLogY: this.logs.densityY,
-      range: this.isFitted ? [] : this.range, least: this.isFitted ? 0 : this.highest,
-    });
-    if (model) this.highest = Math.max(this.highest, model.highest);
-    this.density.say(model ? "" : why("No spectrum of this block was measured at this step."));
-    if (model) this.densityChart.draw(model);
-
-    const table = outlierTable(runs);
-    this.table.say(table || notes(runs).length ? "" : why("No eigenvalue at this step."));
-    this.table.body.replaceChildren(
-      table ?? element("p", {}, "No outlier is measured or predicted at this step."),
-      ...notes(runs).map((line) => element("p", { "data-testid": "note" }, line)));
-
-    const one = this.detailed();
-    const gram = one && gramMaps(one.moment);
-    this.gram.say(gram ? "" : why("No Gram matrix: the run has no reference directions."));
-    if (gram) this.gramDrawing.draw(theme, gram);
-    const alignment = one && alignmentMaps(one.moment);
-    this.alignment.say(alignment ? "" : why("No eigenvector of an outlier at this step."));
-    if (alignment) this.alignmentDrawing.draw(theme, alignment);
-    this.root.dataset.step = runs.map(({ moment }) => moment.step).join(" ");
+    this.moments.draw(this.colours, this.shown, this.range, (text) => this.#reason(text));
+    this.root.dataset.step = this.shown.map(({ moment }) => moment.step).join(" ");
   }
 
   #reason(text) {

@@ -11,9 +11,16 @@ const FONT = 11;
 export class Maps {
   constructor(host, label) {
     this.host = host;
-    this.svg = svg("svg", { class: "chart", role: "img", "aria-label": label });
+    this.svg = svg("svg", {
+      class: "chart", role: "group", "aria-roledescription": "heat maps", tabindex: 0,
+      "aria-label": `${label}. Arrow keys go from cell to cell.`,
+    });
     this.tip = element("div", { class: "tip", role: "tooltip", hidden: true });
-    host.append(this.svg, this.tip);
+    this.heard = element("output", { class: "heard", "aria-live": "polite" });
+    this.place = [0, 0, 0]; // map, row and column of the cell that the keys are at
+    host.append(this.svg, this.tip, this.heard);
+    this.svg.addEventListener("keydown", (event) => this.#key(event));
+    this.svg.addEventListener("blur", () => this.#leave());
     this.svg.addEventListener("pointerleave", () => { this.tip.hidden = true; });
     this.svg.addEventListener("pointermove", (event) => this.#hover(event));
     new ResizeObserver(() => this.maps && this.#render()).observe(host);
@@ -37,12 +44,70 @@ export class Maps {
     this.svg.setAttribute("font-family", "system-ui, sans-serif");
     this.svg.setAttribute("font-size", FONT);
     this.svg.replaceChildren(...nodes);
+    if (this.isMarked) this.#mark();
+  }
+
+  /** Arrow keys go through the maps as if they were one, in rows; others are the player's. */
+  #key(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || !this.maps?.length) return;
+    if (event.key === "Escape" && this.isMarked) this.#leave();
+    const move = {
+      ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0],
+    }[event.key];
+    if (!move) return;
+    event.preventDefault();
+    let [map, row, column] = this.#cell();
+    if (this.isMarked) {
+      row += move[0];
+      column += move[1];
+      if (column < 0 && map > 0) [map, column] = [map - 1, Infinity];
+      else if (column >= this.maps[map].columns.length && map + 1 < this.maps.length) {
+        [map, column] = [map + 1, 0];
+      }
+    }
+    this.place = [map, row, column];
+    this.#mark();
+  }
+
+  /** The place of the keys, inside the maps that are drawn. */
+  #cell() {
+    const within = (value, count) => Math.min(Math.max(value, 0), count - 1);
+    const map = within(this.place[0], this.maps.length);
+    const { rows, columns } = this.maps[map];
+    return [map, within(this.place[1], rows.length), within(this.place[2], columns.length)];
+  }
+
+  /** Show the cell of the keys, and say its value. */
+  #mark() {
+    this.place = this.#cell();
+    const [map, row, column] = this.place;
+    const { columns, test } = this.maps[map];
+    const cells = this.svg.querySelectorAll(`[data-testid="${test}"] [data-tip]`);
+    const cell = cells[row * columns.length + column];
+    this.svg.querySelector(".marked")?.remove();
+    if (!cell) return;
+    this.isMarked = true;
+    const [x, y, width, height] = ["x", "y", "width", "height"].map((name) =>
+      Number(cell.getAttribute(name)));
+    this.svg.append(svg("rect", {
+      class: "marked", x, y, width, height, fill: "none", stroke: this.theme.ink,
+      "stroke-width": 2, "pointer-events": "none",
+    }));
+    this.#show(cell.getAttribute("data-tip"), x + width, y + height);
+    this.heard.textContent = this.tip.textContent;
+  }
+
+  #leave() {
+    this.isMarked = false;
+    this.tip.hidden = true;
+    this.heard.textContent = "";
+    this.svg.querySelector(".marked")?.remove();
   }
 
   #map({ title, rows, columns, values, limit, test }, left, width, height) {
     const { theme } = this;
     const longest = Math.max(...rows.map((name) => name.length));
-    const margin = 8 + 6 * longest;
+    const margin = 9 + 6.4 * longest;
     const isWide = rows !== columns; // cells need not be square
     const room = { width: width - margin - 8, height: height - TITLE - 2 * FONT - 14 };
     let cell = { width: room.width / columns.length, height: room.height / rows.length };
@@ -99,12 +164,17 @@ export class Maps {
     this.tip.hidden = !text;
     if (!text) return;
     const box = this.svg.getBoundingClientRect();
-    const x = event.clientX - box.left;
+    this.#show(text, event.clientX - box.left, event.clientY - box.top);
+  }
+
+  #show(text, x, y) {
+    const { clientWidth: width, clientHeight: height } = this.host;
     this.tip.textContent = text;
-    const isRight = x > box.width / 2;
+    this.tip.hidden = false;
+    const isRight = x > width / 2;
     this.tip.style.left = isRight ? "" : `${x + 14}px`;
-    this.tip.style.right = isRight ? `${box.width - x + 14}px` : "";
-    this.tip.style.top = `${event.clientY - box.top + 8}px`;
+    this.tip.style.right = isRight ? `${width - x + 14}px` : "";
+    this.tip.style.top = `${Math.min(y + 8, Math.max(height - this.tip.offsetHeight, 0))}px`;
   }
 }
 

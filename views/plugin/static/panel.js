@@ -2,6 +2,13 @@
 
 import { csv, download, element } from "./dom.js";
 
+/** The buttons of a chart. */
+export function zoomTools(panel, chart) {
+  panel.tool("+", "Zoom in (+)", () => chart.zoom(1.5), "zoom-in");
+  panel.tool("−", "Zoom out (−)", () => chart.zoom(1 / 1.5), "zoom-out");
+  panel.tool("↺", "Whole range (0)", () => chart.reset(), "reset");
+}
+
 export class Panel {
   /** @param rows what the panel shows as CSV rows, or null */
   constructor(name, title, rows) {
@@ -52,6 +59,7 @@ export class Panel {
     const drawn = this.body.querySelector("svg.chart");
     if (!drawn || this.body.hidden) return;
     const copy = drawn.cloneNode(true);
+    copy.querySelectorAll(".marked, .rubber").forEach((node) => node.remove());
     const [, , width, height] = drawn.getAttribute("viewBox").split(" ");
     copy.setAttribute("width", width);
     copy.setAttribute("height", height);

@@ -24,13 +24,15 @@ export class Player {
   /**
    * @param show shows the current step; a promise of its being on screen
    * @param transitions steps with a transition of what is shown
+   * @param wanted the step to begin with; null for the last
    */
-  constructor(show, transitions) {
+  constructor(show, transitions, wanted = null) {
     this.show = show;
     this.transitions = transitions;
     this.steps = [];
     this.place = -1; // in steps
-    this.isFollowing = true;
+    this.wanted = wanted;
+    this.isFollowing = wanted === null;
     const button = (sign, label, test, press) => element("button", {
       type: "button", "aria-label": label, title: label, "data-testid": test, onclick: press,
     }, icon(sign));
@@ -65,9 +67,10 @@ export class Player {
 
   /** Take other steps, in order, and stay where it was or, following, go to the last. */
   setSteps(steps) {
-    const { step } = this;
+    const step = this.wanted ?? this.step;
     const last = steps.length - 1;
     const found = steps.findIndex((each) => each >= step);
+    if (found >= 0) this.wanted = null; // else it may still have to be read
     this.steps = steps;
     this.slider.max = Math.max(0, last);
     this.place = this.isFollowing || found < 0 ? last : found;
@@ -76,6 +79,7 @@ export class Player {
 
   go(place) {
     if (!this.steps.length) return this.shown;
+    this.wanted = null;
     const last = this.steps.length - 1;
     this.place = Math.min(Math.max(place, 0), last);
     this.isFollowing = this.follow.checked && this.place === last;

@@ -1,12 +1,15 @@
 // Eigenvalues along training: measured points over the predicted bulk and outliers.
 
-import { extent, padded } from "./chart.js";
 import { number, withError } from "./dom.js";
 import { runLegend } from "./density.js";
 import { SIDES } from "./pairing.js";
+import { extent, padded } from "./scale.js";
 
 const BAND = 2; // half width in standard errors of one measurement
 const LINEAR_RANGE = 12; // outliers many times the bulk would flatten it on a linear axis
+
+/** In a menu, where there is little room. */
+export const SHORT_CLOCKS = { time: "time t", epoch: "epochs", step: "steps" };
 
 export const CLOCKS = {
   time: "time t = steps × c/d",
