@@ -67,21 +67,33 @@ def board(arguments: Sequence[str]) -> int:
 def figures(arguments: Sequence[str]) -> int:
     """Draw the figures of a run, or, without one, those that need none."""
     parser = _parser(figures)
-    parser.add_argument("run", type=str, nargs="?", help="a run folder")
+    parser.add_argument("run", type=str, nargs="?", help="a run folder, or its data file")
     parser.add_argument("--only", type=str, nargs="+", default=[], help="names of figures")
     parser.add_argument("--output", type=str, help="folder; by default RUN/figures, or figures")
+    parser.add_argument(
+        "--columns", type=int, choices=(1, 2), default=2, help="of a page that a figure spans"
+    )
     asked = parser.parse_args(list(arguments))
-    if asked.run is not None and not Path(asked.run).is_dir():
-        raise ValueError(f"run: expected a run folder, got {asked.run!r}")
+    _require_run(asked.run)
 
     from .figures import draw_figures
     from .probes.record_file import load
 
     loaded = load(asked.run) if asked.run else None
-    output = Path(asked.output or Path(asked.run or ".") / "figures")
-    for path in draw_figures(output, loaded, asked.only):
+    output = Path(asked.output or _run_folder(asked.run or ".") / "figures")
+    for path in draw_figures(output, loaded, asked.only, columns=asked.columns):
         print(path)
     return 0
+
+
+def _require_run(run: str | None) -> None:
+    if run is not None and not Path(run).exists():
+        raise ValueError(f"run: expected a run folder or a data file, got {run!r}")
+
+
+def _run_folder(run: str) -> Path:
+    """The folder, also if the data file in it was named."""
+    return Path(run) if Path(run).is_dir() else Path(run).parent
 
 
 def demo(arguments: Sequence[str]) -> int:

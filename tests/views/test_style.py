@@ -35,8 +35,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     png, _ = style.save(drawn(), tmp_path / "figure")
     old = png.read_bytes()
 
-    def broken(self, path, **options):
-        path.write_bytes(b"half")
+    def broken(self, file, **options):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(Figure, "savefig", broken)
@@ -50,6 +50,11 @@ def test_equal_figures_give_equal_files(tmp_path):
     first = style.save(drawn(), tmp_path / "a")
     second = style.save(drawn(), tmp_path / "b")
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
+
+
+def test_an_svg_is_the_same_again_and_has_no_date():
+    assert style.svg(drawn()) == style.svg(drawn())
+    assert b"dc:date" not in style.svg(drawn())
 
 
 def test_pixels_are_bytes_of_the_figure():

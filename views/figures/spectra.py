@@ -30,12 +30,13 @@ _DECADES = 4.0
 
 
 @style.paper()
-def spectra(records: Sequence[Record], block: str = "") -> Figure:
+def spectra(records: Sequence[Record], block: str = "", columns: style.Columns = 2) -> Figure:
     """Density of one block's Hessian (left) and information matrix (right), one row a time.
 
     Args:
         records: of one run; the first, the middle and the last with a measured spectrum are shown.
         block: which block; the first if empty.
+        columns: of the page that the figure spans.
     """
     names = blocks(records)
     name = block or (names[0] if names else "")
@@ -45,16 +46,20 @@ def spectra(records: Sequence[Record], block: str = "") -> Figure:
     shown = landmarks(held)
     times, label = clock(shown)
     symbol = label.split(" = ")[0].removeprefix("time ")
-    figure, panels = style.new_figure(len(shown), 2, 0.9 + 1.8 * len(shown), sharex="col")
+    figure, panels = style.new_figure(
+        len(shown), 2, *style.size(columns, len(shown), 1.8), sharex="col"
+    )
     for row, record, time in zip(panels, shown, times, strict=True):
         for axes, matrix in zip(row, MATRICES, strict=True):
             if not _draw(axes, record, matrix, name):
                 axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")
-            axes.locator_params(axis="x", nbins=6)
-            axes.set_title(f"{MATRIX_NAMES[matrix]}, {name}, {symbol} = {time:.4g}")
-        row[0].set_ylabel("density\n(1 / eigenvalue unit)")
+            axes.locator_params(axis="x", nbins=6 if columns == 2 else 4)
+            title = style.heading(columns, MATRIX_NAMES[matrix], name, f"{symbol} = {time:.4g}")
+            axes.set_title(title)
+    style.label_rows(columns, figure, panels[:, 0], "density\n(1 / eigenvalue unit)")
     for axes in panels[-1]:
-        axes.set_xlabel(f"eigenvalue ({style.CURVATURE})")
+        unit = "eigenvalue\n(loss/param.²)" if columns == 1 else f"eigenvalue ({style.CURVATURE})"
+        axes.set_xlabel(unit)
     style.legend_below(figure)
     return figure
 
