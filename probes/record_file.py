@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from numpy.typing import NDArray
 
 from ..theory.spectrum import Matrix
 from .codec import ENCODING, decode, encode, schema
 from .environment import environment
 from .record import Record
+from .record_table import record_table
 
 __all__ = [
     "CONFIG",
@@ -215,6 +217,10 @@ class Run:
     config: dict[str, Any]
     records: tuple[Record, ...]
     environment: dict[str, str] = field(default_factory=dict)
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Every number of the records, one row for each step and quantity; see `record_table`."""
+        return record_table(self.records)
 
     @property
     def dimension(self) -> int | None:

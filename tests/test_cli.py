@@ -10,7 +10,7 @@ from spectrain.probes.record_file import RecordFile
 from spectrain.training.systems import SYSTEMS
 from spectrain.training_arguments import parse_training_arguments
 
-COMMANDS = ("train", "figures", "demo", "board", "predict", "dynamics", "check")
+COMMANDS = ("train", "figures", "export", "demo", "board", "predict", "dynamics", "check")
 
 
 @pytest.fixture(autouse=True)

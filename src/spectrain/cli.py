@@ -86,6 +86,26 @@ def figures(arguments: Sequence[str]) -> int:
     return 0
 
 
+def export(arguments: Sequence[str]) -> int:
+    """Write the records of a run as a table (csv, parquet) or as arrays (npz)."""
+    parser = _parser(export)
+    parser.add_argument("run", type=str, help="a run folder, or its data file")
+    parser.add_argument(
+        "--format", choices=("csv", "npz", "parquet"), default="csv", help="of the file"
+    )
+    parser.add_argument("--output", type=str, help="file; by default RUN/records.FORMAT")
+    asked = parser.parse_args(list(arguments))
+    _require_run(asked.run)
+
+    from .probes.record_file import load
+    from .views.export import export as write
+
+    output = Path(asked.output or _run_folder(asked.run) / f"records.{asked.format}")
+    write(load(asked.run), output, asked.format)
+    print(output)
+    return 0
+
+
 def _require_run(run: str | None) -> None:
     if run is not None and not Path(run).exists():
         raise ValueError(f"run: expected a run folder or a data file, got {run!r}")
@@ -208,6 +228,7 @@ def _is_in_agreement(result: CrossCheck) -> bool:
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
     "figures": figures,
+    "export": export,
     "demo": demo,
     "board": board,
     "predict": predict,

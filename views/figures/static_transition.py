@@ -39,10 +39,13 @@ def static_transition(sweep: Sweep, columns: style.Columns = 2) -> Figure:
     style.label_rows(columns, figure, panels[:, 0], f"eigenvalue\n({style.CURVATURE})")
     for axes in panels.flat:
         style.finish_scale(axes.yaxis)
-    break_before = " " if columns == 2 else "\n"
+    name = style.with_unit(sweep.parameter)
     for axes in panels[-1]:
         style.finish_scale(axes.xaxis)
-        axes.set_xlabel(style.with_unit(sweep.parameter).replace(" (", break_before + "("))
+        if columns == 2:
+            axes.set_xlabel(name)
+        else:
+            axes.set_xlabel(name.replace(" (", "\n("), fontsize="small")
     style.legend_below(figure)
     return figure
 
