@@ -10,7 +10,7 @@ from spectrain.probes.record_file import RecordFile
 from spectrain.training.systems import SYSTEMS
 from spectrain.training_arguments import parse_training_arguments
 
-COMMANDS = ("train", "figures", "export", "demo", "board", "predict", "dynamics", "check")
+COMMANDS = ("train", "figures", "export", "report", "demo", "board", "predict", "dynamics", "check")
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +148,10 @@ def test_check_reports_agreement_with_the_independent_library(capsys):
         (["figures", "--only"], "--only"),
         (["figures", "a", "b"], "b"),
         (["figures", "--columns", "3"], "columns"),
+        (["export", "nowhere"], "run: expected a run folder or a data file, got 'nowhere'"),
+        (["export"], "run"),
+        (["report", "nowhere"], "run: expected a run folder or a data file, got 'nowhere'"),
+        (["report", "--outputs", "x"], "--outputs"),
         (["demo", "--fast"], "--fast"),
         (["demo", "--quick", "yes"], "yes"),
         (["demo", "extra"], "extra"),

@@ -41,9 +41,11 @@ __all__ = [
     "heading",
     "label_rows",
     "legend_below",
+    "literal",
     "new_figure",
     "paper",
     "pixels",
+    "png",
     "save",
     "scale_for",
     "size",
@@ -156,7 +158,8 @@ def empty_figure(message: str) -> Figure:
 
 def heading(columns: Columns, first: str, *rest: str) -> str:
     """Title of a panel; on a narrow page its first part has a line of its own."""
-    return (", " if columns == 2 else "\n").join((first, ", ".join(rest)))
+    parts = [literal(_shortened(part, 60 // (3 - columns))) for part in (first, *rest)]
+    return (", " if columns == 2 else "\n").join((parts[0], ", ".join(parts[1:])))
 
 
 def label_rows(columns: Columns, figure: Figure, axes: Iterable[Axes], text: str) -> None:
@@ -209,7 +212,18 @@ def symbol(direction: str) -> str:
     letters = direction.rstrip("0123456789")
     index = direction[len(letters) :]
     known = {"x": "x", "mu": r"\mu"}
-    return f"${known[letters]}_{{{index}}}$" if letters in known and index else direction
+    name = literal(_shortened(direction, 12))
+    return f"${known[letters]}_{{{index}}}$" if letters in known and index else name
+
+
+def _shortened(text: str, limit: int) -> str:
+    """What a figure has room for of a name."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def literal(text: str) -> str:
+    """Text in which a dollar is a dollar, not the beginning of a formula."""
+    return text.replace("$", r"\$")
 
 
 def with_unit(parameter: str) -> str:
@@ -272,7 +286,16 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
 
 def svg(figure: Figure) -> bytes:
     """The figure as SVG; the same records give the same bytes."""
+    return _content(figure, format="svg", metadata={"Date": None})
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG."""
+    return _content(figure, format="png")
+
+
+def _content(figure: Figure, **options: Any) -> bytes:
     file = io.BytesIO()
     with paper():
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, **options)
     return file.getvalue()

@@ -106,6 +106,36 @@ def export(arguments: Sequence[str]) -> int:
     return 0
 
 
+def report(arguments: Sequence[str]) -> int:
+    """Write one HTML page on a run: figures, errors, transitions, configuration, citations."""
+    parser = _parser(report)
+    parser.add_argument("run", type=str, help="a run folder, or its data file")
+    parser.add_argument("--output", type=str, help="file; by default RUN/report.html")
+    asked = parser.parse_args(list(arguments))
+    _require_run(asked.run)
+
+    import warnings
+
+    from .probes.atomic import write_atomically
+    from .probes.record_file import load
+    from .views.report import report as page
+
+    folder = _run_folder(asked.run)
+    # What is wrong with the data file is said on the page, without the path to it.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run = load(asked.run)
+    notices = [str(each.message).replace(f"{folder}/", "") for each in caught]
+    for notice in notices:
+        print("spectrain: warning:", notice, file=sys.stderr)
+    output = Path(asked.output or folder / "report.html")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    content = page(run, folder.resolve().name, notices).encode("utf-8")
+    write_atomically(output, lambda file: file.write(content))
+    print(output)
+    return 0
+
+
 def _require_run(run: str | None) -> None:
     if run is not None and not Path(run).exists():
         raise ValueError(f"run: expected a run folder or a data file, got {run!r}")
@@ -229,6 +259,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
     "figures": figures,
     "export": export,
+    "report": report,
     "demo": demo,
     "board": board,
     "predict": predict,

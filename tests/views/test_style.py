@@ -86,6 +86,13 @@ def test_directions_have_mathematical_names():
     assert style.symbol("teacher") == "teacher"
 
 
+def test_names_are_no_formulas_and_have_an_end():
+    assert style.symbol("a$b$") == r"a\$b\$"
+    assert style.heading(2, "Hessian", "$_", "t = 1") == r"Hessian, \$_, t = 1"
+    assert style.heading(1, "Hessian", "a", "t = 1") == "Hessian\na, t = 1"
+    assert len(style.heading(2, "Hessian", 500 * "a")) < 80
+
+
 def lightness(color):
     red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return 0.299 * red + 0.587 * green + 0.114 * blue
