@@ -73,8 +73,13 @@ def figures(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--columns", type=int, choices=(1, 2), default=2, help="of a page that a figure spans"
     )
+    parser.add_argument(
+        "--animate", action="store_true", help="write the density over training as a GIF as well"
+    )
     asked = parser.parse_args(list(arguments))
     _require_run(asked.run)
+    if asked.animate and asked.run is None:
+        raise ValueError("animate: expected a run, got none")
 
     from .figures import draw_figures
     from .probes.record_file import load
@@ -83,6 +88,11 @@ def figures(arguments: Sequence[str]) -> int:
     output = Path(asked.output or _run_folder(asked.run or ".") / "figures")
     for path in draw_figures(output, loaded, asked.only, columns=asked.columns):
         print(path)
+    if loaded is not None and asked.animate:
+        from .views.animation import write_animation
+
+        write_animation(loaded.records, output / "spectra.gif")
+        print(output / "spectra.gif")
     return 0
 
 

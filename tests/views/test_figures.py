@@ -195,6 +195,7 @@ def test_spectra_shows_three_times(records):
         "predicted density",
         "measured outlier",
         "predicted outlier",
+        "detection edge",
     } == legend_labels(figure)
     assert [axes.get_title() for axes in figure.axes[::2]] == [
         f"Hessian, class 0, t = {time}" for time in (0, 10, 20)
