@@ -1,9 +1,9 @@
 """The record file: every record of a run in one append-only, self-describing text file.
 
 `records.jsonl` holds one strict JSON value a line. The first line is a header that explains the
-rest: the fields of every type with their units, and how arrays and non-finite numbers are written.
-Each further line is one record with a checksum; a record counts once its line is complete, so that
-whatever cuts the file costs at most the line being written.
+rest: the fields of every type with their units, how arrays and non-finite numbers are written, and
+what was run where. Each further line is one record with a checksum; a record counts once its line
+is complete, so that whatever cuts the file costs at most the line being written.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ import json
 import os
 import warnings
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from numpy.typing import NDArray
 
 from ..theory.spectrum import Matrix
 from .codec import ENCODING, decode, encode, schema
+from .environment import environment
 from .record import Record
+from .record_table import record_table
 
 __all__ = [
     "CONFIG",
@@ -42,12 +45,14 @@ RECORDS = "records.jsonl"
 CONFIG = "config.yaml"
 
 
-def _header() -> dict[str, Any]:
+def _header(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
         "line": '{"crc32": of the bytes of the record, in hexadecimal, "record": object}',
         "encoding": ENCODING,
+        "config": dict(config),
+        "environment": environment(),
         "schema": schema(),
     }
 
@@ -90,8 +95,8 @@ def parse_record(line: bytes, only: tuple[Matrix, str] | None = None) -> Record:
     return record
 
 
-def check_header(line: bytes, path: Path) -> None:
-    """Look whether a file's first line makes it a record file that this version can read.
+def check_header(line: bytes, path: Path) -> dict[str, Any]:
+    """The header in a file's first line, if that is one of a record file this version can read.
 
     Raises:
         ValueError: if the file is something else, or of another version.
@@ -106,6 +111,7 @@ def check_header(line: bytes, path: Path) -> None:
         raise ValueError(
             f"version of {str(path)!r}: expected {VERSION}, got {header.get('version')!r}"
         )
+    return header
 
 
 class RecordFile:
@@ -115,13 +121,17 @@ class RecordFile:
 
     Args:
         path: of the file, created if it does not exist.
+        config: what was run, of what JSON can hold; written into the header of a new file.
 
     Raises:
-        ValueError: if the file is something else, or of another version.
+        ValueError: if the file is something else, of another version, or damaged: records behind
+            a damaged line would not be read.
         OSError: if it cannot be opened or written.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], config: Mapping[str, Any] | None = None
+    ) -> None:
         self.path = Path(path)
         # Unbuffered: after a failure nothing is left that a later close would write.
         self._file = self.path.open("a+b", buffering=0)
@@ -129,7 +139,7 @@ class RecordFile:
             self._offset = self._complete_end()
             self._file.truncate(self._offset)
             if self._offset == 0:
-                self._append(_json(_header()) + b"\n")
+                self._append(_json(_header(config or {})) + b"\n")
         except BaseException:
             self._file.close()
             raise
@@ -168,11 +178,16 @@ class RecordFile:
     def _complete_end(self) -> int:
         self._file.seek(0)
         end = 0
-        for line in self._file:
+        for number, line in enumerate(self._file, start=1):
             if not line.endswith(b"\n"):
                 break
-            if end == 0:
+            if number == 1:
                 check_header(line, self.path)
+            elif not _is_intact(line):
+                raise ValueError(
+                    f"path: expected whole records, got {str(self.path)!r} with line {number} "
+                    f"damaged; cut it off at byte {end} to go on behind the record before"
+                )
             end += len(line)
         return end
 
@@ -193,19 +208,32 @@ class Run:
     """What a run folder holds.
 
     Attributes:
-        config: the resolved configuration; empty if there is no config.yaml.
+        config: the resolved configuration; empty if the run had none.
         records: in the order of the steps.
+        environment: versions, system and number of processors where the run began; empty if the
+            data file does not say.
     """
 
     config: dict[str, Any]
     records: tuple[Record, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Every number of the records, one row for each step and quantity; see `record_table`."""
+        return record_table(self.records)
+
+    @property
+    def dimension(self) -> int | None:
+        """The dimension d that was configured, None if none was."""
+        found = self.config.get("dimension")
+        return found if isinstance(found, int) else None
 
 
 def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
     """The complete records of a file, one after the other.
 
-    An incomplete last line is passed over. A damaged line ends the reading with a warning that
-    says where it is.
+    An incomplete last line (of a writer that was killed, or is writing) and a damaged line end the
+    reading with a warning that says where they are.
 
     Raises:
         ValueError: if the file is something else, of another version, or holds an unknown type or
@@ -216,15 +244,14 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
     offset = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            if number == 1:
+            if line.endswith(b"\n") and number == 1:
                 check_header(line, path)
             elif _is_intact(line):
                 yield parse_record(line)
             else:
+                state = "damaged" if line.endswith(b"\n") else "incomplete"
                 warnings.warn(
-                    f"{path}: line {number} (from byte {offset}) is damaged; "
+                    f"{path}: line {number} (from byte {offset}) is {state}; "
                     "what precedes it was read",
                     stacklevel=2,
                 )
@@ -239,12 +266,28 @@ def load(run: str | os.PathLike[str]) -> Run:
         run: the folder, or the record file itself.
 
     Raises:
-        ValueError: if there is no record file; see also `read_records`.
+        ValueError: if there is no record file, or its configuration cannot be read; see also
+            `read_records`.
     """
     folder = Path(run)
     path = folder / RECORDS if folder.is_dir() else folder
     if not path.is_file():
         raise ValueError(f"run: expected a folder with a {RECORDS}, got {str(run)!r}")
-    config = path.parent / CONFIG
-    content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else None
-    return Run(content or {}, tuple(read_records(path)))
+    with path.open("rb") as file:
+        first = file.readline()
+    header = check_header(first, path) if first.endswith(b"\n") else {}
+    config = header.get("config") or _stored_config(path.parent / CONFIG)
+    return Run(config, tuple(read_records(path)), header.get("environment", {}))
+
+
+def _stored_config(path: Path) -> dict[str, Any]:
+    """The configuration beside a record file whose header has none; empty if there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected a configuration in YAML, got {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected keys and values, got {content!r}")
+    return content

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..theory.phase_diagram import Boundary
 from ..theory.spectrum import FloatArray, Matrix
 from .record import Record
+
+if TYPE_CHECKING:  # it imports torch, which figures do without
+    from ..theory.phase_diagram import Boundary
 
 __all__ = ["CountMap", "Sweep", "Threshold"]
 

@@ -6,10 +6,11 @@ import yaml
 
 import spectrain
 from spectrain.cli import main
+from spectrain.probes.record_file import RecordFile
 from spectrain.training.systems import SYSTEMS
 from spectrain.training_arguments import parse_training_arguments
 
-COMMANDS = ("train", "figures", "demo", "board", "predict", "dynamics", "check")
+COMMANDS = ("train", "figures", "export", "report", "demo", "board", "predict", "dynamics", "check")
 
 
 @pytest.fixture(autouse=True)
@@ -142,10 +143,15 @@ def test_check_reports_agreement_with_the_independent_library(capsys):
     [
         (["figures", "--only", "moon"], "only: expected figures that need no run"),
         (["figures", "--only", "spectra"], "only: expected figures that need no run"),
-        (["figures", "nowhere"], "run: expected a run folder, got 'nowhere'"),
+        (["figures", "nowhere"], "run: expected a run folder or a data file, got 'nowhere'"),
         (["figures", "--onl", "spectra"], "--onl"),
         (["figures", "--only"], "--only"),
         (["figures", "a", "b"], "b"),
+        (["figures", "--columns", "3"], "columns"),
+        (["export", "nowhere"], "run: expected a run folder or a data file, got 'nowhere'"),
+        (["export"], "run"),
+        (["report", "nowhere"], "run: expected a run folder or a data file, got 'nowhere'"),
+        (["report", "--outputs", "x"], "--outputs"),
         (["demo", "--fast"], "--fast"),
         (["demo", "--quick", "yes"], "yes"),
         (["demo", "extra"], "extra"),
@@ -202,7 +208,7 @@ def test_a_run_and_its_figures_from_the_command_line(capsys, empty_folder):
     trained = ["--dimension", "30", "--epochs", "2", "--time", "0.4", "--folder", "run"]
     assert main(["train", *trained]) == 0
     assert "3 records in run" in capsys.readouterr().out
-    assert main(["figures", "run", "--only", "gram-entries"]) == 0
+    assert main(["figures", "run", "--only", "gram-entries", "--columns", "1"]) == 0
     assert capsys.readouterr().out.split() == ["run/figures/gram-entries.png"]
     assert {path.name for path in (empty_folder / "run" / "figures").iterdir()} == {
         "gram-entries.png",
@@ -211,6 +217,16 @@ def test_a_run_and_its_figures_from_the_command_line(capsys, empty_folder):
     assert "only: expected figures of a run" in refused(
         ["figures", "run", "--only", "phase-diagram"], capsys
     )
+
+
+def test_figures_need_the_data_file_alone(capsys, empty_folder):
+    config = {"dimension": 30}
+    RecordFile(empty_folder / "records.jsonl", config).close()
+    for run in (".", "records.jsonl"):
+        assert main(["figures", run, "--only", "gram-entries", "--output", "there"]) == 0
+    assert capsys.readouterr().out.split() == ["there/gram-entries.png"] * 2
+    assert main(["figures", "records.jsonl"]) == 0
+    assert (empty_folder / "figures" / "spectra.pdf").is_file()
 
 
 def test_the_figures_that_need_no_run_go_where_they_are_asked_to(capsys, empty_folder, monkeypatch):

@@ -65,7 +65,7 @@ def run(
             files.records.unlink(missing_ok=True)
         finished = checkpoint.epoch if checkpoint else 0
         first_step = finished * config.steps_per_epoch + 1 if checkpoint else 0
-        records = stack.enter_context(closing(RecordFile(files.records)))
+        records = stack.enter_context(closing(RecordFile(files.records, config.to_dict())))
         others = [stack.enter_context(closing(sink(files.path, first_step))) for sink in sinks]
         probe = _probe(config, system, optimiser, [records, *others], seeds[2])
         parts: dict[str, Stateful] = {

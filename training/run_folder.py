@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from ..probes.atomic import write_atomically
 from ..probes.record_file import CONFIG, RECORDS
-from .atomic import write_atomically
 
 __all__ = ["RunFolder", "open_run_folder"]
 
@@ -61,6 +61,9 @@ def open_run_folder(
             raise ValueError(
                 f"folder: expected one that no other process uses, got {str(path)!r}"
             ) from None
+        # What a process killed while it wrote a checkpoint has left.
+        for unfinished in folder.path.glob(f".{folder.checkpoint.name}.*.new"):
+            unfinished.unlink()
         if folder.config.exists():
             _check_stored(folder, config, resume)
         else:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
+from ..probes.atomic import write_atomically
 from ..theory.spectrum import FloatArray
 
 __all__ = [
@@ -32,21 +33,31 @@ __all__ = [
     "MEASURED_BULK",
     "PREDICTED",
     "SERIES",
-    "WIDTH",
+    "WIDTHS",
+    "Columns",
     "draw_line",
     "empty_figure",
     "finish_scale",
+    "heading",
+    "label_rows",
     "legend_below",
+    "literal",
     "new_figure",
     "paper",
     "pixels",
+    "png",
     "save",
     "scale_for",
+    "size",
+    "svg",
     "symbol",
     "with_unit",
 ]
 
-WIDTH = 7.0
+# Columns of a page that a figure spans, and its width in inches. Texts keep their size: a figure is
+# laid out for its width, not scaled to it.
+Columns = Literal[1, 2]
+WIDTHS: dict[Columns, float] = {1: 3.4, 2: 7.0}
 CURVATURE = "loss per squared parameter"
 
 # Measured: dark markers. Predicted: lines and light bands. Lightness, marker and line style each
@@ -95,7 +106,9 @@ _RC: Any = {
     "axes.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "axes.formatter.limits": (-3, 4),
     "axes.formatter.use_mathtext": True, "legend.frameon": False, "legend.handlelength": 2.4,
-    "figure.dpi": 150, "savefig.dpi": 200, "pdf.fonttype": 42, "image.interpolation": "nearest",
+    "figure.dpi": 150, "savefig.dpi": 200, "pdf.fonttype": 42,
+    # Without it the names inside an SVG are random.
+    "svg.hashsalt": "spectrain", "image.interpolation": "nearest",
 }  # fmt: skip
 
 
@@ -109,7 +122,7 @@ def paper() -> Iterator[None]:
 
 
 def new_figure(
-    rows: int, columns: int, height: float, width: float = WIDTH, **options: Any
+    rows: int, columns: int, height: float, width: float = WIDTHS[2], **options: Any
 ) -> tuple[Figure, NDArray[Any]]:
     """An empty figure with a (rows, columns) array of axes; sizes in inches.
 
@@ -119,16 +132,47 @@ def new_figure(
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def size(
+    columns: Columns, rows: int, row_height: float, legend: float = 0.9
+) -> tuple[float, float]:
+    """Height and width in inches of a figure with a legend below.
+
+    Args:
+        columns: of the page.
+        rows: of panels.
+        row_height: of a figure that spans both columns.
+        legend: height of what is not a panel, likewise.
+    """
+    if columns == 2:
+        return legend + row_height * rows, WIDTHS[2]
+    return legend + 0.5 + (0.35 + 0.6 * row_height) * rows, WIDTHS[1]
+
+
 @paper()
 def empty_figure(message: str) -> Figure:
     """A figure that says in words why it shows nothing."""
-    figure = Figure(figsize=(WIDTH / 2, 1.2), layout="constrained")
+    figure = Figure(figsize=(WIDTHS[1], 1.2), layout="constrained")
     figure.text(0.5, 0.5, message, ha="center", va="center", wrap=True)
     return figure
 
 
-def legend_below(figure: Figure, columns: int = 4) -> None:
-    """One legend for all axes, under them, each label once."""
+def heading(columns: Columns, first: str, *rest: str) -> str:
+    """Title of a panel; on a narrow page its first part has a line of its own."""
+    parts = [literal(_shortened(part, 60 // (3 - columns))) for part in (first, *rest)]
+    return (", " if columns == 2 else "\n").join((parts[0], ", ".join(parts[1:])))
+
+
+def label_rows(columns: Columns, figure: Figure, axes: Iterable[Axes], text: str) -> None:
+    """Label the vertical axes of all rows: each by itself, on a narrow page all of them at once."""
+    if columns == 1:
+        figure.supylabel(text.replace("\n", " "), fontsize="medium")
+        return
+    for each in axes:
+        each.set_ylabel(text)
+
+
+def legend_below(figure: Figure, columns: int | None = None) -> None:
+    """One legend for all axes, under them, each label once; in as many columns as there is room."""
     entries: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -137,11 +181,19 @@ def legend_below(figure: Figure, columns: int = 4) -> None:
     first = ("measured", "predicted")
     labels = sorted(entries, key=lambda label: [not label.startswith(word) for word in first])
     if entries:
+        columns = columns or max(1, int(figure.get_figwidth() / 1.7))
+        narrow = figure.get_figwidth() <= WIDTHS[1]
+        tight = (
+            {"fontsize": 6.5, "columnspacing": 1, "handlelength": 2, "labelspacing": 0.7}
+            if narrow
+            else {}
+        )
         figure.legend(
             [entries[label] for label in labels],
             labels,
             loc="outside lower center",
             ncols=min(columns, len(entries)),
+            **tight,
         )
 
 
@@ -160,7 +212,18 @@ def symbol(direction: str) -> str:
     letters = direction.rstrip("0123456789")
     index = direction[len(letters) :]
     known = {"x": "x", "mu": r"\mu"}
-    return f"${known[letters]}_{{{index}}}$" if letters in known and index else direction
+    name = literal(_shortened(direction, 12))
+    return f"${known[letters]}_{{{index}}}$" if letters in known and index else name
+
+
+def _shortened(text: str, limit: int) -> str:
+    """What a figure has room for of a name."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def literal(text: str) -> str:
+    """Text in which a dollar is a dollar, not the beginning of a formula."""
+    return text.replace("$", r"\$")
 
 
 def with_unit(parameter: str) -> str:
@@ -212,20 +275,27 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    png = _replace(path, "png", lambda file: figure.savefig(file, format="png"))
+    png, pdf = (path.with_name(f"{path.name}.{suffix}") for suffix in ("png", "pdf"))
     # Without a date the same records give the same file.
     dateless = {"CreationDate": None}
-    pdf = _replace(path, "pdf", lambda file: figure.savefig(file, format="pdf", metadata=dateless))
+    with paper():
+        write_atomically(png, lambda file: figure.savefig(file, format="png"))
+        write_atomically(pdf, lambda file: figure.savefig(file, format="pdf", metadata=dateless))
     return png, pdf
 
 
-def _replace(path: Path, suffix: str, write: Callable[[Path], None]) -> Path:
-    final = path.with_name(f"{path.name}.{suffix}")
-    partial = path.with_name(f".{path.name}.{suffix}.{os.getpid()}")
-    try:
-        with paper():
-            write(partial)
-        os.replace(partial, final)
-    finally:
-        partial.unlink(missing_ok=True)
-    return final
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG; the same records give the same bytes."""
+    return _content(figure, format="svg", metadata={"Date": None})
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG."""
+    return _content(figure, format="png")
+
+
+def _content(figure: Figure, **options: Any) -> bytes:
+    file = io.BytesIO()
+    with paper():
+        figure.savefig(file, **options)
+    return file.getvalue()

@@ -79,21 +79,93 @@ def board(arguments: Sequence[str]) -> int:
 def figures(arguments: Sequence[str]) -> int:
     """Draw the figures of a run, or, without one, those that need none."""
     parser = _parser(figures)
-    parser.add_argument("run", type=str, nargs="?", help="a run folder")
+    parser.add_argument("run", type=str, nargs="?", help="a run folder, or its data file")
     parser.add_argument("--only", type=str, nargs="+", default=[], help="names of figures")
     parser.add_argument("--output", type=str, help="folder; by default RUN/figures, or figures")
+    parser.add_argument(
+        "--columns", type=int, choices=(1, 2), default=2, help="of a page that a figure spans"
+    )
+    parser.add_argument(
+        "--animate", action="store_true", help="write the density over training as a GIF as well"
+    )
     asked = parser.parse_args(list(arguments))
-    if asked.run is not None and not Path(asked.run).is_dir():
-        raise ValueError(f"run: expected a run folder, got {asked.run!r}")
+    _require_run(asked.run)
+    if asked.animate and asked.run is None:
+        raise ValueError("animate: expected a run, got none")
 
     from .figures import draw_figures
     from .probes.record_file import load
 
     loaded = load(asked.run) if asked.run else None
-    output = Path(asked.output or Path(asked.run or ".") / "figures")
-    for path in draw_figures(output, loaded, asked.only):
+    output = Path(asked.output or _run_folder(asked.run or ".") / "figures")
+    for path in draw_figures(output, loaded, asked.only, columns=asked.columns):
         print(path)
+    if loaded is not None and asked.animate:
+        from .views.animation import write_animation
+
+        write_animation(loaded.records, output / "spectra.gif")
+        print(output / "spectra.gif")
     return 0
+
+
+def export(arguments: Sequence[str]) -> int:
+    """Write the records of a run as a table (csv, parquet) or as arrays (npz)."""
+    parser = _parser(export)
+    parser.add_argument("run", type=str, help="a run folder, or its data file")
+    parser.add_argument(
+        "--format", choices=("csv", "npz", "parquet"), default="csv", help="of the file"
+    )
+    parser.add_argument("--output", type=str, help="file; by default RUN/records.FORMAT")
+    asked = parser.parse_args(list(arguments))
+    _require_run(asked.run)
+
+    from .probes.record_file import load
+    from .views.export import export as write
+
+    output = Path(asked.output or _run_folder(asked.run) / f"records.{asked.format}")
+    write(load(asked.run), output, asked.format)
+    print(output)
+    return 0
+
+
+def report(arguments: Sequence[str]) -> int:
+    """Write one HTML page on a run: figures, errors, transitions, configuration, citations."""
+    parser = _parser(report)
+    parser.add_argument("run", type=str, help="a run folder, or its data file")
+    parser.add_argument("--output", type=str, help="file; by default RUN/report.html")
+    asked = parser.parse_args(list(arguments))
+    _require_run(asked.run)
+
+    import warnings
+
+    from .probes.atomic import write_atomically
+    from .probes.record_file import load
+    from .views.report import report as page
+
+    folder = _run_folder(asked.run)
+    # What is wrong with the data file is said on the page, without the path to it.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run = load(asked.run)
+    notices = [str(each.message).replace(f"{folder}/", "") for each in caught]
+    for notice in notices:
+        print("spectrain: warning:", notice, file=sys.stderr)
+    output = Path(asked.output or folder / "report.html")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    content = page(run, folder.resolve().name, notices).encode("utf-8")
+    write_atomically(output, lambda file: file.write(content))
+    print(output)
+    return 0
+
+
+def _require_run(run: str | None) -> None:
+    if run is not None and not Path(run).exists():
+        raise ValueError(f"run: expected a run folder or a data file, got {run!r}")
+
+
+def _run_folder(run: str) -> Path:
+    """The folder, also if the data file in it was named."""
+    return Path(run) if Path(run).is_dir() else Path(run).parent
 
 
 def demo(arguments: Sequence[str]) -> int:
@@ -208,6 +280,8 @@ def _is_in_agreement(result: CrossCheck) -> bool:
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
     "figures": figures,
+    "export": export,
+    "report": report,
     "demo": demo,
     "board": board,
     "predict": predict,

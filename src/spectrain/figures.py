@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from .probes.record_file import Run
-from .training.sweeps import count_maps, snr_sweep
 from .training.systems import SoftmaxMixtureConfig
 from .views import figures as views
 from .views import style
+from .views.run_figures import RUN_FIGURES
 
 __all__ = ["NAMES", "RUN_FIGURES", "SWEEP_FIGURES", "Scale", "draw_figures"]
 
@@ -36,37 +36,32 @@ class Scale:
     coarse: tuple[int, int] = (6, 5)
 
 
-def _static_transition(scale: Scale) -> Figure:
+def _static_transition(scale: Scale, columns: style.Columns) -> Figure:
+    from .training.sweeps import snr_sweep  # imports torch, which the figures of a run do not need
+
     config = SoftmaxMixtureConfig(dimension=scale.dimension)
     snrs = np.geomspace(0.5, 8, scale.sweep)
     with tqdm(total=len(snrs), desc="static transition", unit="probing", disable=None) as bar:
-        return views.static_transition(snr_sweep(config, snrs, bar.update))
+        sweep = snr_sweep(config, snrs, bar.update)
+    return views.static_transition(sweep, columns)
 
 
-def _phase_diagram(scale: Scale) -> Figure:
+def _phase_diagram(scale: Scale, columns: style.Columns) -> Figure:
+    from .training.sweeps import count_maps
+
     config = SoftmaxMixtureConfig(dimension=round(0.6 * scale.dimension))
     fine = (np.geomspace(0.5, 8, scale.fine[0]), np.geomspace(0.5, 8, scale.fine[1]))
     coarse = (np.geomspace(0.6, 7, scale.coarse[0]), np.geomspace(0.6, 7, scale.coarse[1]))
     total = scale.coarse[0] * scale.coarse[1]
     with tqdm(total=total, desc="phase diagram", unit="probing", disable=None) as bar:
         maps = count_maps(config, "hessian", fine, coarse, bar.update)
-    return views.phase_diagram(*maps)
+    return views.phase_diagram(*maps, columns)
 
 
-def _dimension(run: Run) -> int:
-    return int(run.config["dimension"])
-
-
-# Figures by name. To add one: a function of its material, a line here.
-SWEEP_FIGURES: dict[str, Callable[[Scale], Figure]] = {
+# Figures by name, those of a run apart. To add one: a function of its material, a line here.
+SWEEP_FIGURES: dict[str, Callable[[Scale, style.Columns], Figure]] = {
     "static-transition": _static_transition,
     "phase-diagram": _phase_diagram,
-}
-RUN_FIGURES: dict[str, Callable[[Run], Figure]] = {
-    "dynamic-transitions": lambda run: views.dynamic_transitions(run.records),
-    "spectra": lambda run: views.spectra(run.records),
-    "gram-entries": lambda run: views.gram_entries(run.records, _dimension(run)),
-    "overlaps": lambda run: views.overlaps(run.records),
 }
 NAMES = (*SWEEP_FIGURES, *RUN_FIGURES)
 
@@ -77,6 +72,7 @@ def draw_figures(
     only: Sequence[str] = (),
     scale: Scale | None = None,
     prefix: str = "",
+    columns: style.Columns = 2,
 ) -> list[Path]:
     """Draw figures as PNG and PDF.
 
@@ -86,6 +82,7 @@ def draw_figures(
         only: names of the figures wanted; empty means all.
         scale: of the figures that need no run.
         prefix: of the file names.
+        columns: of a page that each figure spans.
 
     Returns:
         Paths of the PNG files.
@@ -102,8 +99,8 @@ def draw_figures(
     written = []
     for name in only or known:
         if run is not None:
-            figure = RUN_FIGURES[name](run)
+            figure = RUN_FIGURES[name](run, columns)
         else:
-            figure = SWEEP_FIGURES[name](scale or Scale())
+            figure = SWEEP_FIGURES[name](scale or Scale(), columns)
         written.append(style.save(figure, output / f"{prefix}{name}")[0])
     return written

@@ -1,13 +1,19 @@
+import getpass
 import json
 import math
+import platform
 import subprocess
 import sys
+import time
+import warnings
+from contextlib import nullcontext
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from spectrain.probes.codec import decode, encode, schema
+from spectrain.probes.environment import environment
 from spectrain.probes.record import Geometry, Record, Transition
 from spectrain.probes.record_file import RecordFile, load, parse_record, read_records
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
@@ -152,9 +158,32 @@ def test_load_reads_a_run_folder(tmp_path, path):
     (tmp_path / "config.yaml").write_text("seed: 3\n")
     run = load(tmp_path)
     assert run.config == {"seed": 3}
+    assert run.dimension is None
     assert [record.step for record in run.records] == [1]
     with pytest.raises(ValueError, match="run: expected"):
         load(tmp_path / "nowhere")
+    for content in ("a: [", "- 1"):
+        (tmp_path / "config.yaml").write_text(content)
+        with pytest.raises(ValueError, match=r"config\.yaml: expected"):
+            load(tmp_path)
+
+
+def test_the_file_alone_says_what_was_run_and_where(tmp_path):
+    config = {"system": "größer", "dimension": 60, "mixture": {"snr": 1 / 3}}
+    RecordFile(tmp_path / "moved.jsonl", config).close()
+    RecordFile(tmp_path / "moved.jsonl").close()
+    run = load(tmp_path / "moved.jsonl")
+    assert run.config == config
+    assert run.dimension == 60
+    assert run.environment == environment()
+    assert {"python", "spectrain", "torch", "numpy", "system", "processors"} <= set(run.environment)
+
+
+def test_the_environment_names_no_user_no_host_and_no_place():
+    text = " ".join(environment().values())
+    assert platform.node() not in text.split()
+    assert getpass.getuser() not in text.split()
+    assert "/" not in text
 
 
 def test_a_file_cut_at_any_byte_keeps_its_complete_records_and_can_be_continued(path):
@@ -170,8 +199,12 @@ def test_a_file_cut_at_any_byte_keeps_its_complete_records_and_can_be_continued(
     for cut in (*range(0, header, 50), *range(header, len(content) + 1)):
         path.write_bytes(content[:cut])
         kept = max(0, sum(end <= cut for end in ends) - 1)
-        assert [record.step for record in read_records(path)] == list(range(kept))
-    for cut in range(0, len(content), 97):
+        notice = pytest.warns(
+            UserWarning, match=rf"line {kept + 1 + (cut >= ends[0])} .* incomplete"
+        )
+        with nullcontext() if cut in (0, *ends) else notice:
+            assert [record.step for record in read_records(path)] == list(range(kept))
+    for cut in (*range(0, ends[-2], 197), *range(ends[-2], len(content), 17)):
         path.write_bytes(content[:cut])
         kept = max(0, sum(end <= cut for end in ends) - 1)
         write(path, *records[kept:])
@@ -190,6 +223,54 @@ def test_damage_in_the_middle_is_located_and_what_precedes_it_is_read(path):
         with pytest.warns(UserWarning, match=rf"line 3 \(from byte {start}\) is damaged"):
             read = tuple(read_records(path))
         assert [record.step for record in read] == [0]
+
+
+def test_nothing_is_appended_behind_damage_where_it_would_not_be_read(path):
+    write(path, *(full_record(step) for step in range(3)))
+    content = bytearray(path.read_bytes())
+    start = sum(map(len, content.splitlines(keepends=True)[:2]))
+    content[start + 30] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"line 3 damaged; cut it off at byte {start}"):
+        RecordFile(path)
+    assert path.read_bytes() == content
+    path.write_bytes(content[:start])
+    write(path, Record(step=9))
+    assert [record.step for record in read_records(path)] == [0, 9]
+
+
+KILLED = """
+import sys
+from itertools import count
+import numpy as np
+from spectrain.probes.record import Geometry, Record
+from spectrain.probes.record_file import RecordFile
+file = RecordFile(sys.argv[1])
+gram = np.random.default_rng(0).standard_normal((200, 200))
+for step in count(int(sys.argv[2])):
+    file.write(Record(step=step, measured=Geometry(gram=gram)))
+    print(step, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_killed_writer_had_written_is_there_and_the_next_goes_on_behind_it(path):
+    generator = np.random.default_rng(5)
+    first = 0
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(path), str(first)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            written = [int(writer.stdout.readline())]
+            time.sleep(generator.uniform(0, 0.05))
+            writer.kill()  # SIGKILL
+            written += [int(line) for line in writer.stdout if line.endswith("\n")]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*incomplete")
+            steps = [record.step for record in read_records(path)]
+        assert steps == list(range(len(steps)))
+        assert set(written) <= set(steps)
+        first = len(steps)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
             pass
 
 
+def test_what_a_killed_writer_of_a_checkpoint_left_goes_away(tmp_path):
+    with open_run_folder(tmp_path, CONFIG, resume=False):
+        pass
+    (tmp_path / ".checkpoint.pt.123.new").write_bytes(b"half")
+    with open_run_folder(tmp_path, CONFIG, resume=True) as files:
+        assert sorted(path.name for path in files.path.iterdir()) == ["config.yaml", "lock"]
+
+
 def test_a_folder_in_use_is_refused_until_its_process_dies(tmp_path):
     program = f"""
 from spectrain.training.run_folder import open_run_folder

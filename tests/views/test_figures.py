@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from spectrain.probes.record import Geometry, Transition
@@ -48,6 +49,37 @@ def test_figures_take_any_records(name, any_records):
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_without_data_says_so(name):
     assert words(FIGURES[name](())).startswith("No ")
+
+
+@pytest.mark.parametrize("columns", style.WIDTHS)
+@pytest.mark.parametrize("name", [*FIGURES, "maps", "static", "phase"])
+def test_figures_fit_into_their_columns(name, columns, records, sweep, maps):
+    figure = {
+        "dynamic": lambda: dynamic_transitions(records, columns=columns),
+        "spectra": lambda: spectra(records, columns=columns),
+        "gram": lambda: gram_entries(records, 80, columns),
+        "overlaps": lambda: overlaps(records, columns=columns),
+        "maps": lambda: gram_maps(records[-1], columns),
+        "static": lambda: static_transition(sweep, columns),
+        "phase": lambda: phase_diagram(*maps, columns),
+    }[name]()
+    assert figure.get_figwidth() <= style.WIDTHS[columns]
+    assert figure.get_figheight() < 9.5  # of a page
+    FigureCanvasAgg(figure).draw()
+    drawn = figure.get_tightbbox()
+    assert drawn.x0 > -0.01
+    assert drawn.x1 < figure.get_figwidth() + 0.01
+    assert drawn.y0 > -0.01
+    assert drawn.y1 < figure.get_figheight() + 0.01
+    assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 5
+
+
+def test_gram_entries_without_a_dimension_have_no_band_that_is_not_known(records):
+    figure = gram_entries(records, None)
+    assert legend_labels(figure) == {
+        "measured (points)",
+        "forecast from the initial Gram matrix (lines)",
+    }
 
 
 def test_dynamic_transitions_shows_measured_predicted_and_forecast(records):
@@ -163,6 +195,7 @@ def test_spectra_shows_three_times(records):
         "predicted density",
         "measured outlier",
         "predicted outlier",
+        "detection edge",
     } == legend_labels(figure)
     assert [axes.get_title() for axes in figure.axes[::2]] == [
         f"Hessian, class 0, t = {time}" for time in (0, 10, 20)

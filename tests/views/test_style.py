@@ -35,8 +35,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     png, _ = style.save(drawn(), tmp_path / "figure")
     old = png.read_bytes()
 
-    def broken(self, path, **options):
-        path.write_bytes(b"half")
+    def broken(self, file, **options):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(Figure, "savefig", broken)
@@ -50,6 +50,11 @@ def test_equal_figures_give_equal_files(tmp_path):
     first = style.save(drawn(), tmp_path / "a")
     second = style.save(drawn(), tmp_path / "b")
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
+
+
+def test_an_svg_is_the_same_again_and_has_no_date():
+    assert style.svg(drawn()) == style.svg(drawn())
+    assert b"dc:date" not in style.svg(drawn())
 
 
 def test_pixels_are_bytes_of_the_figure():
@@ -79,6 +84,13 @@ def test_directions_have_mathematical_names():
     assert style.symbol("x0") == "$x_{0}$"
     assert style.symbol("mu12") == r"$\mu_{12}$"
     assert style.symbol("teacher") == "teacher"
+
+
+def test_names_are_no_formulas_and_have_an_end():
+    assert style.symbol("a$b$") == r"a\$b\$"
+    assert style.heading(2, "Hessian", "$_", "t = 1") == r"Hessian, \$_, t = 1"
+    assert style.heading(1, "Hessian", "a", "t = 1") == "Hessian\na, t = 1"
+    assert len(style.heading(2, "Hessian", 500 * "a")) < 80
 
 
 def lightness(color):

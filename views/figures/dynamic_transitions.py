@@ -16,31 +16,38 @@ from ..readings import MATRICES, MATRIX_NAMES, blocks, clock
 __all__ = ["dynamic_transitions"]
 
 _TEXT_LINES = 4
-_TEXT_WIDTH = 0.019  # of one character, as a share of the axis
+# Of one character, as a share of the axis.
+_TEXT_WIDTH: dict[style.Columns, float] = {1: 0.043, 2: 0.019}
 
 
 @style.paper()
-def dynamic_transitions(records: Sequence[Record], names: Sequence[str] = ()) -> Figure:
+def dynamic_transitions(
+    records: Sequence[Record], names: Sequence[str] = (), columns: style.Columns = 2
+) -> Figure:
     """Extreme eigenvalues along training: Hessian left, information matrix right.
 
     Args:
         records: of one run, in order.
         names: blocks to show, one a row; all if empty.
+        columns: of the page that the figure spans.
     """
     shown = tuple(names) or blocks(records)
     if not blocks(records):
         return style.empty_figure("No spectrum along training to show.")
     times, label = clock(records)
-    figure, panels = style.new_figure(len(shown), 2, 0.9 + 2.2 * len(shown), sharex=True)
+    figure, panels = style.new_figure(
+        len(shown), 2, *style.size(columns, len(shown), 2.2), sharex=True
+    )
     for row, block in zip(panels, shown, strict=True):
         for axes, matrix in zip(row, MATRICES, strict=True):
             if not draw_paths(axes, times, records, matrix, block):
                 axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")
             draw_failures(axes, times, records)
             style.finish_scale(axes.yaxis)
-            lines = _mark_transitions(axes, times, records, matrix, block)
-            axes.set_title(f"{MATRIX_NAMES[matrix]}, {block}", pad=6 + 7 * lines)
-        row[0].set_ylabel(f"eigenvalue\n({style.CURVATURE})")
+            lines = _mark_transitions(axes, times, records, matrix, block, columns)
+            title = style.heading(columns, MATRIX_NAMES[matrix], block)
+            axes.set_title(title, pad=6 + 7 * lines)
+    style.label_rows(columns, figure, panels[:, 0], f"eigenvalue\n({style.CURVATURE})")
     for axes in panels[-1]:
         axes.set_xlabel(label)
     style.legend_below(figure)
@@ -48,13 +55,18 @@ def dynamic_transitions(records: Sequence[Record], names: Sequence[str] = ()) ->
 
 
 def _mark_transitions(
-    axes: Axes, times: FloatArray, records: Sequence[Record], matrix: Matrix, block: str
+    axes: Axes,
+    times: FloatArray,
+    records: Sequence[Record],
+    matrix: Matrix,
+    block: str,
+    columns: style.Columns,
 ) -> int:
     """A vertical line and words at every record with a transition; the lines of text they take."""
     marks: list[tuple[float, str]] = []
     for time, record in zip(times, records, strict=True):
         here = dict.fromkeys(
-            _word(transition)
+            _word(transition, columns)
             for transition in record.transitions
             if (transition.matrix, transition.block) == (matrix, block)
         )
@@ -67,7 +79,7 @@ def _mark_transitions(
             time, color="#111111", linewidth=0.7, linestyle="-.", zorder=2,
             label="predicted transition",
         )  # fmt: skip
-        width = _TEXT_WIDTH * len(word) * (last - first)
+        width = _TEXT_WIDTH[columns] * len(word) * (last - first)
         left = min(max(time - width / 2, first), last - width)
         line = next((i for i, end in enumerate(free) if end <= left), _TEXT_LINES - 1)
         free[line] = left + width
@@ -86,8 +98,9 @@ def _mark_transitions(
     return used
 
 
-def _word(transition: Transition) -> str:
+def _word(transition: Transition, columns: style.Columns) -> str:
     side = "" if transition.side == "right" else "left "
     if transition.before == transition.after:
         return f"{side}{transition.kind}"
-    return f"{side}{transition.kind} {transition.before}→{transition.after}"
+    kind = f"{transition.kind} " if columns == 2 else ""
+    return f"{side}{kind}{transition.before}→{transition.after}"

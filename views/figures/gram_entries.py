@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,18 +18,21 @@ from ..readings import clock
 
 __all__ = ["gram_entries"]
 
-_COLUMNS = 4
+_PANELS_ACROSS: dict[style.Columns, int] = {1: 2, 2: 4}
 _BAND = 2.0  # half width of a band in standard deviations
 
 
 @style.paper()
-def gram_entries(records: Sequence[Record], dimension: int) -> Figure:
+def gram_entries(
+    records: Sequence[Record], dimension: int | None, columns: style.Columns = 2
+) -> Figure:
     """Overlaps x.mu of each direction, x.x, loss and accuracy; measured points, forecast lines.
 
     Args:
         records: of one run, in order.
         dimension: d, the length of a direction; a run deviates from its forecast by O(d^(-1/2)),
-            which is drawn where its standard deviation is not known.
+            which is drawn where its standard deviation is not known; None if d is not known.
+        columns: of the page that the figure spans.
     """
     panels = _panels(next((record.directions for record in records if record.directions), ()))
     with_loss = any(math.isfinite(record.measured.loss) for record in records)
@@ -37,11 +41,15 @@ def gram_entries(records: Sequence[Record], dimension: int) -> Figure:
     times, label = clock(records)
     known = any(r.forecast and np.isfinite(r.forecast.gram_band).any() for r in records)
     count = len(panels) + 2 * with_loss
-    rows = math.ceil(count / _COLUMNS)
-    figure, grid = style.new_figure(rows, _COLUMNS, 0.7 + 1.9 * rows, sharex=True)
+    across = _PANELS_ACROSS[columns]
+    rows = math.ceil(count / across)
+    figure, grid = style.new_figure(
+        rows, across, *style.size(columns, rows, 1.9, legend=0.7), sharex=True
+    )
     flat = list(grid.flat)
+    scale = None if known or dimension is None else 1 / math.sqrt(dimension)
     for axes, (title, entries) in zip(flat, panels.items(), strict=False):
-        _draw_entries(axes, times, records, entries, None if known else 1 / math.sqrt(dimension))
+        _draw_entries(axes, times, records, entries, scale)
         axes.set_title(title)
     for axes in grid[:, 0]:
         axes.set_ylabel("squared parameter")
@@ -52,12 +60,13 @@ def gram_entries(records: Sequence[Record], dimension: int) -> Figure:
         draw_failures(axes, times, records)
     for axes in flat[count:]:
         axes.set_axis_off()
-    for column in range(_COLUMNS):
+    for column in range(across):
         lowest = [axes for axes in flat[:count] if axes in set(grid[:, column])]
         if lowest:
             lowest[-1].set_xlabel(label)
             lowest[-1].tick_params(labelbottom=True)
-    _common_legend(figure, "2 standard deviations of a run" if known else "1/√d")
+    band = "2 standard deviations of a run" if known else "1/√d" if scale else ""
+    _common_legend(figure, columns, band)
     return figure
 
 
@@ -137,14 +146,15 @@ def _draw_means(axes: Axes, times: FloatArray, records: Sequence[Record], name: 
     axes.set_ylabel("right labels" if name == "accuracy" else "loss")
 
 
-def _common_legend(figure: Figure, band: str) -> None:
+def _common_legend(figure: Figure, columns: style.Columns, band: str) -> None:
     """What points, lines and bands mean in every panel."""
     axes = figure.axes[0]
-    handles = [
+    handles: list[Artist] = [
         axes.plot([], [], "o", color="#111111", markersize=3)[0],
         axes.plot([], [], color="#111111", linewidth=1.1)[0],
-        axes.fill_between([], [], [], color="#111111", alpha=0.15, linewidth=0),
     ]
     labels = ["measured (points)", "forecast from the initial Gram matrix (lines)"]
-    labels += [f"forecast ± {band}"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    if band:
+        handles.append(axes.fill_between([], [], [], color="#111111", alpha=0.15, linewidth=0))
+        labels.append(f"forecast ± {band}")
+    figure.legend(handles, labels, loc="outside lower center", ncols=3 if columns == 2 else 1)

@@ -14,11 +14,12 @@ __all__ = ["gram_maps"]
 
 
 @style.paper()
-def gram_maps(record: Record) -> Figure:
+def gram_maps(record: Record, columns: style.Columns = 2) -> Figure:
     """Measured Gram matrix beside its forecast, each entry written in its cell.
 
     Args:
         record: one probing; without a forecast only the measured matrix is shown.
+        columns: of the page that the figure spans.
     """
     gram = record.measured.gram
     if gram.size == 0:
@@ -27,7 +28,11 @@ def gram_maps(record: Record) -> Figure:
     if record.forecast is not None and record.forecast.gram.shape == gram.shape:
         maps["forecast"] = record.forecast.gram
         maps["measured − forecast"] = gram - record.forecast.gram
-    figure, panels = style.new_figure(1, len(maps), 2.7, width=2.4 * len(maps))
+    figure, panels = (
+        style.new_figure(1, len(maps), 2.7, width=style.WIDTHS[2] / 3 * len(maps))
+        if columns == 2
+        else style.new_figure(len(maps), 1, 2.7 * len(maps), width=2.5)
+    )
     shared = float(max(np.nanmax(np.abs(maps[name])) for name in list(maps)[:2]))
     for axes, (title, values) in zip(panels.flat, maps.items(), strict=True):
         limit = shared if title in ("measured", "forecast") else float(np.nanmax(np.abs(values)))

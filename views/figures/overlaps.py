@@ -23,12 +23,13 @@ _SPAN = "#A9A9A9"
 
 
 @style.paper()
-def overlaps(records: Sequence[Record], block: str = "") -> Figure:
+def overlaps(records: Sequence[Record], block: str = "", columns: style.Columns = 2) -> Figure:
     """Squared norm of each outlier's eigenvector in span(x, mu), and its alignment with each mean.
 
     Args:
         records: of one run, in order.
         block: which block; the first if empty.
+        columns: of the page that the figure spans.
     """
     names = blocks(records)
     name = block or (names[0] if names else "")
@@ -41,15 +42,16 @@ def overlaps(records: Sequence[Record], block: str = "") -> Figure:
         return style.empty_figure("No predicted outlier with an eigenvector to show.")
     times, label = clock(records)
     rows = math.ceil(len(shown) / 2)
-    figure, panels = style.new_figure(rows, 2, 0.9 + 1.7 * rows, sharex=True, sharey=True)
+    figure, panels = style.new_figure(
+        rows, 2, *style.size(columns, rows, 1.7), sharex=True, sharey=True
+    )
     for axes, (matrix, side, rank) in zip(panels.flat, shown, strict=False):
         _draw_outlier(axes, times, records, matrix, name, side, rank)
         draw_failures(axes, times, records)
-        axes.set_title(f"{MATRIX_NAMES[matrix]}, {name}, {side} {rank + 1}")
+        axes.set_title(style.heading(columns, MATRIX_NAMES[matrix], name, f"{side} {rank + 1}"))
     for axes in panels.flat[len(shown) :]:
         axes.set_axis_off()
-    for axes in panels[:, 0]:
-        axes.set_ylabel("squared cosine (1)")
+    style.label_rows(columns, figure, panels[:, 0], "squared cosine (1)")
     for axes in panels.flat[max(0, len(shown) - 2) : len(shown)]:
         axes.set_xlabel(label)
         axes.tick_params(labelbottom=True)
@@ -106,6 +108,9 @@ def _draw_outlier(
         axes.plot(times[clear], measured[clear], label=f"measured, {name}", zorder=3, **look)
         hollow = look | {"markerfacecolor": "white", "markersize": 2.4, "markeredgewidth": 0.6}
         axes.plot(times[~clear], measured[~clear], zorder=2.5, **hollow)
+        # Hollow marks of every colour are explained once, in grey.
+        key = hollow | {"color": "#555555", "marker": "o"}
+        axes.plot([], [], label="measured, in the bulk (hollow)", **key)
 
 
 def _series(

@@ -17,16 +17,17 @@ __all__ = ["phase_diagram"]
 
 
 @style.paper()
-def phase_diagram(predicted: CountMap, measured: CountMap) -> Figure:
+def phase_diagram(predicted: CountMap, measured: CountMap, columns: style.Columns = 2) -> Figure:
     """Predicted counts as shaded cells with boundaries; measured counts in round or square marks.
 
     Args:
         predicted: on a fine grid, with the lines between its counts.
         measured: on a coarse grid of the same two parameters.
+        columns: of the page that the figure spans.
     """
     if predicted.counts.size == 0 and measured.counts.size == 0:
         return style.empty_figure("No count of outliers to show.")
-    figure, panels = style.new_figure(1, 1, 3.6, width=4.6)
+    figure, panels = style.new_figure(1, 1, 3.6, width=4.6 if columns == 2 else style.WIDTHS[1])
     axes: Axes = panels[0, 0]
     shown = predicted if predicted.counts.size else measured
     axes.set_xscale(style.scale_for(shown.x, ratio=8))
@@ -39,7 +40,7 @@ def phase_diagram(predicted: CountMap, measured: CountMap) -> Figure:
     axes.set_xlabel(style.with_unit(shown.x_name))
     axes.set_ylabel(style.with_unit(shown.y_name))
     axes.set_title(f"Number of outliers: {shown.subject}".rstrip(": "))
-    style.legend_below(figure, columns=3)
+    style.legend_below(figure, columns=3 if columns == 2 else 2)
     return figure
 
 

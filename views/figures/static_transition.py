@@ -15,29 +15,37 @@ __all__ = ["static_transition"]
 
 
 @style.paper()
-def static_transition(sweep: Sweep) -> Figure:
+def static_transition(sweep: Sweep, columns: style.Columns = 2) -> Figure:
     """Largest eigenvalues against a parameter at initialisation, with the BBP thresholds.
 
     Args:
         sweep: one probing a value; one row of panels for each block it holds.
+        columns: of the page that the figure spans.
     """
     names = blocks(sweep.records)
     if not names:
         return style.empty_figure(f"No spectrum over {sweep.parameter} to show.")
-    figure, panels = style.new_figure(len(names), 2, 0.9 + 2.3 * len(names), sharex=True)
+    figure, panels = style.new_figure(
+        len(names), 2, *style.size(columns, len(names), 2.3), sharex=True
+    )
     for row, block in zip(panels, names, strict=True):
         for axes, matrix in zip(row, MATRICES, strict=True):
             if not draw_paths(axes, sweep.values, sweep.records, matrix, block):
                 axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")
-            axes.set_title(f"{MATRIX_NAMES[matrix]}, {block}, at initialisation")
+            when = ("at initialisation",) if columns == 2 else ()
+            axes.set_title(style.heading(columns, MATRIX_NAMES[matrix], block, *when))
             axes.set_xscale(style.scale_for(sweep.values, ratio=8))
             _mark_thresholds(axes, sweep, matrix, block)
-        row[0].set_ylabel(f"eigenvalue\n({style.CURVATURE})")
+    style.label_rows(columns, figure, panels[:, 0], f"eigenvalue\n({style.CURVATURE})")
     for axes in panels.flat:
         style.finish_scale(axes.yaxis)
+    name = style.with_unit(sweep.parameter)
     for axes in panels[-1]:
         style.finish_scale(axes.xaxis)
-        axes.set_xlabel(style.with_unit(sweep.parameter))
+        if columns == 2:
+            axes.set_xlabel(name)
+        else:
+            axes.set_xlabel(name.replace(" (", "\n("), fontsize="small")
     style.legend_below(figure)
     return figure
 

@@ -20,12 +20,16 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: if the content cannot be written; ``path`` is then as it was.
     """
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    # Of this process alone: two that write the same file do not disturb each other.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     # The new name itself is durable only once the directory is.
     directory = os.open(path.parent, os.O_RDONLY)
     try:

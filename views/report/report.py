@@ -1,0 +1,242 @@
+"""The page: what was run, what was found, how far it is from theory, and how to have it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+import yaml
+
+from ...probes.record import Record
+from ...probes.record_file import Run
+from ..readings import MATRIX_NAMES, blocks, clock
+from ..run_figures import RUN_FIGURES
+from ..transition_times import TransitionTime, transition_times
+from .errors import error_tables
+from .markup import Cell, number, paragraph, picture, preformatted, section, table
+from .sources import sources
+
+__all__ = ["report"]
+
+_PAGE = Path(__file__).with_name("page.html")
+
+_DESCRIPTIONS = {
+    "dynamic-transitions": (
+        "Eigenvalues along training",
+        "Extreme eigenvalues of the Hessian (left) and of the information matrix (right), a row "
+        "for each block: measured points over the predicted bulk (shaded) and the predicted and "
+        "forecast outliers (lines); vertical lines where a predicted outlier appears, disappears, "
+        "splits or merges.",
+    ),
+    "spectra": (
+        "Spectral densities",
+        "Measured density (points with standard errors) over the predicted one (line) of the first "
+        "block, at the start, in the middle and at the end; outliers measured (triangles) and "
+        "predicted (stems).",
+    ),
+    "gram-entries": (
+        "Summary statistics along training",
+        "Entries of the Gram matrix, loss and accuracy: measured points over the forecast from the "
+        "initial Gram matrix (lines) with its band.",
+    ),
+    "gram-maps": (
+        "Gram matrix at the last probing",
+        "Measured, forecast, and their difference, each entry written in its cell.",
+    ),
+    "overlaps": (
+        "Eigenvectors of the outliers",
+        "Squared norm of each outlier's eigenvector in the span of weights and means, and squared "
+        "cosine with each mean, of the first block: measured points over predicted lines.",
+    ),
+}  # fmt: skip
+
+
+def report(run: Run, name: str, notices: Sequence[str] = ()) -> str:
+    """The report on a run as an HTML page that needs nothing else.
+
+    Args:
+        run: what is reported; it may be empty, cut short, or without theory.
+        name: of the run, as it is shown; any text.
+        notices: what went wrong when the run was read.
+    """
+    title = f"Report on {name}"
+    parts = {
+        "Figures": _figures(run),
+        "Errors": _errors(run.records),
+        "Transitions": _transitions(run.records),
+        "Failed probings": _failures(run.records),
+        "Configuration": _configuration(run),
+        "Environment": _environment(run),
+        "How to reproduce": _reproduction(run),
+        "Citations": _citations(run.records),
+    }
+    contents = (f'<li><a href="#{_anchor(each)}">{escape(each)}</a></li>' for each in parts)
+    summary = [paragraph(_summary(run)), paragraph(_extent(run.records), "faint")]
+    summary += [paragraph(text, "missing") for text in (*notices, *_missing(run))]
+    return Template(_PAGE.read_text("utf-8")).substitute(
+        title=escape(title),
+        summary="\n".join(summary),
+        contents="".join(contents),
+        sections="\n".join(section(head, *body) for head, body in parts.items()),
+        footer=escape("Made by spectrain from the run's data file alone."),
+    )
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _summary(run: Run) -> str:
+    config = run.config
+    facts = [str(config["system"])] if "system" in config else []
+    for key, words in (
+        ("dimension", "d = {}"),
+        ("aspect_ratio", "φ = n/d = {}"),
+        ("seed", "seed {}"),
+    ):
+        if key in config:
+            facts.append(words.format(config[key]))
+    names = blocks(run.records)
+    if names:
+        facts.append(("block: " if len(names) == 1 else "blocks: ") + ", ".join(names))
+    return "; ".join(facts) or "A run without a configuration."
+
+
+def _extent(records: Sequence[Record]) -> str:
+    if not records:
+        return "No probing."
+    times, label = clock(records)
+    count = f"{len(records)} probing" + ("s" if len(records) > 1 else "")
+    spent = sum(sum(record.seconds.values()) for record in records)
+    return (
+        f"{count}, steps {records[0].step} to {records[-1].step} "
+        f"({label}: {times[0]:.4g} to {times[-1]:.4g}); probing took {spent:.3g} s in all."
+    )
+
+
+def _missing(run: Run) -> Iterator[str]:
+    """What a reader may look for in vain, and why."""
+    records = run.records
+    if not records:
+        yield "The data file holds no record: nothing was measured, or the run was stopped before."
+        return
+    failed = sum(bool(record.failure) for record in records)
+    if failed:
+        yield f"{failed} of {len(records)} probings failed; see Failed probings."
+    if failed < len(records):
+        if not any(record.predicted for record in records):
+            yield "Nothing is predicted: the probe had no theory."
+        elif not any(record.forecast for record in records):
+            yield "Nothing is forecast: the theory was not told of the algorithm."
+    epochs = run.config.get("epochs")
+    last = records[-1].epoch
+    if isinstance(epochs, int) and last < epochs:
+        yield f"The run is not complete: {last:g} of {epochs} epochs are recorded."
+
+
+def _figures(run: Run) -> list[str]:
+    return [picture(draw(run, 2), *_DESCRIPTIONS[name]) for name, draw in RUN_FIGURES.items()]
+
+
+def _errors(records: Sequence[Record]) -> list[str]:
+    tables = [each for each in error_tables(records) if each]
+    if not tables:
+        return [paragraph("No record holds both a measurement and a prediction.")]
+    words = (
+        "z is the difference in standard errors of the measurement, or, of Gram entries, in "
+        "standard deviations of a run; predictions are limits for large d, and are off by more at "
+        "finite d. Clear: the predicted outlier lies beyond the detection edge; undecided: it may "
+        "not be told from the bulk at this size."
+    )
+    return [paragraph(words, "faint"), *tables]
+
+
+def _transitions(records: Sequence[Record]) -> list[str]:
+    found = transition_times(records)
+    theory = [each for each in found if each.predicted is not None or each.forecast is not None]
+    others = [each for each in found if each not in theory]
+    words = (
+        "Steps of the first probing that shows the change. Forecast: from the initial Gram matrix; "
+        "predicted: from the one measured at the step; both where the outlier meets the bulk. At "
+        "finite size an outlier can be told from the bulk beyond the detection edge only: "
+        "detectable is where the predicted outlier passes it, measured where an eigenvalue does."
+    )
+    parts = [paragraph(words, "faint")] if found else []
+    parts.append(_transition_table("Transitions (optimiser steps)", theory))
+    if not theory:
+        parts.append(paragraph("No transition is predicted or forecast."))
+    if others:
+        inner = _transition_table("Measured only (optimiser steps)", others)
+        summary = f"{len(others)} passages of the detection edge without a transition in theory"
+        parts.append(f"<details><summary>{escape(summary)}</summary>{inner}</details>")
+    return parts
+
+
+def _transition_table(caption: str, times: Sequence[TransitionTime]) -> str:
+    head = ("matrix", "block", "change", "forecast", "predicted", "detectable", "measured")
+    return table(caption, head, map(_transition_row, times))
+
+
+def _transition_row(time: TransitionTime) -> Sequence[Cell]:
+    subject = f"{time.side} {time.rank}" if time.rank else f"two at the {time.side}"
+    verbs = {"splits": "split", "merges": "merge"}
+    steps = (time.forecast, time.predicted, time.detectable, time.measured)
+    cells = (number(float("nan") if step is None else step, ".0f") for step in steps)
+    change = f"{subject} {verbs.get(time.kind, time.kind)}"
+    return MATRIX_NAMES[time.matrix], time.block, change, *cells
+
+
+def _failures(records: Sequence[Record]) -> list[str]:
+    failed = [record for record in records if record.failure]
+    if not failed:
+        return [paragraph("None." if records else "There was no probing.")]
+    rows = ((number(record.step, "d"), record.failure) for record in failed)
+    return [table("Failed probings", ("step", "reason"), rows)]
+
+
+def _configuration(run: Run) -> list[str]:
+    if not run.config:
+        return [paragraph("The data file holds no configuration.")]
+    return [preformatted(_yaml(run))]
+
+
+def _yaml(run: Run) -> str:
+    return yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+
+def _environment(run: Run) -> list[str]:
+    if not run.environment:
+        return [paragraph("The data file does not say where the run began.")]
+    rows = ((name, str(value)) for name, value in run.environment.items())
+    return [table("Where the run began", ("what", "version or number"), rows)]
+
+
+def _reproduction(run: Run) -> list[str]:
+    parts = []
+    if "system" in run.config:
+        parts = [
+            paragraph(
+                "Save the configuration above as config.yaml. The same versions on the same kind "
+                "of machine give the same weights and records, wall times aside."
+            ),
+            preformatted("spectrain train config.yaml --folder again"),
+        ]
+    else:
+        parts = [paragraph("The loop was written by hand: the data file does not hold it.")]
+    parts.append(paragraph("Figures, numbers and this page from the data file:"))
+    commands = ("figures RUN", "export RUN --format csv", "report RUN")
+    parts.append(preformatted("\n".join(f"spectrain {command}" for command in commands)))
+    return parts
+
+
+def _citations(records: Sequence[Record]) -> list[str]:
+    items = [
+        f"<li>{escape(each.authors)}: <cite>{escape(each.title)}</cite>, "
+        f'<a href="https://arxiv.org/abs/{each.arxiv}">arXiv {each.arxiv}</a> '
+        f"({escape(each.used_for)}).</li>"
+        for each in sources(records)
+    ]
+    items.append("<li>The spectrain authors: <cite>spectrain</cite> (this software).</li>")
+    return ["<ul>" + "\n".join(items) + "</ul>"]
