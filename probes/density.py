@@ -13,7 +13,7 @@ from .frame_mean import frame_mean
 from .krylov import Krylov
 from .lanczos_quadrature import ColumnRules, column_rules, eigenvalue_resolution
 
-__all__ = ["cdf_distance", "informed_rules", "resolvent_traces", "spectral_densities"]
+__all__ = ["informed_rules", "resolvent_traces", "spectral_densities"]
 
 # Weights below this belong to directions that a column does not see.
 _NOTHING = 1e-14
@@ -84,14 +84,6 @@ def resolvent_traces(krylov: Krylov, values: Tensor) -> Tensor:
     terms = torch.where(apart, weights[..., None, :] / torch.where(apart, distance, 1.0), 0.0)
     total: Tensor = terms.sum(-1)
     return total
-
-
-def cdf_distance(measured: Density, predicted: Density) -> float:
-    """Kolmogorov distance max_i |F(theta_i) - F_predicted(theta_i)| over the measured points."""
-    expected = np.interp(
-        measured.points, predicted.points, predicted.cumulative, left=0.0, right=1.0
-    )
-    return float(np.abs(measured.cumulative - expected).max())
 
 
 def _tilted(nodes: Tensor, weights: Tensor, first: Tensor) -> Tensor:

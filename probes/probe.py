@@ -36,7 +36,7 @@ from .observe import ordinary, undisturbed, unwrap
 from .operator import CurvatureOperator
 from .record import Geometry, Record
 from .scores import pooled, scores_of
-from .sink import Sink
+from .sink import Sink, deliver
 from .stability import LearningRate, critical_sharpness, require_learning_rate
 from .track import Track
 from .tracking import Tracker
@@ -135,7 +135,8 @@ class SpectralProbe:
         thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
             takes ``measurement.draws`` samples, and the rare blocks too.
         on_failure: "record" writes the reason into the record and lets the training go on;
-            "raise" also raises.
+            "raise" also raises. A sink that fails keeps the record from no other sink; it is told
+            of by a warning, or raised.
 
     Raises:
         ValueError: naming the argument: an empty or unknown block, an empty batch, ...
@@ -208,8 +209,8 @@ class SpectralProbe:
             The record, which every sink has received.
 
         Raises:
-            Exception: what a probing failed with, if ``on_failure`` is "raise".
-            OSError: if a sink could not keep the record (the others have it).
+            Exception: what a probing, or a sink, failed with, if ``on_failure`` is "raise"; the
+                other sinks have the record.
         """
         clock = self.theory.time(step) if self.theory else math.nan
         directions = self.theory.directions if self.theory else ()
@@ -229,7 +230,7 @@ class SpectralProbe:
         record = probing.record
         with self.processes.agreed():
             if self.processes.rank == 0:
-                _write(self.sinks, record)
+                deliver(record, self.sinks, self.on_failure)
         if failure is not None and self.on_failure == "raise":
             raise failure
         return record
@@ -702,15 +703,3 @@ def _with_draws(first: Spectrum, *others: Spectrum) -> Spectrum:
         )
 
     return replace(first, top=merged("top"), bottom=merged("bottom"))
-
-
-def _write(sinks: Sequence[Sink], record: Record) -> None:
-    """Give the record to every sink, then raise what the first of them failed with."""
-    failures: list[Exception] = []
-    for sink in sinks:
-        try:
-            sink.write(record)
-        except Exception as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]

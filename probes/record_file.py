@@ -21,6 +21,7 @@ import yaml
 from numpy.typing import NDArray
 
 from ..theory.spectrum import Matrix
+from .append import WholeEntries
 from .codec import ENCODING, decode, encode, schema
 from .environment import environment
 from .record import Record
@@ -117,7 +118,8 @@ def check_header(line: bytes, path: Path) -> dict[str, Any]:
 class RecordFile:
     """Appends records to a file; a sink.
 
-    Opening an existing file cuts off an incomplete last line and goes on behind it.
+    Opening an existing file cuts off an incomplete last line and goes on behind it. A record that
+    cannot be written is kept in memory and goes before the next.
 
     Args:
         path: of the file, created if it does not exist.
@@ -133,13 +135,13 @@ class RecordFile:
         self, path: str | os.PathLike[str], config: Mapping[str, Any] | None = None
     ) -> None:
         self.path = Path(path)
-        # Unbuffered: after a failure nothing is left that a later close would write.
         self._file = self.path.open("a+b", buffering=0)
         try:
-            self._offset = self._complete_end()
-            self._file.truncate(self._offset)
-            if self._offset == 0:
-                self._append(_json(_header(config or {})) + b"\n")
+            end = self._complete_end()
+            self._file.truncate(end)
+            self._entries = WholeEntries(self._file, durable=True)
+            if end == 0:
+                self._entries.append(_json(_header(config or {})) + b"\n")
         except BaseException:
             self._file.close()
             raise
@@ -147,15 +149,23 @@ class RecordFile:
     @property
     def offset(self) -> int:
         """Length in bytes up to the last complete record."""
-        return self._offset
+        return self._entries.end
 
     def write(self, record: Record) -> None:
         """Append one record; it is on the disk when this returns.
 
         Raises:
-            OSError: if it cannot be written; the file then ends with the record before.
+            OSError: if it cannot be written now; the file then ends with the record before.
         """
-        self._append(_record_line(record))
+        self._entries.append(_record_line(record))
+
+    def flush(self) -> None:
+        """Write the records that could not be written before.
+
+        Raises:
+            OSError: if they still cannot.
+        """
+        self._entries.flush()
 
     def truncate(self, offset: int) -> None:
         """Forget every record behind ``offset``, an earlier value of `offset`.
@@ -163,17 +173,19 @@ class RecordFile:
         Raises:
             ValueError: if no record ends at ``offset``.
         """
-        if not 0 < offset <= self._offset or os.pread(self._file.fileno(), 1, offset - 1) != b"\n":
+        if not 0 < offset <= self.offset or os.pread(self._file.fileno(), 1, offset - 1) != b"\n":
             raise ValueError(
                 f"offset: expected the end of a record of {str(self.path)!r}, got {offset}"
             )
-        self._file.truncate(offset)
-        os.fsync(self._file.fileno())
-        self._offset = offset
+        self._entries.truncate(offset)
 
     def close(self) -> None:
-        """Close the file; a second call does nothing."""
-        self._file.close()
+        """Close the file; a second call does nothing.
+
+        Raises:
+            OSError: if there are records that still cannot be written.
+        """
+        self._entries.close()
 
     def _complete_end(self) -> int:
         self._file.seek(0)
@@ -190,17 +202,6 @@ class RecordFile:
                 )
             end += len(line)
         return end
-
-    def _append(self, line: bytes) -> None:
-        try:
-            remaining = memoryview(line)
-            while remaining:
-                remaining = remaining[os.write(self._file.fileno(), remaining) :]
-            os.fsync(self._file.fileno())
-        except OSError:
-            self._file.truncate(self._offset)
-            raise
-        self._offset += len(line)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,12 @@ class Checkpointer(Callback):
         self._records = records
 
     def on_epoch_end(self, step: int, epoch: int) -> None:
-        """Replace the last checkpoint by the present state."""
+        """Replace the last checkpoint by the present state.
+
+        Raises:
+            OSError: if it, or a record before it, cannot be written; the last one then stays.
+        """
+        # A run that goes on from here would never write them again.
+        self._records.flush()
         states = {name: part.state_dict() for name, part in self._parts.items()}
         Checkpoint(epoch, self._records.offset, states).write(self._path)

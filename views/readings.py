@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,13 +17,16 @@ __all__ = [
     "SIDES",
     "Side",
     "blocks",
+    "both",
     "clock",
     "describe",
     "edge",
     "estimate",
     "is_beyond",
+    "is_clear",
     "is_outlier",
     "landmarks",
+    "last_inside",
     "outlier_count",
     "pairs",
 ]
@@ -81,9 +84,28 @@ def is_outlier(value: float, bulk: Bulk | None, side: Side) -> bool:
     return is_beyond(value, edge(bulk, side).detection, side)
 
 
+def is_clear(pair: Eigenpair, bulk: Bulk | None, side: Side) -> bool:
+    """Whether a predicted outlier lies beyond the detection edge: if not, it may stay unseen."""
+    return bulk is not None and is_beyond(pair.value, edge(bulk, side).detection, side)
+
+
+def last_inside(spectrum: Spectrum | None, bulk: Bulk, side: Side) -> float:
+    """The most extreme eigenvalue that is no outlier; NaN if none was measured."""
+    inside = (pair.value for pair in pairs(spectrum, side))
+    return next((value for value in inside if not is_outlier(value, bulk, side)), math.nan)
+
+
 def outlier_count(spectrum: Spectrum | None, bulk: Bulk | None, side: Side) -> int:
     """Number of eigenvalues on one side beyond the detection edge of ``bulk``."""
     return sum(is_outlier(estimate(pair)[0], bulk, side) for pair in pairs(spectrum, side))
+
+
+def both(record: Record) -> Iterator[tuple[Spectrum, Spectrum]]:
+    """Measured and predicted spectrum of every block that has both."""
+    for predicted in record.predicted.spectra if record.predicted is not None else ():
+        measured = record.measured.spectrum(predicted.matrix, predicted.block)
+        if measured is not None:
+            yield measured, predicted
 
 
 def blocks(records: Iterable[Record]) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..probes.record import Geometry, Record
 from ..probes.track import Track
-from ..theory.spectrum import Bulk, Eigenpair, FloatArray, Matrix, Spectrum
-from .readings import SIDES, Side, edge, is_outlier, pairs
+from ..theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
+from .errors import errors
+from .readings import SIDES, Side, edge, last_inside, pairs
 
 __all__ = ["EDGE_NAMES", "safe", "scalars"]
 
@@ -27,9 +28,11 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
     The same name under ``measured/``, ``predicted/`` and ``forecast/`` is the same quantity, for
     example ``hessian/class_0/top_1``. ``band/NAME/lower`` and ``band/NAME/upper`` are predicted
     values -+ 2 standard errors of the measurement (Gram matrix: forecast -+ 2 standard deviations
-    of a run, or 2 / sqrt(d) where these are not known); ``detection/`` holds the edges beyond which
+    of a run, or 2 / sqrt(d) where these are not known), and ``band/NAME/measured`` is what was
+    measured at the steps that have both; ``detection/`` holds the edges beyond which
     an eigenvalue is called an outlier. The edge that is measured is the last eigenvalue within it,
-    and the one that is predicted is its typical place.
+    and the one that is predicted is its typical place. ``error/`` holds the largest deviations over
+    all blocks (see `spectrain.views.errors`).
 
     Args:
         record: one probing.
@@ -49,6 +52,7 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
     if predicted is not None:
         found.update(_edges(record.measured, predicted))
     found.update(_bands(record, found, dimension))
+    found.update(_prefixed("error", errors(record).items()))
     found.update({f"seconds/{safe(part)}": took for part, took in record.seconds.items()})
     return {tag: value for tag, value in found.items() if math.isfinite(value)}
 
@@ -129,13 +133,7 @@ def _edges(measured: Geometry, predicted: Geometry) -> Iterator[tuple[str, float
             yield f"predicted/{place}/{name}", end.finite_size
             yield f"detection/{place}/{name}", end.detection
             seen = measured.spectrum(theory.matrix, theory.block)
-            yield f"measured/{place}/{name}", _last_inside(seen, theory.bulk, side)
-
-
-def _last_inside(spectrum: Spectrum | None, bulk: Bulk, side: Side) -> float:
-    """The most extreme eigenvalue that is no outlier; NaN if none was measured."""
-    inside = (pair.value for pair in pairs(spectrum, side))
-    return next((value for value in inside if not is_outlier(value, bulk, side)), math.nan)
+            yield f"measured/{place}/{name}", last_inside(seen, theory.bulk, side)
 
 
 def _bands(
@@ -155,6 +153,10 @@ def _bands(
         known = _gram(record.forecast.gram_band, record.directions)
         errors.update({name: deviation for name, deviation in known if math.isfinite(deviation)})
     for name, error in errors.items():
+        value = found.get(f"measured/{name}", math.nan)
         center = found.get(f"predicted/{name}", math.nan)
-        yield f"band/{name}/lower", center - _BAND * error
-        yield f"band/{name}/upper", center + _BAND * error
+        # All three or none: a chart of a curve in its band needs them at the same steps.
+        if math.isfinite(value + center + error):
+            yield f"band/{name}/measured", value
+            yield f"band/{name}/lower", center - _BAND * error
+            yield f"band/{name}/upper", center + _BAND * error

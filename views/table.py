@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..probes.density import cdf_distance
+from ..probes.distance import cdf_distance
 from ..probes.record import Record
-from ..theory.spectrum import Eigenpair, Matrix, Spectrum
+from ..theory.spectrum import Matrix, Spectrum
 from .readings import (
     SIDES,
     Side,
+    both,
     clock,
-    edge,
     estimate,
-    is_beyond,
+    is_clear,
     is_outlier,
     landmarks,
     outlier_count,
@@ -136,7 +136,7 @@ def comparisons(records: Sequence[Record]) -> tuple[Comparison, ...]:
     return tuple(
         comparison
         for record, time in zip(shown, times, strict=True)
-        for measured, predicted in _both(record)
+        for measured, predicted in both(record)
         for side in SIDES
         for comparison in _compare(record.step, float(time), measured, predicted, side)
     )
@@ -164,10 +164,10 @@ def count_agreements(records: Sequence[Record]) -> tuple[CountAgreement, ...]:
     """Counts of measured eigenvalues beyond the predicted detection edge against predicted ones."""
     totals: dict[tuple[Matrix, str], list[int]] = {}
     for record in records:
-        for measured, predicted in _both(record):
+        for measured, predicted in both(record):
             total = totals.setdefault((predicted.matrix, predicted.block), [0, 0, 0])
             decided = all(
-                _is_clear(pair, predicted, side)
+                is_clear(pair, predicted.bulk, side)
                 for side in SIDES
                 for pair in pairs(predicted, side)
             )
@@ -186,7 +186,7 @@ def bulk_distances(records: Sequence[Record]) -> tuple[BulkDistance, ...]:
     found: dict[tuple[Matrix, str], list[tuple[float, int]]] = {}
     hard: set[tuple[Matrix, str]] = set()
     for record in records:
-        for measured, predicted in _both(record):
+        for measured, predicted in both(record):
             if measured.density is not None and predicted.density is not None:
                 distance = cdf_distance(measured.density, predicted.density)
                 key = (predicted.matrix, predicted.block)
@@ -224,19 +224,6 @@ def format_table(records: Sequence[Record], dimension: int) -> str:
     return text or "Nothing to compare: no record holds both a measurement and a prediction."
 
 
-def _both(record: Record) -> Iterable[tuple[Spectrum, Spectrum]]:
-    """Measured and predicted spectrum of every block that has both."""
-    for predicted in record.predicted.spectra if record.predicted is not None else ():
-        measured = record.measured.spectrum(predicted.matrix, predicted.block)
-        if measured is not None:
-            yield measured, predicted
-
-
-def _is_clear(pair: Eigenpair, predicted: Spectrum, side: Side) -> bool:
-    bulk = predicted.bulk
-    return bulk is not None and is_beyond(pair.value, edge(bulk, side).detection, side)
-
-
 def _compare(
     step: int, time: float, measured: Spectrum, predicted: Spectrum, side: Side
 ) -> Iterable[Comparison]:
@@ -260,7 +247,7 @@ def _compare(
             draws=max(1, len(found.draws)) if found is not None else 0,
             predicted=target,
             difference=(value - target) / abs(target) if target else math.nan,
-            clear=theory is not None and _is_clear(theory, predicted, side),
+            clear=theory is not None and is_clear(theory, predicted.bulk, side),
             measured_overlap=found.overlap if found is not None else math.nan,
             predicted_overlap=theory.overlap if theory is not None else math.nan,
         )

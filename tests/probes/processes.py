@@ -241,7 +241,11 @@ class Full:
 
 def broken_sink():
     probe = SpectralProbe(
-        DistributedDataParallel(network()), LOSS, shard(whole_batch()), sinks=[Full()]
+        DistributedDataParallel(network()),
+        LOSS,
+        shard(whole_batch()),
+        sinks=[Full()],
+        on_failure="raise",
     )
     try:
         probe(0)

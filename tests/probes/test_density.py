@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from spectrain.probes.density import cdf_distance, resolvent_traces, spectral_densities
+from spectrain.probes.density import resolvent_traces, spectral_densities
+from spectrain.probes.distance import cdf_distance
 from spectrain.probes.krylov import block_lanczos, krylov_space, random_frame
 from spectrain.theory.spectrum import Density
 

@@ -912,14 +912,35 @@ class Broken:
         pass
 
 
-def test_a_broken_sink_is_told_of_after_the_others_were_served():
+@pytest.mark.parametrize("on_failure", ["record", "raise"])
+def test_a_broken_sink_keeps_the_record_from_no_other_and_is_told_of(on_failure):
     first, last = Kept(), Kept()
     system = softmax()
-    probe = system.probe(sinks=[first, Broken(), last], measurement=replace(SMALL, density=False))
-    with pytest.raises(OSError, match="disk full"):
-        probe(0)
+    probe = system.probe(
+        sinks=[first, Broken(), last],
+        measurement=replace(SMALL, density=False),
+        on_failure=on_failure,
+    )
+    told = (
+        pytest.raises(OSError, match=r"^disk full$")
+        if on_failure == "raise"
+        else pytest.warns(RuntimeWarning, match="Broken failed at step 7.*OSError: disk full")
+    )
+    with told:
+        probe(7)
     assert len(first.records) == len(last.records) == 1
+    assert first.records[0].failure == ""
     assert system.model.training
+
+
+def test_interrupts_are_not_taken_for_failures_of_a_sink():
+    class Interrupted(Broken):
+        def write(self, record):
+            raise KeyboardInterrupt
+
+    probe = softmax().probe(sinks=[Interrupted()], measurement=replace(SMALL, density=False))
+    with pytest.raises(KeyboardInterrupt):
+        probe(0)
 
 
 # Bad arguments.

@@ -306,24 +306,69 @@ def test_truncating_forgets_what_came_after_an_offset(path):
     assert path.stat().st_size == file.offset
 
 
-def test_a_full_disk_costs_only_the_record_that_does_not_fit(path):
-    """A limit on the file size stands for the disk: a write first comes short, then fails."""
-    write(path, Record(step=0))
-    room = path.stat().st_size + 100
+def on_a_full_disk(path, *lines):
+    """Run lines of a program in a process whose files may grow by 100 bytes, until `free()`."""
     program = f"""
 import resource
 from spectrain.probes.record import Record
 from spectrain.probes.record_file import RecordFile
-resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, resource.RLIM_INFINITY))
-file = RecordFile({str(path)!r})
-try:
-    file.write(Record(step=1))
-except OSError:
+
+def free():
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-    file.write(Record(step=2))
+
+def fails(action, *arguments):
+    try:
+        action(*arguments)
+    except OSError:
+        return True
+
+resource.setrlimit(resource.RLIMIT_FSIZE, ({path.stat().st_size + 100}, resource.RLIM_INFINITY))
+file = RecordFile({str(path)!r})
 """
+    program += "\n".join(lines)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-    assert [record.step for record in read_records(path)] == [0, 2]
+
+
+def steps(path):
+    return [record.step for record in read_records(path)]
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_record(path):
+    """A limit on the file size stands for the disk: a write first comes short, then fails."""
+    write(path, Record(step=0))
+    on_a_full_disk(
+        path,
+        "assert fails(file.write, Record(step=1)) and fails(file.write, Record(step=2))",
+        f"assert file.offset == {path.stat().st_size}",
+        "free()",
+        "file.write(Record(step=3))",
+    )
+    assert steps(path) == [0, 1, 2, 3]
+
+
+def test_what_waits_is_written_at_the_end_or_its_loss_told(path):
+    write(path, Record(step=0))
+    on_a_full_disk(
+        path,
+        "assert fails(file.write, Record(step=1)) and fails(file.close)",
+        "file.close()",
+    )
+    assert steps(path) == [0]
+    on_a_full_disk(path, "assert fails(file.write, Record(step=1))", "free()", "file.close()")
+    assert steps(path) == [0, 1]
+
+
+def test_what_waits_is_forgotten_with_the_records_it_follows(path):
+    write(path, Record(step=0))
+    end = path.stat().st_size
+    on_a_full_disk(
+        path,
+        "assert fails(file.write, Record(step=1))",
+        "free()",
+        f"file.truncate({end})",
+        "file.write(Record(step=2))",
+    )
+    assert steps(path) == [0, 2]
 
 
 def test_one_line_is_one_record_with_all_spectra_or_those_of_one_block(tmp_path):

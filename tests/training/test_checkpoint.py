@@ -87,3 +87,25 @@ def test_a_failed_write_leaves_the_former_content(tmp_path):
     write_atomically(path, lambda file: file.write(b"new"))
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"new"
+
+
+def test_no_checkpoint_goes_beyond_a_record_that_is_not_on_the_disk(tmp_path, monkeypatch):
+    """Else a run that goes on from there would never have that record."""
+    records = RecordFile(tmp_path / "records.jsonl")
+    path = tmp_path / "checkpoint.pt"
+    checkpointer = Checkpointer(path, {}, records)
+
+    def full(*_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.write", full)
+        with pytest.raises(OSError, match="disk full"):
+            records.write(Record(step=7))
+        with pytest.raises(OSError, match="disk full"):
+            checkpointer.on_epoch_end(7, 1)
+    assert not path.exists()
+    checkpointer.on_epoch_end(14, 2)
+    records.close()
+    assert Checkpoint.read(path).offset == records.path.stat().st_size
+    assert [record.step for record in read_records(records.path)] == [7]

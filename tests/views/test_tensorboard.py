@@ -1,14 +1,21 @@
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams import metadata as hparams
 
 from spectrain.probes.record import Geometry, Record, Transition
+from spectrain.probes.record_file import RECORDS, RecordFile
 from spectrain.theory.spectrum import Eigenpair, Spectrum
+from spectrain.views.histograms import histograms
+from spectrain.views.hyper_parameters import METRICS
+from spectrain.views.layout import layout
 from spectrain.views.scalars import safe, scalars
-from spectrain.views.tensorboard import TensorBoardSink, layout
+from spectrain.views.tensorboard import TensorBoardSink
 
 
 def read(folder):
@@ -22,6 +29,38 @@ def write(folder, records, **options):
         sink.write(record)
     sink.close()
     return read(folder)
+
+
+LINES = ("measured", "lower", "upper")
+
+
+def charts(events):
+    """The charts of the last layout, by category."""
+    last = Layout.FromString(
+        events.Tensors("custom_scalars__config__")[-1].tensor_proto.string_val[0]
+    )
+    return {category.title: category.chart for category in last.category}
+
+
+def margins(events):
+    """The tags of every margin chart, by title; of blocks, with the name of the category."""
+    return {
+        chart.title if title == "Gram matrix" else f"{title}: {chart.title}": [
+            tag
+            for series in chart.margin.series
+            for tag in (series.value, series.lower, series.upper)
+        ]
+        for title, found in charts(events).items()
+        for chart in found
+        if chart.margin.series
+    }
+
+
+def texts(events):
+    return {
+        event.step: event.tensor_proto.string_val[0].decode()
+        for event in events.Tensors("timeline/text_summary")
+    }
 
 
 def test_values_read_back_are_those_of_the_records(tmp_path, records):
@@ -78,7 +117,7 @@ def test_resuming_leaves_one_value_a_step(tmp_path, records):
     assert len(events.Scalars("measured/loss")) == len(records)
     assert [losses[record.step] for record in records[3:]] == [7.0] * len(changed)
     assert losses[records[2].step] == pytest.approx(records[2].measured.loss)
-    assert len(events.Tensors("custom_scalars__config__")) == 1
+    assert "Hessian, class 0: top 1 in its band" in margins(events)
 
 
 def test_many_writers_within_a_second_are_read_in_order(tmp_path, records):
@@ -91,24 +130,93 @@ def test_many_writers_within_a_second_are_read_in_order(tmp_path, records):
     assert len({name.split(".")[3] for name in names}) == len(names)
 
 
-def test_transitions_and_failures_are_text(tmp_path, records):
+def test_one_timeline_grows_with_transitions_and_failures(tmp_path, records):
     transition = Transition("hessian", "class 0", "left", "splits", 2, 2)
     events = write(
         tmp_path,
         [*records, Record(10_000, transitions=(transition,)), Record(20_000, failure="boom")],
     )
+    found = texts(events)
+    assert {r.step for r in records if r.transitions} | {10_000, 20_000} <= set(found)
+    sizes = [text.count("\n") for _, text in sorted(found.items())]
+    assert sizes == sorted(sizes)
+    last = found[20_000]
+    assert "an outlier disappears above the bulk (3 → 2)" in last
+    assert "two outliers split below the bulk" in last
+    assert "| probing failed: boom | 20000 |" in last
+    assert not {"transitions/text_summary", "failures/text_summary"} & set(events.Tags()["tensors"])
 
-    def texts(tag):
-        return {
-            event.step: event.tensor_proto.string_val[0].decode()
-            for event in events.Tensors(f"{tag}/text_summary")
-        }
 
-    changes = texts("transitions")
-    assert set(changes) == {r.step for r in records if r.transitions} | {10_000}
-    assert "an outlier disappears (3 -> 2 predicted)" in changes[records[1].step]
-    assert "left of the bulk: two outliers split" in changes[10_000]
-    assert texts("failures") == {20_000: "boom"}
+def test_a_run_that_went_on_has_the_timeline_and_layout_of_one_that_never_stopped(
+    tmp_path, records
+):
+    """The first records are the only ones with some outliers, hence with some bands."""
+    whole = write(tmp_path / "whole", records, dimension=80)
+    parted = tmp_path / "parted"
+    write(parted, records[:5], dimension=80)
+    file = RecordFile(parted / RECORDS)
+    for record in records[:5]:
+        file.write(record)
+    file.close()
+    events = write(parted, records[3:], purge_step=records[3].step, dimension=80)
+    assert max(texts(events)) == max(texts(whole))
+    assert texts(events)[max(texts(events))] == texts(whole)[max(texts(whole))]
+    assert charts(events) == charts(whole)
+
+
+def test_histograms_are_those_of_the_records(tmp_path, records):
+    events = write(tmp_path, records)
+    tags = set(events.Tags()["histograms"])
+    assert tags == set(histograms(records[0]))
+    assert {tag.replace("measured/", "predicted/") for tag in tags} <= tags
+    for tag in tags:
+        read_back = events.Histograms(tag)
+        assert [event.step for event in read_back] == [record.step for record in records]
+        for event, record in zip(read_back, records, strict=True):
+            expected = histograms(record)[tag]
+            found = event.histogram_value
+            np.testing.assert_allclose(found.bucket, expected.counts, rtol=1e-6)
+            np.testing.assert_allclose(found.bucket_limit, expected.edges[1:], rtol=1e-5)
+            assert found.min == pytest.approx(expected.edges[0])
+            assert found.num == pytest.approx(expected.counts.sum())
+
+
+def test_every_curve_in_a_band_has_its_bounds_at_the_same_steps(tmp_path, records):
+    """The tab shows an error in their place otherwise: outliers come and go."""
+    events = write(tmp_path, records, dimension=80)
+    found = margins(events)
+    assert "Hessian, class 0: top 3 in its band" in found
+    assert {"x0.x0", "Loss and accuracy: loss in its band"} <= set(found)
+    partial = 0
+    for tags in found.values():
+        assert [tag.rpartition("/")[2] for tag in tags] == list(LINES)
+        steps = [[event.step for event in events.Scalars(tag)] for tag in tags]
+        assert steps[0] == steps[1] == steps[2] != []
+        partial += len(steps[0]) < len(records)
+        for measured, lower, upper in zip(*(events.Scalars(tag) for tag in tags), strict=True):
+            assert lower.value <= upper.value
+            assert math.isfinite(measured.value)
+    assert partial
+
+
+def test_hyper_parameters_are_there_from_the_start_without_a_run_of_their_own(tmp_path, records):
+    config = {"optimiser": {"ridge": 0.05}, "training_samples": None, "flag": True}
+    sink = TensorBoardSink(tmp_path, figures_every=0, config=config)
+    found = read(tmp_path)
+    start = found.SummaryMetadata(hparams.SESSION_START_INFO_TAG).plugin_data.content
+    values = hparams.parse_session_start_info_plugin_data(start).hparams
+    assert values["optimiser.ridge"].number_value == 0.05
+    assert values["flag"].bool_value is True
+    # A run that is killed here has them, and the errors of its last record.
+    for record in records:
+        sink.write(record)
+    found = read(tmp_path)
+    assert set(METRICS) <= set(found.Tags()["scalars"])
+    last = found.Scalars("error/hessian/bulk")[-1]
+    assert last.step == records[-1].step
+    assert last.value == pytest.approx(scalars(records[-1])["error/hessian/bulk"])
+    assert all(path.is_file() for path in tmp_path.iterdir())
+    sink.close()
 
 
 def test_pictures_are_written_on_their_schedule(tmp_path, records):
@@ -179,28 +287,34 @@ def test_tags_are_safe():
 
 
 def test_layout_overlays_measured_and_predicted(records):
-    import re
-
     tags = scalars(records[0], 80)
-    charts = layout(records[0], 80)
+    places = [(spectrum.matrix, spectrum.block) for spectrum in records[0].measured.spectra]
+    charts = layout(places, tags)
     assert list(charts)[:2] == ["Hessian, class 0", "Information matrix, class 0"]
-    for category in charts.values():
+    for title, category in charts.items():
         for kind, names in category.values():
             for name in names:
                 if kind == "Margin":
                     assert name in tags
                 else:
                     shown = {tag.split("/")[0] for tag in tags if re.match(name, tag)}
-                    assert {"measured", "predicted"} <= shown or "bottom" in name
+                    alone = {"error"} if title == "Largest deviations from theory" else set()
+                    assert shown == alone or {"measured", "predicted"} <= shown or "bottom" in name
+    assert list(charts["Hessian, class 0"])[-3:] == [
+        f"top {rank} in its band" for rank in (1, 2, 3)
+    ]
     assert charts["Gram matrix"]["x0.mu1"] == [
         "Margin",
-        ["measured/gram/x0.mu1", "band/gram/x0.mu1/lower", "band/gram/x0.mu1/upper"],
+        [f"band/gram/x0.mu1/{line}" for line in LINES],
     ]
 
 
-def test_layout_is_written_once_there_is_something_to_lay_out(tmp_path, records):
-    events = write(tmp_path, [Record(0, failure="boom"), *records])
-    assert len(events.Tensors("custom_scalars__config__")) == 1
+def test_the_layout_follows_what_there_is(tmp_path, records):
+    """It is written when there are new tags, such as those of an outlier that appeared."""
+    events = write(tmp_path, [Record(0, failure="boom"), *reversed(records)], dimension=80)
+    steps = [event.step for event in events.Tensors("custom_scalars__config__")]
+    assert 2 <= len(steps) < len(records)
+    assert charts(events) == charts(write(tmp_path / "again", reversed(records), dimension=80))
 
 
 def test_schedule_is_checked(tmp_path):
