@@ -64,7 +64,7 @@ def finite_law(density: Density, bulk: Bulk, size: int, outliers: list[float]) -
     for end, cut in ((bulk.lower, np.maximum), (bulk.upper, np.minimum)):
         if math.isfinite(end.finite_size):
             points = cut(points, end.finite_size)
-    law = PointMasses(*_joined(points, masses / masses.sum()))
+    law = PointMasses(points, masses / (masses.sum() or 1.0))
     law = law.joined([0.0] if bulk.atom > 0 else [], bulk.atom)
     law = law.joined(outliers, len(outliers) / size if size else 0.0)
     return PointMasses(*_joined(law.points, law.masses))

@@ -38,4 +38,4 @@ def serve(arguments: list[str], runs: Sequence[str], is_opened: bool) -> int:
 
     board = program.TensorBoard(server_class=listening)
     board.configure(["spectrain board", *arguments])
-    return int(board.main())
+    return 1 if board.main() else 0

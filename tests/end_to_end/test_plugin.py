@@ -595,6 +595,8 @@ def test_runs_of_different_folders_are_compared(browser, tmp_path, screenshots):
     write(tmp_path / "there" / "run", (replace(make_record(i), time=i / 3) for i in range(12)))
     runs = compared_runs([tmp_path / "here" / "run", tmp_path / "there" / "run"])
     page = browser.new_page(viewport={"width": 1280, "height": 720})
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     with served(runs) as address:
         page.goto(tab_address(address, list(runs)))
         frame = page.frame_locator("iframe")
@@ -609,6 +611,7 @@ def test_runs_of_different_folders_are_compared(browser, tmp_path, screenshots):
         frame.locator('[data-testid=spectrain][data-step="30 30"]').wait_for()
         page.screenshot(path=screenshots / "compared.png")
         page.close()
+    assert errors == []
 
 
 def test_names_are_text(open_tab, logs):

@@ -90,6 +90,12 @@ def test_there_are_none_without_density_or_bulk(softmax):
     assert finite_jacobi(replace(theory.spectrum("hessian", (0,), "b"), bulk=None)) is None
 
 
+def test_an_atom_may_be_all_there_is():
+    spectrum = marchenko_pastur(0.5, 100)
+    found = finite_jacobi(replace(spectrum, bulk=replace(spectrum.bulk, atom=1.0)))
+    assert found.diagonal.tolist() == [0.0]
+
+
 def test_a_law_of_one_point_has_one_coefficient():
     spectrum = marchenko_pastur(2.0, 100)
     edge = Edge(1.0, "square-root", 1.0, 1.0, 0.0)

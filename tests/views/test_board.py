@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from spectrain.probes.record import Record
 from spectrain.probes.record_file import RECORDS, RecordFile
-from spectrain.views import serving
+from spectrain.views import board, serving
 from spectrain.views.board import board_command, can_open, compared_runs, tab_address
 
 STEPS = 300
@@ -130,6 +131,16 @@ def test_a_browser_is_opened_where_somebody_looks(environment, platform, is_term
     assert can_open(environment, platform, is_terminal) == expected
 
 
+def test_a_port_that_is_taken_is_a_failure(tmp_path):
+    with socket.create_server(("localhost", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "spectrain", "board", str(tmp_path), "--port", port]
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 1
+    assert port in found.stderr
+    assert found.stdout == ""
+
+
 @pytest.mark.parametrize("is_opened", [True, False])
 def test_the_address_is_printed_and_opened(monkeypatch, capsys, is_opened):
     opened = []
@@ -195,6 +206,10 @@ def test_runs_from_two_folders_are_served_and_nothing_else(tmp_path):
     finally:
         process.terminate()
         process.communicate(timeout=30)
+
+
+def test_a_run_is_known_by_its_data_file():
+    assert board._RECORDS == RECORDS
 
 
 def test_import_is_light():
