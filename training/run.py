@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..probes.probe import Measurement, SpectralProbe
+from ..probes.measurement import Measurement
+from ..probes.probe import SpectralProbe
 from ..probes.record_file import RecordFile, Run, load
 from ..probes.sink import Sink
 from .callbacks import Callback

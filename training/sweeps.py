@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from ..models.heads import SoftmaxHead
-from ..probes.probe import Measurement, SpectralProbe
+from ..probes.measurement import Measurement
+from ..probes.probe import SpectralProbe
 from ..probes.record import Record
 from ..probes.sweep import CountMap, Sweep, Threshold
 from ..theory.block_path import varied

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .models.softmax_regression import SoftmaxRegression
     from .models.two_layer import TwoLayerNetwork
     from .probes.block import Block
-    from .probes.probe import Measurement, SpectralProbe
+    from .probes.measurement import Measurement
+    from .probes.probe import SpectralProbe
     from .probes.record import Record
     from .probes.record_file import RecordFile, Run, load
     from .theory.dynamics import SGD
@@ -32,7 +33,7 @@ _HOMES = {
     "GaussianMixture": "models.mixture",
     "LogisticMixtureConfig": "training.systems",
     "LogisticRegression": "models.logistic_regression",
-    "Measurement": "probes.probe",
+    "Measurement": "probes.measurement",
     "MixtureTheory": "theory.mixture_theory",
     "Record": "probes.record",
     "RecordFile": "probes.record_file",

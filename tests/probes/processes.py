@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression
 from spectrain.probes.block import Block
 from spectrain.probes.distributed import Processes, SharedOperator, shared
+from spectrain.probes.measurement import Measurement
 from spectrain.probes.module_curvature import (
     CovarianceOperator,
     GaussNewtonOperator,
@@ -24,7 +25,7 @@ from spectrain.probes.module_curvature import (
     InformationOperator,
 )
 from spectrain.probes.operator import CurvatureOperator
-from spectrain.probes.probe import Measurement, SpectralProbe
+from spectrain.probes.probe import SpectralProbe
 
 N, CUT = 200, 60  # samples, and how many of them the first process has
 LOSS = nn.CrossEntropyLoss()

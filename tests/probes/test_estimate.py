@@ -12,7 +12,8 @@ from spectrain.probes import krylov
 from spectrain.probes.block import Block
 from spectrain.probes.codec import encode
 from spectrain.probes.estimate import LiveTensors
-from spectrain.probes.probe import Measurement, SpectralProbe
+from spectrain.probes.measurement import Measurement
+from spectrain.probes.probe import SpectralProbe
 from spectrain.theory.dynamics import SGD
 
 LANCZOS = Measurement(eigenvalues=3, smallest=2, width=4, max_products=100)

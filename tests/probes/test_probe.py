@@ -15,7 +15,9 @@ from spectrain.models.heads import SoftmaxHead
 from spectrain.models.logistic_regression import LogisticRegression
 from spectrain.probes.block import Block
 from spectrain.probes.codec import encode
-from spectrain.probes.probe import MATRICES, Measurement, SpectralProbe
+from spectrain.probes.measurement import Measurement
+from spectrain.probes.probe import SpectralProbe
+from spectrain.probes.probing import MATRICES
 from spectrain.theory.dynamics import SGD
 from spectrain.theory.finite_law import COEFFICIENTS
 from spectrain.theory.jacobi import PointMasses, recurrence
@@ -171,7 +173,7 @@ def batch_of(probe, system, record):
         kept.append(system.sample(source))
         return kept[-1]
 
-    SpectralProbe(system.model, system.loss, sample, seed=probe.seed)(record.step)
+    SpectralProbe(system.model, system.loss, sample, seed=probe.setup.seed)(record.step)
     return kept[0]
 
 
@@ -854,7 +856,7 @@ def test_a_failure_is_recorded_with_its_reason_and_training_goes_on(name):
     assert message in record.failure
     assert record.measured.spectra == ()
     assert kept.records == [record]
-    assert probe.model.training
+    assert probe.setup.model.training
     assert probe(1).failure == record.failure
 
 

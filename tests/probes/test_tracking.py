@@ -10,8 +10,9 @@ from torch import nn
 
 from spectrain.probes.block import Block
 from spectrain.probes.codec import decode, encode
+from spectrain.probes.measurement import Measurement
 from spectrain.probes.module_curvature import HessianOperator
-from spectrain.probes.probe import Measurement, SpectralProbe
+from spectrain.probes.probe import SpectralProbe
 from spectrain.probes.record import Record
 from spectrain.probes.tracking import (
     Tracker,

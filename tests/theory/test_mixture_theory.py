@@ -10,7 +10,8 @@ from spectrain.models.mixture import GaussianMixture
 from spectrain.models.softmax_regression import SoftmaxRegression
 from spectrain.models.two_layer import TwoLayerNetwork
 from spectrain.probes.block import Block
-from spectrain.probes.probe import Measurement, SpectralProbe
+from spectrain.probes.measurement import Measurement
+from spectrain.probes.probe import SpectralProbe
 from spectrain.theory.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture_theory import MixtureTheory, Selection
 from spectrain.theory.threads import single_thread
@@ -222,7 +223,7 @@ def test_the_joint_block_is_that_of_the_modules_parameters():
                 if abs(expected.value - edge.detection) < 3 * expected.sampling_error:
                     continue
                 allowed = 3 * expected.sampling_error + 0.05 * abs(expected.value)
-                allowed += probe.measurement.tolerance * measured.top[0].value
+                allowed += probe.setup.measurement.tolerance * measured.top[0].value
                 assert seen.value == pytest.approx(expected.value, abs=allowed)
                 compared += 1
     assert compared >= 4

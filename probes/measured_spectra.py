@@ -1,0 +1,125 @@
+"""Measured spectra of the blocks of one operator, from one Krylov run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..theory.finite_law import COEFFICIENTS
+from ..theory.mixture_theory import Selection
+from ..theory.spectrum import Eigenpair, FloatArray, Spectrum
+from .alignment import alignment
+from .density import resolvent_traces, spectral_densities
+from .distributed import SharedHeadCurvature
+from .eigenpairs import Eigenpairs, extreme_eigenpairs
+from .head_curvature import HeadCurvature
+from .krylov import krylov_space
+from .law_jacobi import law_jacobi
+from .measurement import Measurement
+from .operator import CurvatureOperator
+
+__all__ = ["HEADS", "measured_spectra", "with_draws"]
+
+# Operators that know their traces and the spread over samples.
+HEADS = (HeadCurvature, SharedHeadCurvature)
+
+
+def measured_spectra(
+    operator: CurvatureOperator,
+    selections: Sequence[Selection],
+    measurement: Measurement,
+    generator: torch.Generator,
+    reference: Tensor | None,
+    density: bool,
+    start: Tensor | None,
+) -> tuple[list[Spectrum], Eigenpairs, int]:
+    """Spectra of the operator's blocks from one Krylov run, their eigenpairs, and its passes."""
+    width = measurement.panel_width(operator, density=density, warm=start is not None)
+    min_steps, max_steps = measurement.steps(width, density=density)
+    krylov = krylov_space(
+        operator,
+        measurement.eigenvalues,
+        measurement.smallest,
+        generator=generator,
+        width=width,
+        min_steps=min_steps,
+        max_steps=max_steps,
+        tolerance=measurement.tolerance,
+        start=start,
+    )
+    pairs = extreme_eigenpairs(
+        operator, krylov, measurement.eigenvalues, measurement.smallest, measurement.tolerance
+    )
+    traces = operator.traces() if isinstance(operator, HEADS) else None
+    densities = spectral_densities(krylov, traces) if density else ()
+    coefficients = law_jacobi(krylov, COEFFICIENTS, traces) if density else ()
+    sampling = None
+    if isinstance(operator, HEADS):
+        sampling = operator.sampling_errors(pairs.vectors, resolvent_traces(krylov, pairs.values))
+    columns = _eigenpairs(pairs, reference, sampling, len(selections))
+    spectra = [
+        Spectrum(
+            matrix=selection.matrix,
+            block=selection.block,
+            size=operator.size,
+            top=tuple(columns[i][: pairs.largest]),
+            bottom=tuple(columns[i][pairs.largest :]),
+            density=densities[i] if density else None,
+            jacobi=coefficients[i] if density else None,
+        )
+        for i, selection in enumerate(selections)
+    ]
+    return spectra, pairs, krylov.basis.shape[-1] // krylov.width + 1
+
+
+def _eigenpairs(
+    pairs: Eigenpairs, reference: Tensor | None, sampling: Tensor | None, blocks: int
+) -> list[list[Eigenpair]]:
+    """The eigenpairs of each block, largest first, then smallest first."""
+    count = pairs.values.shape[-1]
+
+    def table(values: Tensor, *tail: int) -> FloatArray:
+        result: FloatArray = values.double().cpu().numpy().reshape(blocks, count, *tail)
+        return result
+
+    values, residuals = table(pairs.values), table(pairs.residuals)
+    errors = np.full((blocks, count), np.nan) if sampling is None else table(sampling)
+    overlaps = np.full((blocks, count), np.nan)
+    cosines = np.zeros((blocks, count, 0))
+    if reference is not None and pairs.vectors.shape[-2] % len(reference) == 0:
+        found = alignment(pairs.vectors, reference)
+        overlaps, cosines = table(found.overlap), table(found.cosines, reference.shape[1])
+    return [
+        [
+            Eigenpair(
+                value=float(values[b, i]),
+                error=float(residuals[b, i]),
+                overlap=float(overlaps[b, i]),
+                alignment=cosines[b, i],
+                sampling_error=float(errors[b, i]),
+                draws=values[b, i : i + 1],
+            )
+            for i in range(count)
+        ]
+        for b in range(blocks)
+    ]
+
+
+def with_draws(first: Spectrum, *others: Spectrum) -> Spectrum:
+    """The first spectrum, its eigenpairs with the eigenvalues of equal rank on the others."""
+
+    def merged(side: Literal["top", "bottom"]) -> tuple[Eigenpair, ...]:
+        return tuple(
+            replace(
+                pair,
+                draws=np.array([pair.value, *(getattr(other, side)[i].value for other in others)]),
+            )
+            for i, pair in enumerate(getattr(first, side))
+        )
+
+    return replace(first, top=merged("top"), bottom=merged("bottom"))

@@ -1,0 +1,63 @@
+"""What is measured of each block, and how closely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .operator import CurvatureOperator
+
+__all__ = ["Measurement"]
+
+# Nodes of a density: its resolution; and random vectors it is averaged over.
+_DENSITY_STEPS = 24
+_WIDTH = 16
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured of each block, and how closely.
+
+    Attributes:
+        eigenvalues: number of largest eigenvalues.
+        smallest: number of smallest eigenvalues.
+        tolerance: residual, as a share of the largest absolute eigenvalue, at which an eigenpair
+            is settled.
+        density: whether the spectral density is measured.
+        width: vectors multiplied at once, more than the largest multiplicity that matters; None
+            for 16 where a density or a warm start wants them, else as many as suit the operator.
+        max_products: matrix-vector products of a block after which Lanczos stops, settled or not.
+        draws: probe samples drawn at a thorough probing.
+        tracking: whether eigenvectors are followed from one probing to the next, which keeps them
+            (and the weights) in memory and in `SpectralProbe.state_dict`. Without a density, the
+            search for the eigenvectors of differentiated modules then starts from those before.
+    """
+
+    eigenvalues: int = 6
+    smallest: int = 3
+    tolerance: float = 1e-3
+    density: bool = True
+    width: int | None = None
+    max_products: int = 640
+    draws: int = 1
+    tracking: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("eigenvalues", "tolerance", "width", "max_products", "draws"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: expected a positive number, got {value}")
+        if self.smallest < 0:
+            raise ValueError(f"smallest: expected at least 0, got {self.smallest}")
+        if self.max_products < self.eigenvalues + self.smallest:
+            raise ValueError(
+                f"max_products: expected at least eigenvalues + smallest = "
+                f"{self.eigenvalues + self.smallest}, got {self.max_products}"
+            )
+
+    def panel_width(self, operator: CurvatureOperator, *, density: bool, warm: bool) -> int:
+        """Vectors multiplied at once for an operator."""
+        return self.width or (_WIDTH if density or warm else operator.panel_width)
+
+    def steps(self, width: int, *, density: bool) -> tuple[int, int]:
+        """The least and the most products with panels of so many vectors."""
+        return _DENSITY_STEPS if density else 0, max(1, self.max_products // width)
