@@ -70,8 +70,8 @@ def is_beyond(value: float, limit: float, side: Side) -> bool:
 def is_outlier(value: float, bulk: Bulk | None, side: Side) -> bool:
     """Whether an eigenvalue lies beyond the detection edge.
 
-    False without a predicted bulk, and for eigenvalues that are zero but for rounding where the bulk
-    begins at zero or has an atom there.
+    False without a predicted bulk, and for eigenvalues that are zero but for rounding where the
+    bulk begins at zero or has an atom there.
     """
     if bulk is None:
         return False
