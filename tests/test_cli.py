@@ -229,6 +229,18 @@ def test_figures_need_the_data_file_alone(capsys, empty_folder):
     assert (empty_folder / "figures" / "spectra.pdf").is_file()
 
 
+def test_figures_and_export_of_a_run_do_without_torch(empty_folder):
+    RecordFile(empty_folder / "records.jsonl").close()
+    program = (
+        "import sys\n"
+        "from spectrain.cli import main\n"
+        "assert main(['figures', '.', '--only', 'gram-entries', '--animate']) == 0\n"
+        "assert main(['export', '.', '--format', 'npz']) == 0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True)
+
+
 def test_the_figures_that_need_no_run_go_where_they_are_asked_to(capsys, empty_folder, monkeypatch):
     from spectrain import figures
 

@@ -36,7 +36,7 @@ SIDES: tuple[Side, ...] = ("top", "bottom")
 MATRICES: tuple[Matrix, ...] = ("hessian", "information")
 MATRIX_NAMES: dict[Matrix, str] = {"hessian": "Hessian", "information": "Information matrix"}
 
-# Eigenvalues of the atom come out as rounding errors: below this share of the bulk's upper edge.
+# Eigenvalues that are zero come out as rounding errors: below this share of the bulk's upper edge.
 _ATOM_TOLERANCE = 1e-4
 
 
@@ -73,11 +73,12 @@ def is_beyond(value: float, limit: float, side: Side) -> bool:
 def is_outlier(value: float, bulk: Bulk | None, side: Side) -> bool:
     """Whether an eigenvalue lies beyond the detection edge.
 
-    False without a predicted bulk, and for the eigenvalues of an atom at zero below the bulk.
+    False without a predicted bulk, and for eigenvalues that are zero but for rounding where the
+    bulk begins at zero or has an atom there.
     """
     if bulk is None:
         return False
-    if side == "bottom" and bulk.atom > 0:
+    if side == "bottom" and (bulk.atom > 0 or bulk.lower.kind == "hard"):
         rounding = _ATOM_TOLERANCE * abs(bulk.upper.detection)
         if abs(value) <= rounding:
             return False

@@ -158,8 +158,8 @@ def empty_figure(message: str) -> Figure:
 
 def heading(columns: Columns, first: str, *rest: str) -> str:
     """Title of a panel; on a narrow page its first part has a line of its own."""
-    parts = [literal(_shortened(part, 60 // (3 - columns))) for part in (first, *rest)]
-    return (", " if columns == 2 else "\n").join((parts[0], ", ".join(parts[1:])))
+    parts = [literal(_shortened(part, 22 if columns == 2 else 14)) for part in rest]
+    return (", " if columns == 2 else "\n").join((first, ", ".join(parts)))
 
 
 def label_rows(columns: Columns, figure: Figure, axes: Iterable[Axes], text: str) -> None:

@@ -53,6 +53,12 @@ def test_zeros_of_the_atom_are_no_outliers_below_the_bulk():
     assert is_outlier(0.5, replace(BULK, atom=0.5), "bottom")
 
 
+def test_zeros_are_no_outliers_below_a_bulk_that_begins_at_zero():
+    hard = replace(BULK, lower=Edge(-0.0, "hard", 1e-9, -0.0, 0.0))
+    assert not is_outlier(-2.5e-8, hard, "bottom")
+    assert is_outlier(-0.5, hard, "bottom")
+
+
 def test_outlier_count_counts_each_side():
     top = tuple(Eigenpair(value, 0.0) for value in (5.0, 3.0, 2.05, 1.9))
     spectrum = Spectrum("hessian", "all", 10, top, (Eigenpair(-1.0, 0.0),))

@@ -156,6 +156,8 @@ def test_any_run_has_a_page_that_says_what_is_missing(any_records, monkeypatch):
         assert "missing" in kinds
     if not any_records:
         assert "holds no record" in page.text
+        assert page.all("img") == []
+        assert "No Gram matrix and no loss to show." in page.text
     if failed:
         assert "probings failed" in page.text
     assert "holds no configuration" in page.text

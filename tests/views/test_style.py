@@ -90,7 +90,7 @@ def test_names_are_no_formulas_and_have_an_end():
     assert style.symbol("a$b$") == r"a\$b\$"
     assert style.heading(2, "Hessian", "$_", "t = 1") == r"Hessian, \$_, t = 1"
     assert style.heading(1, "Hessian", "a", "t = 1") == "Hessian\na, t = 1"
-    assert len(style.heading(2, "Hessian", 500 * "a")) < 80
+    assert style.heading(2, "Hessian", 500 * "a") == f"Hessian, {21 * 'a'}…"
 
 
 def lightness(color):

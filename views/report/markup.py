@@ -79,6 +79,10 @@ def picture(figure: Figure, title: str, description: str) -> str:
         title: first words of the caption.
         description: what there is to see, for those who cannot.
     """
+    if not figure.axes:
+        # A figure without data says so in words; here they are words of the page.
+        words = " ".join(text.get_text() for text in figure.texts)
+        return paragraph(f"{title}: {words}", "missing")
     kind, content = "svg+xml", style.svg(figure)
     if len(content) > _MOST:
         kind, content = "png", style.png(figure)
