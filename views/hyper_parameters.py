@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,7 +26,7 @@ METRICS = (*(f"error/{name}" for name in ERROR_NAMES), "measured/loss", "measure
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
     """One number, truth value or text for each key, those of inner mappings joined by points.
 
-    Lists are written as JSON, and None as "null".
+    Lists are written as JSON, None as "null", and numbers that are not finite as text.
     """
     return dict(_flat(config, prefix))
 
@@ -46,7 +47,12 @@ def hyper_parameters(config: Mapping[str, Any]) -> tuple[Summary.Value, ...]:
         kind, slot = _kind(value)
         setattr(start.hparams[name], slot, value)
         infos.append(api_pb2.HParamInfo(name=name, type=kind))
-    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in METRICS]
+    metrics = [
+        api_pb2.MetricInfo(
+            name=api_pb2.MetricName(tag=tag), display_name=tag.removeprefix("error/")
+        )
+        for tag in METRICS
+    ]
     experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=metrics)
     return (
         _value(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment)),
@@ -58,6 +64,8 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, Value]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield name, str(value)
     elif isinstance(value, str | int | float):
         yield name, value
     else:

@@ -14,8 +14,14 @@ __all__ = ["Layout", "layout"]
 Chart = list[str | list[str]]
 Layout = dict[str, dict[str, Chart]]
 
-# Errors of all blocks together, see `spectrain.views.errors`.
-_ERRORS = ("outliers", "overlaps", "edges", "counts", "bulk")
+# Errors of all blocks together, see `spectrain.views.errors`, and the titles of their charts.
+_ERRORS = {
+    "outliers": "outliers (relative)",
+    "overlaps": "overlaps of outliers",
+    "edges": "edges (share of the bulk's width)",
+    "counts": "counts of outliers (sides of blocks)",
+    "bulk": "bulk (Kolmogorov distance)",
+}
 
 
 def layout(blocks: Iterable[tuple[Matrix, str]], tags: Collection[str]) -> Layout:
@@ -71,9 +77,9 @@ def _mean_charts(tags: Collection[str]) -> Layout:
 
 def _error_charts(tags: Collection[str]) -> Layout:
     charts: dict[str, Chart] = {}
-    for name in _ERRORS:
+    for name, title in _ERRORS.items():
         if any(tag.startswith("error/") and tag.endswith(f"/{name}") for tag in tags):
-            charts[name] = ["Multiline", [rf"^error/\w+/{name}$"]]
+            charts[title] = ["Multiline", [rf"^error/\w+/{name}$"]]
     return {"Largest deviations from theory": charts} if charts else {}
 
 

@@ -140,23 +140,25 @@ def _bands(
     record: Record, found: dict[str, float], dimension: int | None
 ) -> Iterator[tuple[str, float]]:
     measured = record.measured
-    errors = {"loss": measured.loss_error, "accuracy": measured.accuracy_error}
+    widths = {"loss": measured.loss_error, "accuracy": measured.accuracy_error}
     for spectrum in measured.spectra:
         for side in SIDES:
             for rank, pair in enumerate(pairs(spectrum, side), 1):
                 name = f"{_place(spectrum.matrix, spectrum.block)}/{side}_{rank}"
-                errors[name] = pair.sampling_error
+                widths[name] = pair.sampling_error
     if dimension is not None:
         scale = 1 / math.sqrt(dimension)
-        errors.update({name: scale for name, _ in _gram(measured.gram, record.directions)})
+        widths.update({name: scale for name, _ in _gram(measured.gram, record.directions)})
     if record.forecast is not None:
         known = _gram(record.forecast.gram_band, record.directions)
-        errors.update({name: deviation for name, deviation in known if math.isfinite(deviation)})
-    for name, error in errors.items():
+        widths.update({name: deviation for name, deviation in known if math.isfinite(deviation)})
+    for name, width in widths.items():
+        if name.startswith("gram/mu"):
+            continue  # of means alone: known without theory
         value = found.get(f"measured/{name}", math.nan)
         center = found.get(f"predicted/{name}", math.nan)
         # All three or none: a chart of a curve in its band needs them at the same steps.
-        if math.isfinite(value + center + error):
+        if math.isfinite(value + center + width):
             yield f"band/{name}/measured", value
-            yield f"band/{name}/lower", center - _BAND * error
-            yield f"band/{name}/upper", center + _BAND * error
+            yield f"band/{name}/lower", center - _BAND * width
+            yield f"band/{name}/upper", center + _BAND * width

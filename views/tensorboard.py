@@ -96,9 +96,12 @@ class TensorBoardSink:
         numbers = scalars(record, self._dimension)
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in numbers.items()]
         values += [_histogram(tag, each) for tag, each in histograms(record).items()]
-        if self._timeline.add(record):
+        is_first = not self._written
+        is_news = self._timeline.add(record)
+        # What an earlier writer wrote of later steps is void.
+        if is_news or (is_first and self._timeline):
             values += summary.text("timeline", markdown(self._timeline)).value
-        if self._note(record, numbers) or not self._written:
+        if self._note(record, numbers) or is_first:
             # TensorBoard goes by the layout that was written last.
             charts = layout(self._blocks, self._tags)
             values += summary.custom_scalars(charts).value

@@ -76,6 +76,10 @@ class Timeline:
         self.label = ""
         self._measured, self._forecast = TransitionTracker(), TransitionTracker()
 
+    def __bool__(self) -> bool:
+        """Whether anything has happened."""
+        return bool(self.happenings or self.failures)
+
     def add(self, record: Record) -> bool:
         """Take in one record.
 

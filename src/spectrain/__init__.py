@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .probes.probe import SpectralProbe
     from .probes.record import Record
     from .probes.record_file import RecordFile, Run, load
+    from .probes.sink import Sink
     from .theory.dynamics import SGD
     from .theory.mixture_theory import MixtureTheory
     from .training.loop import fit
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
         SoftmaxMixtureConfig,
         TwoLayerMixtureConfig,
     )
+    from .views.console import ConsoleSink
     from .views.tensorboard import TensorBoardSink
+    from .views.wandb import WandbSink
 
 # Where each name lives: it is imported at its first use, since torch takes seconds to import.
 _HOMES = {
     "SGD": "theory.dynamics",
     "Block": "probes.block",
+    "ConsoleSink": "views.console",
     "GaussianMixture": "models.mixture",
     "LogisticMixtureConfig": "training.systems",
     "LogisticRegression": "models.logistic_regression",
@@ -38,12 +42,14 @@ _HOMES = {
     "Record": "probes.record",
     "RecordFile": "probes.record_file",
     "Run": "probes.record_file",
+    "Sink": "probes.sink",
     "SoftmaxMixtureConfig": "training.systems",
     "SoftmaxRegression": "models.softmax_regression",
     "SpectralProbe": "probes.probe",
     "TensorBoardSink": "views.tensorboard",
     "TwoLayerMixtureConfig": "training.systems",
     "TwoLayerNetwork": "models.two_layer",
+    "WandbSink": "views.wandb",
     "fit": "training.loop",
     "load": "probes.record_file",
     "run": "training.run",
@@ -52,6 +58,7 @@ _HOMES = {
 __all__ = [
     "SGD",
     "Block",
+    "ConsoleSink",
     "GaussianMixture",
     "LogisticMixtureConfig",
     "LogisticRegression",
@@ -60,12 +67,14 @@ __all__ = [
     "Record",
     "RecordFile",
     "Run",
+    "Sink",
     "SoftmaxMixtureConfig",
     "SoftmaxRegression",
     "SpectralProbe",
     "TensorBoardSink",
     "TwoLayerMixtureConfig",
     "TwoLayerNetwork",
+    "WandbSink",
     "__version__",
     "fit",
     "load",

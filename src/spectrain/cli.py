@@ -30,14 +30,21 @@ def train(arguments: Sequence[str]) -> int:
 
     from .training.callbacks import ProgressBar
     from .training.run import run
+    from .views.console import ConsoleSink
     from .views.tensorboard import TensorBoardSink
 
     config = asked.config
+    settings = config.to_dict()
     result = run(
         config,
         asked.folder,
         resume=asked.resume,
-        sinks=[lambda path, step: TensorBoardSink(path, step, dimension=config.dimension)],
+        sinks=[
+            lambda path, step: TensorBoardSink(
+                path, step, dimension=config.dimension, config=settings
+            ),
+            lambda path, step: ConsoleSink(),
+        ],
         callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
     )
     print(f"{len(result.records)} records in {asked.folder}")

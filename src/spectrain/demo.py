@@ -80,5 +80,9 @@ def demo(
 
 def _board(config: TrainingConfig, pictures_every: int) -> Callable[[Path, int], TensorBoardSink]:
     return lambda path, step: TensorBoardSink(
-        path, step, figures_every=pictures_every, dimension=config.dimension
+        path,
+        step,
+        figures_every=pictures_every,
+        dimension=config.dimension,
+        config=config.to_dict(),
     )

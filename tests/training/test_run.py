@@ -96,6 +96,17 @@ def test_there_is_a_record_at_the_start_and_after_every_epoch(whole):
     assert (sink.folder, sink.first_step, sink.closed) == (folder, 0, True)
 
 
+def test_a_sink_that_fails_costs_a_warning_and_nothing_else(tmp_path, whole):
+    class Down(Kept):
+        def write(self, record):
+            raise ConnectionError("no network")
+
+    with pytest.warns(RuntimeWarning, match="ConnectionError: no network") as warned:
+        result = run(SOFTMAX, tmp_path / "run", sinks=[Down])
+    assert len(warned) == len(result.records)
+    assert comparable(result) == comparable(whole[1])
+
+
 def test_the_folder_holds_configuration_and_records(whole):
     folder, result, _ = whole
     loaded = spectrain.load(folder)

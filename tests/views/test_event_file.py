@@ -62,6 +62,20 @@ def test_a_later_file_makes_void_what_earlier_ones_hold_from_its_step_on(tmp_pat
     assert len(file_paths(tmp_path)) == 4
 
 
+def test_a_later_file_is_read_behind_an_event_that_was_cut_off(tmp_path):
+    """As by a process that was killed while it wrote."""
+    file = EventFile(tmp_path)
+    for step in range(3):
+        file.write([value("a", 0.0)], step)
+    file.close()
+    (path,) = file_paths(tmp_path)
+    os.truncate(path, path.stat().st_size - 5)
+    file = EventFile(tmp_path, purge_step=2)
+    file.write([value("a", 1.0)], 2)
+    file.close()
+    assert scalars(tmp_path, "a") == [(0, 0.0), (1, 0.0), (2, 1.0)]
+
+
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):

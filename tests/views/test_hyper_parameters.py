@@ -17,6 +17,7 @@ def parsed(config):
 def test_inner_keys_are_joined_and_lists_are_text():
     config = {"a": {"b": 1, "c": {"d": True}}, "e": [1, [2.5]], "f": None, "g": "x", "h": {}}
     assert flat(config) == {"a.b": 1, "a.c.d": True, "e": "[1, [2.5]]", "f": "null", "g": "x"}
+    assert flat({"limit": math.inf}) == {"limit": "inf"}
 
 
 def test_each_value_keeps_its_type():
