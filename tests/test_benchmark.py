@@ -48,3 +48,24 @@ def test_peak_memory_of_an_array(scripts):
     except OSError as reason:
         pytest.skip(f"the kernel keeps no account of peaks: {reason}")
     assert grown == pytest.approx(2**26, rel=0.1)
+
+
+def test_logging_is_timed_sink_by_sink(scripts, monkeypatch, tmp_path, capsys):
+    from benchmarks import logging
+
+    from spectrain.probes.record import Geometry, Record
+
+    record = Record(0, directions=("x0",), measured=Geometry(np.ones((1, 1)), 0.5))
+    monkeypatch.setattr(logging, "_record", lambda: record)
+    monkeypatch.setattr(logging, "REPEATS", 2)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # without W&B
+    monkeypatch.chdir(tmp_path)
+    logging.run(None)
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "|" in line]
+    assert [row[0].strip("| ") for row in rows[2:]] == [
+        title for name, title in logging.TITLES.items() if name != "wandb"
+    ]
+    assert all(float(cell) >= 0 for row in rows[2:] for cell in row[1:5])
+    kilobytes = float(rows[2][5].strip("| "))
+    assert kilobytes == pytest.approx(0.8, abs=0.4)
+    assert list(tmp_path.iterdir()) == []

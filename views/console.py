@@ -83,9 +83,12 @@ class ConsoleSink:
             if head != self._head:
                 lines = [*head, *lines]
                 self._head = head
+        stream = self._stream or sys.stdout
+        encoding = stream.encoding or "utf-8"
         for line in lines:
-            tqdm.write(line, file=self._stream)
-        (self._stream or sys.stdout).flush()
+            # A letter that the terminal does not have is no reason to lose the line.
+            tqdm.write(line.encode(encoding, "replace").decode(encoding), file=stream)
+        stream.flush()
 
     def close(self) -> None:
         """Nothing: the stream is left open."""

@@ -77,6 +77,13 @@ def test_any_records_will_do(any_records):
     assert len(lines(any_records)) >= len(any_records)
 
 
+def test_letters_that_the_stream_does_not_have_cost_no_line():
+    content = io.BytesIO()
+    stream = io.TextIOWrapper(content, encoding="ascii")
+    ConsoleSink(stream).write(Record(3, failure="ValueError: größer"))
+    assert content.getvalue().decode("ascii") == "       3 | probing failed: ValueError: gr??er\n"
+
+
 def test_a_progress_bar_stays_below(records, capsys):
     with tqdm(total=3, file=sys.stdout, ncols=40) as bar:
         ConsoleSink().write(records[0])
