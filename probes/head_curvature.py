@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..models.heads import HeadModel, curvature_factors, gradient_factors
 from ..theory.spectrum import Matrix
@@ -74,20 +76,25 @@ class HeadCurvature(CurvatureOperator):
 
     @property
     def panel_width(self) -> int:
-        """36 columns of all blocks' rows together, but 4 to 16 of each."""
-        return min(max(4, 36 // (self.batch[0] * self.rows)), 16)
+        """48 columns of all blocks' rows together, but 4 to 16 of each."""
+        return min(max(4, 48 // (self.batch[0] * self.rows)), 16)
 
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for V (b, m d, width); same shape."""
         vectors = self._by_dimension(panel)
+        columns = vectors.shape[1]
+        vectors = functional.pad(vectors, (0, _suitable(columns, self.dtype) - columns))
         product = torch.zeros_like(vectors)
         # Data times panel, not panel times data: a third faster for panels this narrow.
         for inputs, factors in zip(
             torch.split(self._inputs, _SAMPLES), torch.split(self._factors, _SAMPLES), strict=True
         ):
-            weighted = _weighted(factors, self._projected(vectors, inputs))
-            product.addmm_(inputs.T, weighted.flatten(1))
-        by_row = product.div_(len(self._inputs)).view(-1, *self._factors.shape[1:3], panel.shape[2])
+            projected = inputs @ vectors
+            own = projected[:, :columns].unflatten(1, (*self._factors.shape[1:3], -1))
+            own.copy_(_weighted(factors, own))
+            product.addmm_(inputs.T, projected)
+        by_row = product[:, :columns].div_(len(self._inputs))
+        by_row = by_row.unflatten(1, (*self._factors.shape[1:3], -1))
         return by_row.permute(1, 2, 0, 3).reshape(panel.shape)
 
     @property
@@ -184,6 +191,15 @@ class HeadCurvature(CurvatureOperator):
     def _projected(self, vectors: Tensor, inputs: Tensor) -> Tensor:
         """Inner products with the samples: (d, b m width), (n, d) -> (n, b, m, width)."""
         return (inputs @ vectors).view(len(inputs), *self._factors.shape[1:3], -1)
+
+
+def _suitable(columns: int, dtype: torch.dtype) -> int:
+    """How many columns, at least so many, a product with the data is fastest for.
+
+    BLAS kernels are made for so many at a time. In float32, 12 columns take longer than 16; in
+    float64, 16 columns three times as long as 12, and longer than 24.
+    """
+    return max(16, columns) if dtype == torch.float32 else 12 * math.ceil(columns / 12)
 
 
 def _weighted(factors: Tensor, projected: Tensor) -> Tensor:
