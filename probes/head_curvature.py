@@ -90,11 +90,11 @@ class HeadCurvature(CurvatureOperator):
             torch.split(self._inputs, _SAMPLES), torch.split(self._factors, _SAMPLES), strict=True
         ):
             projected = inputs @ vectors
-            own = projected[:, :columns].unflatten(1, (*self._factors.shape[1:3], -1))
+            own = projected[:, :columns].view(-1, *self._factors.shape[1:3], panel.shape[2])
             own.copy_(_weighted(factors, own))
             product.addmm_(inputs.T, projected)
         by_row = product[:, :columns].div_(len(self._inputs))
-        by_row = by_row.unflatten(1, (*self._factors.shape[1:3], -1))
+        by_row = by_row.reshape(-1, *self._factors.shape[1:3], panel.shape[2])
         return by_row.permute(1, 2, 0, 3).reshape(panel.shape)
 
     @property
