@@ -5,7 +5,8 @@ Usage: python scripts/curvature_scaling.py [--output docs/images/curvature-scali
 One size is varied at a time: features d, samples n and classes C of a softmax regression with
 hand-written products, parameters of a perceptron by automatic differentiation, and the number of
 eigenvalues asked for. But for the last, the work is a fixed number of panels. Memory is what the
-process grows by at its peak (Linux only), without the Krylov basis, which is known in advance.
+process grows by at its peak (Linux only), without the Krylov basis and the products that are kept
+beside it, which are known in advance.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def _curves(largest: int) -> list[_Curve]:
 
     def eigenvalues(count: int) -> tuple[Callable[[], object], float]:
         operator = ours.hessian(softmax())
-        basis = 4.0 * ours.largest(operator, count, 1e-3).products * operator.size
-        return lambda: ours.largest(operator, count, 1e-3), basis
+        held = float(ours.largest(operator, count, 1e-3).peak_memory)
+        return lambda: ours.largest(operator, count, 1e-3), held
 
     parameters = [size for size in (10**4, 10**5, 10**6, 10**7) if size <= largest]
     return [
@@ -133,11 +134,14 @@ def _draw(curves: dict[str, list[_Point]], output: str) -> None:
             _panel(axes[0, column], sizes, [point.seconds for point in points])
             _panel(axes[1, column], sizes, [point.bytes / 1e6 for point in points])
             axes[1, column].set_xlabel(label)
+            axes[1, column].set_xticks([sizes[0], sizes[-1]], minor=False)
+            axes[1, column].set_xticks([], minor=True)
+            if sizes[-1] < 1e6:  # powers of ten, where the numbers would be long
+                axes[1, column].set_xticklabels([f"{sizes[0]}", f"{sizes[-1]}"])
+        axes[0, 0].legend(loc="upper left")
         axes[0, 0].set_ylabel("seconds")
         axes[1, 0].set_ylabel("MB beyond the basis")
         for panel in axes.flat:
-            if panel.get_xlim()[1] < 1e6:  # powers of ten, where the numbers would be long
-                finish_scale(panel.xaxis)
             finish_scale(panel.yaxis)
     save(figure, output)
 
@@ -149,14 +153,14 @@ def _panel(axes: Axes, sizes: list[int], values: list[float]) -> None:
     from spectrain.views.style import MEASURED, PREDICTED
 
     style = {key: MEASURED[key] for key in ("color", "linestyle", "marker", "markersize")}
-    axes.loglog(sizes, values, **style)
+    axes.loglog(sizes, values, **style, label="measured")
     upper = slice(max(0, (len(sizes) - 2) // 2), None)
     x, y = np.array(sizes[upper], dtype=float), np.array(values[upper])
     if len(x) > 1 and (y > 0).all():
         slope, offset = np.polyfit(np.log(x), np.log(y), 1)
         line = np.exp(offset) * x**slope
-        axes.loglog(x, line, **PREDICTED, label=f"slope {slope:.2f}")
-        axes.legend(loc="best")
+        axes.loglog(x, line, **{**PREDICTED, "linewidth": 1}, label="power law")
+        axes.set_title(f"power {slope:.2f}")
 
 
 if __name__ == "__main__":
