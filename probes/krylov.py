@@ -25,6 +25,10 @@ __all__ = [
 ]
 
 
+# Columns up to which the eigenproblem of T costs less than a product.
+_SMALL = 64
+
+
 @dataclass(frozen=True)
 class Krylov:
     """H Q = Q T + U B:  Q and U orthonormal and orthogonal to each other, T = Q^T H Q.
@@ -220,16 +224,17 @@ class BlockLanczos:
 class Checkpoints:
     """When to look at the eigenproblem of T, which costs the cube of its size.
 
-    Residuals fall geometrically: the next look is at the step where the last two say it is done.
+    A small one costs less than a product. For the others, residuals fall geometrically: the next
+    look is at the step where the last two say it is done.
     """
 
     def __init__(self, first: int) -> None:
-        self._next = first
+        self._first = self._next = first
         self._last: tuple[int, float] | None = None
 
-    def due(self, step: int) -> bool:
-        """Whether to look now."""
-        return step >= self._next
+    def due(self, step: int, columns: int) -> bool:
+        """Whether to look now, at a T of so many columns."""
+        return step >= self._next or (step >= self._first and columns <= _SMALL)
 
     def note(self, step: int, worst: float) -> None:
         """The worst residual found at a step, in units of the tolerance; inf if there is none."""
@@ -336,7 +341,7 @@ def krylov_space(
     checkpoints = Checkpoints(max(min_steps, first, -(-(largest + smallest) // width)))
     for step in range(1, max_steps + 1):
         run.advance()
-        if checkpoints.due(step) or step == max_steps:
+        if checkpoints.due(step, run.columns) or step == max_steps:
             krylov = run.krylov()
             worst = _worst_residual(krylov, largest, smallest) / tolerance
             if worst <= 1:

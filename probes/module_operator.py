@@ -304,9 +304,10 @@ class ModuleOperator(CurvatureOperator):
 
     def _try(self, graph: Graph) -> None:
         """Products with and without vmap: without, if vmap fails, goes one by one or is wrong."""
-        phases = torch.arange(2 * self.size, dtype=self.dtype, device=self.device)
-        rows = phases.cos().view(2, -1)
         columns, self._columns = self._columns, 1
+        count = min(columns, 2)
+        phases = torch.arange(count * self.size, dtype=self.dtype, device=self.device)
+        rows = phases.cos().view(count, -1)
         try:
             expected = torch.cat([self._product(graph, row) for row in torch.split(rows, 1)])
         except RuntimeError as error:

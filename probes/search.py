@@ -19,7 +19,8 @@ __all__ = ["Found", "Goal", "Search", "Shortage", "residual_norms", "spectral_sc
 
 # A run takes about this many steps: a matrix of no more columns is formed instead.
 _USUAL_STEPS = 20
-# Steps before the first look at the eigenvalues.
+# Steps before the first look at the eigenvalues. What a warm start has, and the first copies of a
+# multiple eigenvalue, look converged at once: random columns must have shown what is missing.
 _FIRST_LOOK = 6
 
 Shortage = Literal["products", "memory"]
@@ -218,7 +219,7 @@ class Search:
             self._columns = max(self._columns, run.columns)
             last = run.complete or run.steps == steps
             spent = cost > self.left
-            if checkpoints.due(run.steps) or run.full or last or spent:
+            if checkpoints.due(run.steps, run.columns) or run.full or last or spent:
                 distance = goal.distance(run)
                 if distance <= 1 or last:
                     return run, None
