@@ -125,6 +125,7 @@ class SharedOperator(Derived):
     ) -> None:
         super().__init__(local)
         self._samples, self._processes = samples, processes
+        self._width = int(processes.gather([local.panel_width]).min())
         self._deviation = None
         if mean is not None:
             total = processes.sum(torch.cat([samples * mean, mean.new_tensor([samples])]))
@@ -134,6 +135,11 @@ class SharedOperator(Derived):
     def semidefinite(self) -> bool:
         """That of the local operators."""
         return self.original.semidefinite
+
+    @property
+    def panel_width(self) -> int:
+        """The least of the local operators': panels must be equal, shards need not be."""
+        return self._width
 
     @property
     def dense_cost(self) -> float:

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression
 from spectrain.probes.block import Block
 from spectrain.probes.distributed import Processes, SharedOperator, shared
+from spectrain.probes.eigenpairs import eigenpairs
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.module_curvature import (
     CovarianceOperator,
@@ -57,9 +58,14 @@ def world():
 
 class Dense(CurvatureOperator):
     batch, size, dtype, device = (), 0, torch.float64, torch.device("cpu")
+    own_width = 4
 
     def __init__(self, matrix):
         self.matrix, self.size = matrix, len(matrix)
+
+    @property
+    def panel_width(self):
+        return self.own_width
 
     def matmul(self, panel):
         return self.matrix @ panel
@@ -191,6 +197,14 @@ def trained(probed):
     return kept + [parameter.detach().clone() for parameter in model.parameters()]
 
 
+def agreed_width():
+    """Shards of different sizes may suit panels of different widths; panels must be equal."""
+    local = Dense(torch.diag(torch.arange(1.0, 101, dtype=torch.float64)))
+    local.own_width = 3 + distributed.get_rank()
+    pairs = eigenpairs(shared(local, 1, world()), largest=1, generator=generator())
+    return float(pairs.values), pairs.products / pairs.passes
+
+
 def zero_bits():
     pairs = zip(trained(False), trained(True), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
@@ -304,6 +318,7 @@ CHECKS = [
     failures,
     broken_sink,
     draws,
+    agreed_width,
     fully_sharded,
 ]
 

@@ -52,6 +52,12 @@ def test_records_of_two_processes_are_those_of_one(found, check):
         assert {path: error for path, error in rest.items() if error > 1e-10} == {}
 
 
+def test_panels_are_as_wide_on_all(found):
+    for value, width in found["agreed_width"]:
+        assert value == pytest.approx(100, rel=1e-3)
+        assert width == 3
+
+
 def test_estimates_are_common(found):
     assert found["estimate"] == [(2 * 13, 8 * 107 * 48)] * 2
 
