@@ -145,7 +145,7 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least }) {
     highest,
     x: { label: "eigenvalue (loss per squared parameter)", isLog: isLogX,
       domain: padded(wide, isLogX) },
-    y: { label: "density", isLog: isLogY,
+    y: { label: "density (1 / eigenvalue unit)", isLog: isLogY,
       domain: isLogY ? [highest / 10 ** DECADES, highest * 4] : [0, highest * 1.08] },
     hover: (x, scale) => runs.flatMap((run) => hover(run, x, scale, isSingle)),
   };
