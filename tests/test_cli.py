@@ -107,6 +107,17 @@ def test_resuming_takes_the_configuration_of_the_folder(empty_folder):
 
 
 @pytest.mark.parametrize(
+    "command", ["train", "figures", "export", "report", "demo", "board", "predict", "check"]
+)
+def test_help_speaks_of_values_and_not_of_the_code(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert command in text
+    assert "<" not in text
+
+
+@pytest.mark.parametrize(
     "arguments", [[], ["--help"], ["train", "--help"], ["board", "--help"], ["predict", "--help"]]
 )
 def test_help_answers_without_torch(arguments):

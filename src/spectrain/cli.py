@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser
 
@@ -90,7 +90,7 @@ def figures(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", type=str, nargs="+", default=[], help="names of figures")
     parser.add_argument("--output", type=str, help="folder; by default RUN/figures, or figures")
     parser.add_argument(
-        "--columns", type=int, choices=(1, 2), default=2, help="of a page that a figure spans"
+        "--columns", type=Literal[1, 2], default=2, help="of a page that a figure spans"
     )
     parser.add_argument(
         "--animate", action="store_true", help="write the density over training as a GIF as well"

@@ -77,8 +77,8 @@ def test_figures_fit_into_their_columns(name, columns, records, sweep, maps):
 def test_gram_entries_without_a_dimension_have_no_band_that_is_not_known(records):
     figure = gram_entries(records, None)
     assert legend_labels(figure) == {
-        "measured (points)",
-        "forecast from the initial Gram matrix (lines)",
+        "measured ± s.e. (points)",
+        "forecast from the start (lines)",
     }
 
 

@@ -153,7 +153,7 @@ def _common_legend(figure: Figure, columns: style.Columns, band: str) -> None:
         axes.plot([], [], "o", color="#111111", markersize=3)[0],
         axes.plot([], [], color="#111111", linewidth=1.1)[0],
     ]
-    labels = ["measured (points)", "forecast from the initial Gram matrix (lines)"]
+    labels = ["measured ± s.e. (points)", "forecast from the start (lines)"]
     if band:
         handles.append(axes.fill_between([], [], [], color="#111111", alpha=0.15, linewidth=0))
         labels.append(f"forecast ± {band}")

@@ -26,7 +26,7 @@ def error_tables(records: Sequence[Record]) -> list[str]:
             _outliers(records),
         ),
         table(
-            "Loss, accuracy and Gram matrix against the forecast from the start",
+            "Loss, accuracy and Gram matrix (squared parameter) against their forecast",
             ("step", "quantity", "measured", "forecast", "difference", "standard error", "z"),
             _means(landmarks(sound)),
         ),

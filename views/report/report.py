@@ -160,17 +160,18 @@ def _transitions(records: Sequence[Record]) -> list[str]:
     theory = [each for each in timeline.happenings if each.is_foreseen]
     others = [each for each in timeline.happenings if not each.is_foreseen]
     words = (
-        "Steps of the first probing that shows the change. Forecast: from the initial Gram matrix; "
-        "predicted: from the one measured at the step; both where the outlier meets the bulk. At "
-        "finite size an outlier can be told from the bulk beyond the detection edge only: "
-        "detectable is where the predicted outlier passes it, measured where an eigenvalue does."
+        "Steps of the first probing that shows the change. At finite size an outlier can be told "
+        "from the bulk beyond the detection edge only. Measured: an eigenvalue passes it; "
+        "detectable: the predicted outlier passes it, which is what to compare with; predicted "
+        "(from the Gram matrix measured at the step) and forecast (from the initial one): the "
+        "outlier meets the bulk."
     )
     parts = [paragraph(words, "faint")] if theory or others else []
-    parts.append(_transition_table("Transitions (optimiser steps)", theory))
+    parts.append(_transition_table("Transitions of theory", theory))
     if not theory:
         parts.append(paragraph("No transition is predicted or forecast."))
     if others:
-        inner = _transition_table("Passages alone (optimiser steps)", others)
+        inner = _transition_table("Passages alone", others)
         summary = f"{len(others)} passages of the detection edge without a transition in theory"
         parts.append(f"<details><summary>{escape(summary)}</summary>{inner}</details>")
     return parts
