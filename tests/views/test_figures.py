@@ -219,7 +219,7 @@ def test_gram_entries_band_is_two_standard_deviations(records):
 
 def test_gram_entries_band_is_the_scale_of_one_run_if_no_more_is_known(records):
     figure = gram_entries(records, 100)
-    assert "measured (points)" in legend_labels(figure)
+    assert "measured ± s.e. (points)" in legend_labels(figure)
     assert "forecast ± 1/√d" in legend_labels(figure)
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     at_start = band[np.isclose(band[:, 0], 0.0), 1]
