@@ -110,7 +110,8 @@ class CountAgreement:
 
     Attributes:
         agreeing: probings with equal counts on each side, among the decided ones.
-        decided: probings at which every predicted outlier is clear of the detection edge.
+        decided: probings at which every predicted outlier is clear of the detection edge, and
+            enough eigenvalues were measured to count them.
         probings: all probings with a prediction.
     """
 
@@ -192,13 +193,17 @@ def count_agreements(records: Sequence[Record]) -> tuple[CountAgreement, ...]:
 def counts_agree(measured: Spectrum, predicted: Spectrum, side: Side) -> bool | None:
     """Whether as many outliers are measured as predicted.
 
-    None where that is undecided: if a predicted one is not clear of the detection edge, or if there
-    is no such edge.
+    None where that is undecided: if a predicted one is not clear of the detection edge, if there is
+    no such edge, or if fewer eigenvalues were measured than outliers are predicted and all of them
+    are outliers.
     """
     expected, bulk = pairs(predicted, side), predicted.bulk
     if bulk is None or not all(is_clear(pair, bulk, side) for pair in expected):
         return None
-    return outlier_count(measured, bulk, side) == len(expected)
+    count = outlier_count(measured, bulk, side)
+    if count == len(pairs(measured, side)) < len(expected):
+        return None
+    return count == len(expected)
 
 
 def bulk_distances(records: Sequence[Record]) -> tuple[BulkDistance, ...]:

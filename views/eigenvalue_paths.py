@@ -142,7 +142,8 @@ def _draw_measured(
         place, value, error = np.array(outliers).T
         # Without a predicted edge nothing can be called an outlier.
         name = "measured outlier" if any(predicted) else "measured"
-        axes.errorbar(place, value, yerr=error, label=f"{name} ± s.e.", **style.MEASURED)
+        label = f"{name} ± s.e." if np.isfinite(error).any() else name
+        axes.errorbar(place, value, yerr=error, label=label, **style.MEASURED)
 
 
 def _choose_scale(

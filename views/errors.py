@@ -42,7 +42,7 @@ def errors(record: Record) -> dict[str, float]:
     * ``MATRIX/overlaps``: |measured - predicted| of its eigenvector's overlap.
     * ``MATRIX/edges``: |measured - predicted| / width of the bulk, of the last eigenvalue in it.
     * ``MATRIX/counts``: number of sides of blocks with another number of outliers than predicted,
-      among those where every predicted one is clear.
+      among those where that is decided (see `counts_agree`).
     * ``MATRIX/bulk``: Kolmogorov distance of the densities.
     """
     found: dict[str, float] = {}

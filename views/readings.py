@@ -110,11 +110,10 @@ def clock_symbol(label: str) -> str:
 def describe(transition: Transition) -> str:
     """One sentence on a transition."""
     place = f"{MATRIX_NAMES[transition.matrix]}, {transition.block}, {transition.side} of the bulk"
-    subject = "two outliers" if transition.kind in ("splits", "merges") else "an outlier"
-    verbs = {"splits": "split", "merges": "merge"}
-    verb = verbs.get(transition.kind, transition.kind)
+    if transition.is_meeting:
+        return f"{place}: two outliers {transition.kind.removesuffix('s')}"
     counts = f"{transition.before} -> {transition.after} predicted"
-    return f"{place}: {subject} {verb} ({counts})"
+    return f"{place}: an outlier {transition.kind} ({counts})"
 
 
 def landmarks(records: Sequence[Record]) -> tuple[Record, ...]:

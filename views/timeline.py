@@ -17,8 +17,6 @@ Kind = Literal["measured", "detectable", "predicted", "forecast"]
 KINDS: tuple[Kind, ...] = ("measured", "detectable", "predicted", "forecast")
 # What theory says has the fewest accidents: the others are joined to it, the noisiest last.
 _JOINED: tuple[Kind, ...] = ("predicted", "forecast", "detectable", "measured")
-# Kinds of transitions that change the number of outliers.
-_COUNTED = ("appears", "disappears")
 
 # What Markdown and HTML would not show as it stands.
 _SPECIAL = "\\`*_[]<>|&~#"
@@ -132,7 +130,7 @@ class Timeline:
         else:
             beyond = _measured_beyond if kind == "measured" else _predicted_beyond
             found = self._trackers[kind].update(tuple(beyond(record)))
-            yield from _single(each for each in found if each.kind in _COUNTED)
+            yield from _single(each for each in found if not each.is_meeting)
 
 
 def rows(events: Iterable[Happening | Failure]) -> list[tuple[str, ...]]:
@@ -157,7 +155,7 @@ def _moment(record: Record) -> Moment:
 def _single(transitions: Iterable[Transition]) -> Iterator[Transition]:
     """Each transition, those of several outliers at a time one outlier after the other."""
     for transition in transitions:
-        if transition.kind not in _COUNTED:
+        if transition.is_meeting:
             yield replace(transition, before=0, after=0)
             continue
         sign = 1 if transition.kind == "appears" else -1
@@ -227,11 +225,11 @@ def _row(event: Happening | Failure) -> tuple[str, ...]:
 
 def _what(transition: Transition) -> tuple[str, str, str]:
     place = "above the bulk" if transition.side == "right" else "below the bulk"
-    if transition.kind in _COUNTED:
+    if transition.is_meeting:
+        change = f"two outliers {transition.kind.removesuffix('s')} {place}"
+    else:
         change = f"an outlier {transition.kind} {place}"
         change += f" ({transition.before} → {transition.after})"
-    else:
-        change = f"two outliers {transition.kind.removesuffix('s')} {place}"
     return MATRIX_NAMES[transition.matrix], transition.block, change
 
 

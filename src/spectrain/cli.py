@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def train(arguments: Sequence[str]) -> int:
         callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
     )
     print(f"{len(result.records)} records in {asked.folder}")
-    print(f"to look at them: spectrain board {asked.folder}")
+    print(f"to look at them: spectrain board {shlex.quote(str(asked.folder))}")
     return 0
 
 

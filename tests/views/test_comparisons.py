@@ -116,6 +116,17 @@ def test_bulk_distance_is_the_largest_gap_of_the_cumulative_laws():
     assert row.largest == pytest.approx(0.1)
 
 
+def test_of_outliers_that_were_not_all_measured_no_count_is_decided():
+    """Two eigenvalues were asked for, and three outliers are predicted."""
+    (two,) = record(0, [4.0, 3.0], [4.0, 3.0, 2.5]).measured.spectra
+    (three,) = record(0, [], [4.0, 3.0, 2.5]).predicted.spectra
+    (one,) = record(0, [], [4.0]).predicted.spectra
+    assert counts_agree(two, three, "top") is None
+    assert counts_agree(two, one, "top") is False
+    inside = record(0, [4.0, 1.0], []).measured.spectra[0]
+    assert counts_agree(inside, three, "top") is False
+
+
 def test_without_a_detection_edge_no_count_is_decided():
     spectrum = Spectrum("hessian", "all", 10, (), ())
     assert counts_agree(spectrum, spectrum, "top") is None

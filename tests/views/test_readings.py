@@ -3,11 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from spectrain.probes.record import Geometry, Record
+from spectrain.probes.record import Geometry, Record, Transition
 from spectrain.theory.spectrum import Eigenpair, Spectrum
 from spectrain.views.readings import (
     blocks,
     clock,
+    describe,
     gram_difference,
     landmarks,
     relative_difference,
@@ -40,6 +41,14 @@ def test_landmark_in_the_middle_is_where_several_samples_were_drawn():
 def test_blocks_come_in_order_of_appearance(records):
     assert blocks(records) == ("class 0", "class 1", "class 2")
     assert blocks(()) == ()
+
+
+def test_only_outliers_that_come_or_go_have_numbers():
+    place = "Hessian, a, right of the bulk"
+    met = Transition("hessian", "a", "right", "merges", 4, 6)
+    assert describe(met) == f"{place}: two outliers merge"
+    gone = Transition("hessian", "a", "right", "disappears", 2, 1)
+    assert describe(gone) == f"{place}: an outlier disappears (2 -> 1 predicted)"
 
 
 def test_relative_differences_keep_their_sign_and_are_relative_to_the_size():
