@@ -14,13 +14,13 @@ from ..theory.spectrum import Bulk, Edge, Eigenpair, FloatArray, Spectrum
 from .record import Geometry, Record
 from .track import Followed, Track
 
-__all__ = ["Row", "record_table", "rows"]
+__all__ = ["BAND", "Row", "record_table", "rows"]
 
 _CURVATURE = "loss per squared parameter"
 _LENGTH = "squared parameter"
 _SHARE = "share"
-# Half width of a band in standard errors.
-_BAND = 2.0
+# Half width of a band, in standard errors or in standard deviations of a run.
+BAND = 2.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def rows(record: Record) -> Iterator[Row]:
             if kind != "measured":
                 # Entries of the Gram matrix are measured exactly: what varies is the run.
                 measured = errors.get((number.matrix, number.block, number.quantity), math.nan)
-                half = _BAND * (measured if math.isfinite(measured) else number.standard_error)
+                half = BAND * (measured if math.isfinite(measured) else number.standard_error)
             yield Row(
                 record.step, record.epoch, record.time, kind,
                 number.matrix, number.block, number.quantity, number.value,

@@ -195,7 +195,9 @@ def test_a_demo_over_another_one_is_refused(capsys, empty_folder):
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
-    assert f"spectrain {command}" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f"spectrain {command}" in text
+    assert "<" not in text  # no addresses of functions
 
 
 def test_an_unknown_command_is_refused(capsys):
@@ -205,17 +207,19 @@ def test_an_unknown_command_is_refused(capsys):
 
 
 def test_a_run_and_its_figures_from_the_command_line(capsys, empty_folder):
-    trained = ["--dimension", "30", "--epochs", "2", "--time", "0.4", "--folder", "run"]
+    trained = ["--dimension", "30", "--epochs", "2", "--time", "0.4", "--folder", "a run"]
     assert main(["train", *trained]) == 0
-    assert "3 records in run" in capsys.readouterr().out
-    assert main(["figures", "run", "--only", "gram-entries", "--columns", "1"]) == 0
-    assert capsys.readouterr().out.split() == ["run/figures/gram-entries.png"]
-    assert {path.name for path in (empty_folder / "run" / "figures").iterdir()} == {
+    told = capsys.readouterr().out
+    assert "3 records in a run" in told
+    assert "spectrain board 'a run'\n" in told
+    assert main(["figures", "a run", "--only", "gram-entries", "--columns", "1"]) == 0
+    assert capsys.readouterr().out == "a run/figures/gram-entries.png\n"
+    assert {path.name for path in (empty_folder / "a run" / "figures").iterdir()} == {
         "gram-entries.png",
         "gram-entries.pdf",
     }
     assert "only: expected figures of a run" in refused(
-        ["figures", "run", "--only", "phase-diagram"], capsys
+        ["figures", "a run", "--only", "phase-diagram"], capsys
     )
 
 

@@ -36,6 +36,11 @@ class Transition:
     before: int = field(metadata={"unit": "outliers"})
     after: int = field(metadata={"unit": "outliers"})
 
+    @property
+    def is_meeting(self) -> bool:
+        """Whether two outliers split or merge, which changes no number."""
+        return self.kind in ("splits", "merges")
+
 
 class TransitionTracker:
     """Follows the predicted outliers of every block from record to record."""

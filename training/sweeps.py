@@ -10,6 +10,7 @@ import torch
 
 from ..models.heads import SoftmaxHead
 from ..probes.measurement import Measurement
+from ..probes.outliers import outlier_count
 from ..probes.probe import SpectralProbe
 from ..probes.record import Record
 from ..probes.sweep import CountMap, Sweep, Threshold
@@ -145,5 +146,4 @@ def _count_beyond(record: Record, matrix: Matrix) -> int:
     predicted = record.predicted.spectrum(matrix, _BLOCK) if record.predicted else None
     if measured is None or predicted is None or predicted.bulk is None:
         raise ValueError(f"record: expected spectra of {_BLOCK!r}, got {record.failure!r}")
-    edge = predicted.bulk.upper.detection
-    return sum(pair.value > edge for pair in measured.top)
+    return outlier_count(measured, predicted.bulk, "top")

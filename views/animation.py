@@ -15,7 +15,7 @@ from ..probes.record import Record
 from ..theory.spectrum import Matrix
 from . import style
 from .density_panel import draw_density
-from .readings import MATRICES, MATRIX_NAMES, blocks, clock
+from .readings import MATRICES, MATRIX_NAMES, blocks, clock, clock_symbol
 
 __all__ = ["write_animation"]
 
@@ -61,7 +61,7 @@ def _frames(records: Sequence[Record], block: str) -> list[NDArray[np.uint8]]:
     if not held:
         return [style.pixels(style.empty_figure("No spectral density to show."))]
     times, label = clock(held)
-    symbol = label.split(" = ")[0].removeprefix("time ")
+    symbol = clock_symbol(label)
     chosen = np.unique(np.linspace(0, len(held) - 1, min(len(held), _MOST_FRAMES)).round())
     shown = [int(place) for place in chosen]
     # A first pass finds the limits and the entries of the legend, which must not jump about.

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..probes.record import Record
 from ..theory.spectrum import Matrix, Spectrum
 from .errors import errors
-from .readings import SIDES, clock, outlier_count
+from .readings import SIDES, STEPS, TIME, clock, outlier_count
 
 __all__ = ["ConsoleSink"]
 
@@ -98,10 +98,10 @@ def _columns(record: Record) -> Iterator[_Column]:
     (time,), label = clock([record])
     with_theory = record.predicted is not None
     title = "measured/theory" if with_theory else ""
-    if label == "optimiser steps":
+    if label == STEPS:
         yield _Column(title, ("step",), (str(record.step),), (8,))
     else:
-        name = "t" if label.startswith("time t") else "epoch"
+        name = "t" if label == TIME else "epoch"
         yield _Column(title, ("step", name), (str(record.step), f"{time:.4g}"), (8, 6))
     loss = _number(record.measured.loss, 4)
     if record.predicted is not None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from ..probes.record import Record
 from ..theory.spectrum import Bulk, Density, Matrix, Spectrum
 from . import style
-from .readings import SIDES, is_outlier, pairs
+from .readings import SIDES, estimate, is_outlier, pairs, spectrum_of
 
 __all__ = ["draw_density"]
 
@@ -32,7 +32,7 @@ def draw_density(axes: Axes, record: Record, matrix: Matrix, block: str) -> bool
         Whether there was anything to draw.
     """
     measured = record.measured.spectrum(matrix, block)
-    predicted = record.predicted.spectrum(matrix, block) if record.predicted else None
+    predicted = spectrum_of(record.predicted, matrix, block)
     if measured is None and predicted is None:
         return False
     bulk = predicted.bulk if predicted is not None else None
@@ -94,10 +94,10 @@ def _draw_outliers(axes: Axes, measured: Spectrum | None, predicted: Spectrum | 
     stems = [pair.value for side in SIDES for pair in pairs(predicted, side)]
     bulk = predicted.bulk if predicted is not None else None
     arrows = [
-        pair.value
+        estimate(pair)[0]
         for side in SIDES
         for pair in pairs(measured, side)
-        if is_outlier(pair.value, bulk, side)
+        if is_outlier(pair, bulk, side)
     ]
     across = axes.get_xaxis_transform()
     if stems:

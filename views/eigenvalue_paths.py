@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..probes.record import Geometry, Record
+from ..probes.record import Record
 from ..theory.spectrum import Edge, FloatArray, Matrix, Spectrum
 from . import style
-from .readings import SIDES, Side, edge, estimate, is_outlier, pairs
+from .readings import SIDES, Side, edge, estimate, is_outlier, pairs, spectrum_of
 
 __all__ = ["draw_failures", "draw_paths"]
 
@@ -42,8 +42,8 @@ def draw_paths(
         return False
     x = x[np.array(held)]
     measured = [record.measured.spectrum(matrix, block) for record in records]
-    predicted = [_spectrum(record.predicted, matrix, block) for record in records]
-    forecast = [_spectrum(record.forecast, matrix, block) for record in records]
+    predicted = [spectrum_of(record.predicted, matrix, block) for record in records]
+    forecast = [spectrum_of(record.forecast, matrix, block) for record in records]
     _draw_bulk(axes, x, predicted)
     for side in SIDES:
         _draw_outliers(axes, x, forecast, side, "forecast outlier", style.FORECAST)
@@ -64,10 +64,6 @@ def draw_failures(axes: Axes, x: FloatArray, records: Sequence[Record]) -> None:
             label="failed probing",
             **style.FAILED,
         )
-
-
-def _spectrum(geometry: Geometry | None, matrix: Matrix, block: str) -> Spectrum | None:
-    return None if geometry is None else geometry.spectrum(matrix, block)
 
 
 def _visible_end(end: Edge) -> float:
@@ -132,7 +128,7 @@ def _draw_measured(
         edges = None if theory is None else theory.bulk
         for pair in pairs(spectrum, side):
             value, error = estimate(pair)
-            if edges is None or is_outlier(value, edges, side):
+            if edges is None or is_outlier(pair, edges, side):
                 outliers.append((place, value, error))
                 if len(pair.draws) > 1:
                     draws.extend((place, draw) for draw in pair.draws)
@@ -146,7 +142,8 @@ def _draw_measured(
         place, value, error = np.array(outliers).T
         # Without a predicted edge nothing can be called an outlier.
         name = "measured outlier" if any(predicted) else "measured"
-        axes.errorbar(place, value, yerr=error, label=f"{name} ± s.e.", **style.MEASURED)
+        label = f"{name} ± s.e." if np.isfinite(error).any() else name
+        axes.errorbar(place, value, yerr=error, label=label, **style.MEASURED)
 
 
 def _choose_scale(

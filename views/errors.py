@@ -7,19 +7,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..probes.distance import cdf_distance
 from ..probes.record import Record
-from ..theory.spectrum import Spectrum
+from ..theory.spectrum import Bulk, Spectrum
+from .comparisons import bulk_distance, compared, counts_agree
 from .readings import (
     MATRICES,
     SIDES,
     both,
     edge,
-    estimate,
-    is_clear,
+    gram_difference,
     last_inside,
-    outlier_count,
-    pairs,
+    relative_difference,
 )
 
 __all__ = ["ERROR_NAMES", "errors"]
@@ -44,57 +42,42 @@ def errors(record: Record) -> dict[str, float]:
     * ``MATRIX/overlaps``: |measured - predicted| of its eigenvector's overlap.
     * ``MATRIX/edges``: |measured - predicted| / width of the bulk, of the last eigenvalue in it.
     * ``MATRIX/counts``: number of sides of blocks with another number of outliers than predicted,
-      among those where every predicted one is clear.
+      among those where that is decided (see `counts_agree`).
     * ``MATRIX/bulk``: Kolmogorov distance of the densities.
     """
     found: dict[str, float] = {}
     for name, error in _all(record):
         if math.isfinite(error):
             found[name] = max(found.get(name, 0.0), error)
-    for matrix in MATRICES:
-        unequal = list(_count_errors(record, matrix))
-        if unequal:
-            found[f"{matrix}/counts"] = float(sum(unequal))
+    for measured, predicted in both(record):
+        for side in SIDES:
+            agree = counts_agree(measured, predicted, side)
+            if agree is not None:
+                name = f"{predicted.matrix}/counts"
+                found[name] = found.get(name, 0.0) + (not agree)
     return {name: found[name] for name in ERROR_NAMES if name in found}
 
 
 def _all(record: Record) -> Iterator[tuple[str, float]]:
-    measured, forecast = record.measured, record.forecast
-    expected = record.predicted if record.predicted is not None else forecast
+    expected = record.predicted if record.predicted is not None else record.forecast
     if expected is not None:
-        yield "loss", _relative(measured.loss, expected.loss)
-    if forecast is not None and measured.gram.size and forecast.gram.shape == measured.gram.shape:
-        yield "gram", float(np.abs(measured.gram - forecast.gram).max())
-    for seen, predicted in both(record):
-        for name, error in _spectrum_errors(seen, predicted):
-            yield f"{predicted.matrix}/{name}", error
+        yield "loss", abs(relative_difference(record.measured.loss, expected.loss))
+    difference = gram_difference(record)
+    if difference is not None:
+        yield "gram", float(np.abs(difference).max())
+    for row in compared(record):
+        if row.clear:
+            yield f"{row.matrix}/outliers", abs(row.difference)
+            yield f"{row.matrix}/overlaps", abs(row.measured_overlap - row.predicted_overlap)
+    for measured, predicted in both(record):
+        yield f"{predicted.matrix}/bulk", bulk_distance(measured, predicted)
+        for error in _edge_errors(measured, predicted.bulk):
+            yield f"{predicted.matrix}/edges", error
 
 
-def _spectrum_errors(measured: Spectrum, predicted: Spectrum) -> Iterator[tuple[str, float]]:
-    for side in SIDES:
-        for pair, expected in zip(pairs(measured, side), pairs(predicted, side), strict=False):
-            if is_clear(expected, predicted.bulk, side):
-                yield "outliers", _relative(estimate(pair)[0], expected.value)
-                yield "overlaps", abs(pair.overlap - expected.overlap)
-    bulk = predicted.bulk
+def _edge_errors(measured: Spectrum, bulk: Bulk | None) -> Iterator[float]:
     if bulk is not None:
         width = bulk.upper.finite_size - bulk.lower.finite_size
         for side in SIDES:
             end = edge(bulk, side).finite_size
-            yield "edges", abs(last_inside(measured, bulk, side) - end) / (width or math.nan)
-    if measured.density is not None and predicted.density is not None:
-        yield "bulk", cdf_distance(measured.density, predicted.density)
-
-
-def _count_errors(record: Record, matrix: str) -> Iterator[bool]:
-    for measured, predicted in both(record):
-        if predicted.matrix != matrix or predicted.bulk is None:
-            continue
-        for side in SIDES:
-            expected = pairs(predicted, side)
-            if all(is_clear(pair, predicted.bulk, side) for pair in expected):
-                yield outlier_count(measured, predicted.bulk, side) != len(expected)
-
-
-def _relative(measured: float, expected: float) -> float:
-    return abs(measured - expected) / abs(expected) if expected else math.nan
+            yield abs(last_inside(measured, bulk, side) - end) / (width or math.nan)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..probes.record import Record
 from ..theory.spectrum import Density, Edge, FloatArray, Spectrum
+from .readings import spectrum_of
 from .scalars import safe
 
 __all__ = ["BUCKETS", "Histogram", "histograms"]
@@ -42,9 +43,7 @@ def histograms(record: Record) -> dict[str, Histogram]:
     """
     found: dict[str, Histogram] = {}
     for measured in record.measured.spectra:
-        predicted = None
-        if record.predicted is not None:
-            predicted = record.predicted.spectrum(measured.matrix, measured.block)
+        predicted = spectrum_of(record.predicted, measured.matrix, measured.block)
         edges = _edges(measured, predicted)
         if edges is None:
             continue

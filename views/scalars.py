@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ..probes.record import Geometry, Record
+from ..probes.record_table import BAND
 from ..probes.track import Track
 from ..theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
 from .errors import errors
@@ -17,9 +18,6 @@ from .readings import SIDES, Side, edge, last_inside, pairs
 __all__ = ["EDGE_NAMES", "safe", "scalars"]
 
 EDGE_NAMES: dict[Side, str] = {"top": "upper_edge", "bottom": "lower_edge"}
-
-# Half width of the band that a single measurement stays in, in standard errors.
-_BAND = 2.0
 
 
 def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
@@ -160,5 +158,5 @@ def _bands(
         # All three or none: a chart of a curve in its band needs them at the same steps.
         if math.isfinite(value + center + width):
             yield f"band/{name}/measured", value
-            yield f"band/{name}/lower", center - _BAND * width
-            yield f"band/{name}/upper", center + _BAND * width
+            yield f"band/{name}/lower", center - BAND * width
+            yield f"band/{name}/upper", center + BAND * width

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..probes.record import Record, Transition
 from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
-from .readings import MATRIX_NAMES, SIDES, both, clock, is_outlier, pairs
+from .readings import EPOCHS, MATRIX_NAMES, TIME, both, clock, is_clear, is_outlier, pairs
 
 __all__ = ["Failure", "Happening", "Moment", "Timeline", "markdown", "rows"]
 
-Kind = Literal["measured", "predicted", "forecast"]
-KINDS: tuple[Kind, ...] = ("measured", "predicted", "forecast")
-# Kinds of transitions that change the number of outliers.
-_COUNTED = ("appears", "disappears")
+Kind = Literal["measured", "detectable", "predicted", "forecast"]
+KINDS: tuple[Kind, ...] = ("measured", "detectable", "predicted", "forecast")
+# What theory says has the fewest accidents: the others are joined to it, the noisiest last.
+_JOINED: tuple[Kind, ...] = ("predicted", "forecast", "detectable", "measured")
 
 # What Markdown and HTML would not show as it stands.
 _SPECIAL = "\\`*_[]<>|&~#"
@@ -28,11 +27,11 @@ class Moment:
     """When a record was taken.
 
     Attributes:
-        time: t, or epochs, NaN if neither is known.
+        time: t or epochs, in words; empty if neither is known.
     """
 
     step: int = field(metadata={"unit": "optimiser steps"})
-    time: float = field(metadata={"unit": "t or epochs"})
+    time: str = field(metadata={"unit": "t or epochs"})
 
 
 @dataclass(frozen=True)
@@ -40,19 +39,26 @@ class Happening:
     """A transition, and the record at which it had happened.
 
     Attributes:
-        moments: "measured": to the number of eigenvalues beyond the predicted detection edge
-            (measured ones never coincide, so that they neither split nor merge); "predicted": to
-            the outliers predicted from the Gram matrix of that record; "forecast": to those
-            predicted from the initial Gram matrix. What has not happened is not there.
+        transition: of one outlier; splits and merges, which change no number, have 0 for both.
+        moments: "measured": to the eigenvalues beyond the predicted detection edge (they never
+            coincide, so that they neither split nor merge); "detectable": to the predicted outliers
+            beyond it, which measured ones can be compared with; "predicted": to all outliers
+            predicted from the Gram matrix of that record; "forecast": to those predicted from the
+            initial Gram matrix. What has not happened is not there.
     """
 
     transition: Transition
     moments: Mapping[Kind, Moment]
 
     @property
-    def first(self) -> int:
-        """The step at which it was seen first."""
+    def step(self) -> int:
+        """Where it was seen first."""
         return min(moment.step for moment in self.moments.values())
+
+    @property
+    def is_foreseen(self) -> bool:
+        """Whether it is a transition of theory, and not only a passage of the detection edge."""
+        return "predicted" in self.moments or "forecast" in self.moments
 
 
 @dataclass(frozen=True)
@@ -62,23 +68,42 @@ class Failure:
     moment: Moment
     reason: str
 
+    @property
+    def step(self) -> int:
+        """Where it failed."""
+        return self.moment.step
+
 
 class Timeline:
     """Grows with the records of a run, which it is given in order.
 
-    When the same transition happens again, the n-th one measured belongs to the n-th one predicted
-    and the n-th one forecast.
+    When the same transition happens again, one measured and one predicted belong together if each
+    is the nearest to the other in steps; so do forecast ones. The others stay alone.
     """
 
     def __init__(self) -> None:
-        self.happenings: list[Happening] = []
         self.failures: list[Failure] = []
-        self.label = ""
-        self._measured, self._forecast = TransitionTracker(), TransitionTracker()
+        self._moments: dict[Transition, dict[Kind, list[Moment]]] = {}
+        self._trackers = {kind: TransitionTracker() for kind in KINDS if kind != "predicted"}
 
     def __bool__(self) -> bool:
         """Whether anything has happened."""
-        return bool(self.happenings or self.failures)
+        return bool(self._moments or self.failures)
+
+    def __iter__(self) -> Iterator[Happening | Failure]:
+        """Everything that happened, in the order of the steps."""
+        found: list[Happening | Failure] = [*self.happenings, *self.failures]
+        return iter(sorted(found, key=lambda each: each.step))
+
+    @property
+    def happenings(self) -> tuple[Happening, ...]:
+        """The transitions, in the order of the steps."""
+        found = (
+            Happening(transition, joined)
+            for transition, moments in self._moments.items()
+            for joined in _joined(moments)
+        )
+        return tuple(sorted(found, key=lambda each: each.step))
 
     def add(self, record: Record) -> bool:
         """Take in one record.
@@ -86,16 +111,13 @@ class Timeline:
         Returns:
             Whether there is something new.
         """
-        (time,), label = clock([record])
-        moment = Moment(record.step, math.nan if label == "optimiser steps" else float(time))
-        if not self.label and math.isfinite(moment.time):
-            self.label = "t" if label.startswith("time t") else label
+        moment = _moment(record)
         if record.failure:
             self.failures.append(Failure(moment, record.failure))
         new = bool(record.failure)
         for kind in KINDS:
             for transition in self._changes(record, kind):
-                self._place(transition, kind, moment)
+                self._moments.setdefault(transition, {}).setdefault(kind, []).append(moment)
                 new = True
         return new
 
@@ -104,35 +126,17 @@ class Timeline:
             yield from _single(record.transitions)
         elif kind == "forecast":
             spectra = record.forecast.spectra if record.forecast is not None else ()
-            yield from _single(self._forecast.update(spectra))
+            yield from _single(self._trackers[kind].update(spectra))
         else:
-            found = self._measured.update(tuple(_outliers(record)))
-            yield from _single(each for each in found if each.kind in _COUNTED)
-
-    def _place(self, transition: Transition, kind: Kind, moment: Moment) -> None:
-        for index, happening in enumerate(self.happenings):
-            if happening.transition == transition and kind not in happening.moments:
-                moments = {**happening.moments, kind: moment}
-                self.happenings[index] = Happening(transition, moments)
-                return
-        self.happenings.append(Happening(transition, {kind: moment}))
+            beyond = _measured_beyond if kind == "measured" else _predicted_beyond
+            found = self._trackers[kind].update(tuple(beyond(record)))
+            yield from _single(each for each in found if not each.is_meeting)
 
 
-def rows(timeline: Timeline) -> list[tuple[str, ...]]:
-    """The timeline as a table, its head first, in the order of the steps."""
-    found = [
-        (
-            each.first,
-            (*_what(each.transition), *(_when(each.moments.get(kind), timeline) for kind in KINDS)),
-        )
-        for each in timeline.happenings
-    ]
-    for failure in timeline.failures:
-        when = _when(failure.moment, timeline)
-        cells = ("", "", f"probing failed: {' '.join(failure.reason.split())}", when, "", "")
-        found.append((failure.moment.step, cells))
-    body = [cells for _, cells in sorted(found, key=lambda row: row[0])]
-    return [("matrix", "block", "what happened", *(f"{kind} at step" for kind in KINDS)), *body]
+def rows(events: Iterable[Happening | Failure]) -> list[tuple[str, ...]]:
+    """What happened as a table, its head first: of a whole timeline, or of some events of it."""
+    head = ("matrix", "block", "what happened", *(f"{kind} at step" for kind in KINDS))
+    return [head, *map(_row, events)]
 
 
 def markdown(timeline: Timeline) -> str:
@@ -142,46 +146,97 @@ def markdown(timeline: Timeline) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def _moment(record: Record) -> Moment:
+    (time,), label = clock([record])
+    words = {TIME: f"t = {time:.4g}", EPOCHS: f"{time:.4g} epochs"}
+    return Moment(record.step, words.get(label, ""))
+
+
 def _single(transitions: Iterable[Transition]) -> Iterator[Transition]:
     """Each transition, those of several outliers at a time one outlier after the other."""
     for transition in transitions:
+        if transition.is_meeting:
+            yield replace(transition, before=0, after=0)
+            continue
         sign = 1 if transition.kind == "appears" else -1
-        if transition.kind not in _COUNTED:
-            yield transition
-        else:
-            for before in range(transition.before, transition.after, sign):
-                yield replace(transition, before=before, after=before + sign)
+        for before in range(transition.before, transition.after, sign):
+            yield replace(transition, before=before, after=before + sign)
 
 
-def _outliers(record: Record) -> Iterator[Spectrum]:
-    """Measured spectra with the eigenvalues beyond the predicted detection edges alone."""
+def _measured_beyond(record: Record) -> Iterator[Spectrum]:
+    """Measured spectra with the outliers alone."""
     for measured, predicted in both(record):
         bulk = predicted.bulk
         if bulk is not None:
-            top, bottom = (
-                tuple(pair for pair in pairs(measured, side) if is_outlier(pair.value, bulk, side))
-                for side in SIDES
+            top = tuple(pair for pair in pairs(measured, "top") if is_outlier(pair, bulk, "top"))
+            bottom = tuple(
+                pair for pair in pairs(measured, "bottom") if is_outlier(pair, bulk, "bottom")
             )
             yield replace(measured, top=top, bottom=bottom)
 
 
+def _predicted_beyond(record: Record) -> Iterator[Spectrum]:
+    """Predicted spectra with those outliers alone that can be told from the bulk."""
+    for spectrum in record.predicted.spectra if record.predicted is not None else ():
+        bulk = spectrum.bulk
+        if bulk is not None:
+            top = tuple(pair for pair in spectrum.top if is_clear(pair, bulk, "top"))
+            bottom = tuple(pair for pair in spectrum.bottom if is_clear(pair, bulk, "bottom"))
+            yield replace(spectrum, top=top, bottom=bottom)
+
+
+def _joined(found: Mapping[Kind, Sequence[Moment]]) -> list[dict[Kind, Moment]]:
+    """The moments of one transition, each once, those that belong together in one dictionary."""
+    together: list[dict[Kind, Moment]] = []
+    for kind in _JOINED:
+        moments = found.get(kind, ())
+        partners = dict(_partners(together, moments))
+        for moment in moments:
+            if moment in partners:
+                partners[moment][kind] = moment
+            else:
+                together.append({kind: moment})
+    return together
+
+
+def _partners(
+    together: Sequence[dict[Kind, Moment]], moments: Sequence[Moment]
+) -> Iterator[tuple[Moment, dict[Kind, Moment]]]:
+    """Pairs of which each is the nearest to the other."""
+    for each in together if moments else ():
+        moment = min(moments, key=lambda other: _gap(each, other))
+        if min(together, key=lambda other: _gap(other, moment)) is each:
+            yield moment, each
+
+
+def _gap(together: Mapping[Kind, Moment], moment: Moment) -> tuple[int, bool]:
+    """Steps between them; of equals the pair in which the moment comes later is nearer."""
+    return min(
+        (abs(moment.step - other.step), moment.step < other.step) for other in together.values()
+    )
+
+
+def _row(event: Happening | Failure) -> tuple[str, ...]:
+    if isinstance(event, Failure):
+        words = f"probing failed: {' '.join(event.reason.split())}"
+        return "", "", words, _when(event.moment), *[""] * (len(KINDS) - 1)
+    return (*_what(event.transition), *(_when(event.moments.get(kind)) for kind in KINDS))
+
+
 def _what(transition: Transition) -> tuple[str, str, str]:
     place = "above the bulk" if transition.side == "right" else "below the bulk"
-    if transition.kind in _COUNTED:
+    if transition.is_meeting:
+        change = f"two outliers {transition.kind.removesuffix('s')} {place}"
+    else:
         change = f"an outlier {transition.kind} {place}"
         change += f" ({transition.before} → {transition.after})"
-    else:
-        change = f"two outliers {transition.kind.removesuffix('s')} {place}"
     return MATRIX_NAMES[transition.matrix], transition.block, change
 
 
-def _when(moment: Moment | None, timeline: Timeline) -> str:
+def _when(moment: Moment | None) -> str:
     if moment is None:
         return "–"
-    if not math.isfinite(moment.time):
-        return str(moment.step)
-    time = f"t = {moment.time:.4g}" if timeline.label == "t" else f"{moment.time:.4g} epochs"
-    return f"{moment.step} ({time})"
+    return f"{moment.step} ({moment.time})" if moment.time else str(moment.step)
 
 
 def _plain(words: str) -> str:

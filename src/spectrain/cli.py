@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser
 
@@ -48,7 +49,7 @@ def train(arguments: Sequence[str]) -> int:
         callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
     )
     print(f"{len(result.records)} records in {asked.folder}")
-    print(f"to look at them: spectrain board {asked.folder}")
+    print(f"to look at them: spectrain board {shlex.quote(str(asked.folder))}")
     return 0
 
 
@@ -90,7 +91,7 @@ def figures(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", type=str, nargs="+", default=[], help="names of figures")
     parser.add_argument("--output", type=str, help="folder; by default RUN/figures, or figures")
     parser.add_argument(
-        "--columns", type=int, choices=(1, 2), default=2, help="of a page that a figure spans"
+        "--columns", type=Literal[1, 2], default=2, help="of a page that a figure spans"
     )
     parser.add_argument(
         "--animate", action="store_true", help="write the density over training as a GIF as well"

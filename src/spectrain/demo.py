@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -75,7 +76,7 @@ def demo(
     say(f"\ndone in {time.perf_counter() - start:.0f} s")
     say(f"figures: {figures}/")
     say(f"records: spectrain.load({str(folder / SoftmaxMixtureConfig.system)!r})")
-    say(f"board:   spectrain board {folder}")
+    say(f"board:   spectrain board {shlex.quote(str(folder))}")
 
 
 def _board(config: TrainingConfig, pictures_every: int) -> Callable[[Path, int], TensorBoardSink]:

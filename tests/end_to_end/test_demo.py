@@ -15,13 +15,13 @@ from spectrain.figures import RUN_FIGURES, SWEEP_FIGURES, Scale
 from spectrain.probes.probe import SpectralProbe
 from spectrain.training.config import ProbeConfig
 from spectrain.training.systems import SoftmaxMixtureConfig, TwoLayerMixtureConfig
-from spectrain.views.readings import estimate, landmarks, pairs
-from spectrain.views.table import (
+from spectrain.views.comparisons import (
     bulk_distances,
     comparisons,
     count_agreements,
     gram_differences,
 )
+from spectrain.views.readings import estimate, landmarks, pairs
 
 # The same two systems with fewer directions, so that there is less to predict and to draw.
 TINY = Programme(

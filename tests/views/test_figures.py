@@ -6,8 +6,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from spectrain.probes.record import Geometry, Transition
+from spectrain.probes.record import Geometry, Record, Transition
 from spectrain.probes.sweep import CountMap, Sweep
+from spectrain.theory.spectrum import Eigenpair
 from spectrain.views import style
 from spectrain.views.figures import (
     dynamic_transitions,
@@ -77,8 +78,8 @@ def test_figures_fit_into_their_columns(name, columns, records, sweep, maps):
 def test_gram_entries_without_a_dimension_have_no_band_that_is_not_known(records):
     figure = gram_entries(records, None)
     assert legend_labels(figure) == {
-        "measured (points)",
-        "forecast from the initial Gram matrix (lines)",
+        "measured ± s.e. (points)",
+        "forecast from the start (lines)",
     }
 
 
@@ -137,13 +138,21 @@ def test_without_theory_nothing_is_called_an_outlier(records):
     }
 
 
+def test_what_has_no_standard_error_does_not_say_so(records):
+    spectra = tuple(
+        replace(each, top=(Eigenpair(1.0, 0.0),), bottom=()) for each in records[0].measured.spectra
+    )
+    bare = Record(0, measured=Geometry(spectra=spectra))
+    assert legend_labels(dynamic_transitions([bare])) == {"measured"}
+
+
 def test_failed_probings_are_marked(records):
     broken = (*records[:3], replace(records[3], failure="boom"), *records[4:])
     assert "failed probing" in legend_labels(dynamic_transitions(broken, ("class 0",)))
 
 
 def test_words_of_close_transitions_do_not_overlap(records):
-    split = Transition("hessian", "class 0", "left", "splits", 2, 2)
+    split = Transition("hessian", "class 0", "left", "splits", 2, 3)
     busy = [replace(record, transitions=(split,)) for record in records]
     figure = dynamic_transitions(busy[-4:], ("class 0",))
     figure.draw_without_rendering()
@@ -219,7 +228,7 @@ def test_gram_entries_band_is_two_standard_deviations(records):
 
 def test_gram_entries_band_is_the_scale_of_one_run_if_no_more_is_known(records):
     figure = gram_entries(records, 100)
-    assert "measured (points)" in legend_labels(figure)
+    assert "measured ± s.e. (points)" in legend_labels(figure)
     assert "forecast ± 1/√d" in legend_labels(figure)
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     at_start = band[np.isclose(band[:, 0], 0.0), 1]

@@ -12,6 +12,7 @@ from spectrain.probes.record_file import RecordFile, Run
 from spectrain.views.report import report
 from spectrain.views.report.sources import sources
 from spectrain.views.run_figures import RUN_FIGURES
+from spectrain.views.timeline import Timeline, rows
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=\"alert(1)\"> & $$ ${title} größe"
 ENVIRONMENT = {"python": "3.11", "torch": "2.13.0"}
@@ -118,6 +119,19 @@ def test_outliers_are_compared_in_standard_errors(text, records):
     expected = (f"{mean:#.4g}", f"{error:#.2g}", f"{predicted:#.4g}")
     assert cells[4:7] == list(expected)
     assert cells[8] == f"{(mean - predicted) / error:+.1f}".replace("-", "−")
+
+
+def test_transitions_are_those_of_the_timeline(text, records):
+    timeline = Timeline()
+    for record in records:
+        timeline.add(record)
+    section = text[text.index('id="transitions"') : text.index('id="failed-probings"')]
+    foreseen = [each for each in timeline.happenings if each.is_foreseen]
+    others = [each for each in timeline.happenings if not each.is_foreseen]
+    expected = [list(row) for part in (foreseen, others) for row in rows(part)[1:]]
+    found = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall("<tr>.*?</tr>", section)]
+    assert [row for row in found if row] == expected
+    assert len(foreseen) > 3
 
 
 def hostile(records):

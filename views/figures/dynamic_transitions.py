@@ -100,7 +100,7 @@ def _mark_transitions(
 
 def _word(transition: Transition, columns: style.Columns) -> str:
     side = "" if transition.side == "right" else "left "
-    if transition.before == transition.after:
+    if transition.is_meeting:
         return f"{side}{transition.kind}"
     kind = f"{transition.kind} " if columns == 2 else ""
     return f"{side}{kind}{transition.before}→{transition.after}"

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...probes.record import Record
+from ...probes.record_table import BAND
 from ...theory.spectrum import FloatArray
 from .. import style
 from ..eigenvalue_paths import draw_failures
@@ -19,7 +20,6 @@ from ..readings import clock
 __all__ = ["gram_entries"]
 
 _PANELS_ACROSS: dict[style.Columns, int] = {1: 2, 2: 4}
-_BAND = 2.0  # half width of a band in standard deviations
 
 
 @style.paper()
@@ -104,7 +104,7 @@ def _draw_entries(
         deviations = np.array(
             [_entry(r.forecast.gram_band if r.forecast else None, a, b) for r in records]
         )
-        half = _BAND * deviations if scale is None else np.full(len(times), scale)
+        half = BAND * deviations if scale is None else np.full(len(times), scale)
         axes.fill_between(
             times,
             forecast - half,
@@ -153,7 +153,7 @@ def _common_legend(figure: Figure, columns: style.Columns, band: str) -> None:
         axes.plot([], [], "o", color="#111111", markersize=3)[0],
         axes.plot([], [], color="#111111", linewidth=1.1)[0],
     ]
-    labels = ["measured (points)", "forecast from the initial Gram matrix (lines)"]
+    labels = ["measured ± s.e. (points)", "forecast from the start (lines)"]
     if band:
         handles.append(axes.fill_between([], [], [], color="#111111", alpha=0.15, linewidth=0))
         labels.append(f"forecast ± {band}")

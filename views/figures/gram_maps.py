@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ...probes.record import Record
 from ...theory.spectrum import FloatArray
 from .. import style
+from ..readings import gram_difference
 
 __all__ = ["gram_maps"]
 
@@ -25,9 +26,10 @@ def gram_maps(record: Record, columns: style.Columns = 2) -> Figure:
     if gram.size == 0:
         return style.empty_figure("No Gram matrix to show.")
     maps = {"measured": gram}
-    if record.forecast is not None and record.forecast.gram.shape == gram.shape:
+    difference = gram_difference(record)
+    if difference is not None and record.forecast is not None:
         maps["forecast"] = record.forecast.gram
-        maps["measured − forecast"] = gram - record.forecast.gram
+        maps["measured − forecast"] = difference
     figure, panels = (
         style.new_figure(1, len(maps), 2.7, width=style.WIDTHS[2] / 3 * len(maps))
         if columns == 2

@@ -10,11 +10,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...probes.record import Geometry, Record
-from ...theory.spectrum import Eigenpair, FloatArray, Matrix
+from ...probes.record import Record
+from ...theory.spectrum import FloatArray, Matrix
 from .. import style
 from ..eigenvalue_paths import draw_failures
-from ..readings import MATRICES, MATRIX_NAMES, SIDES, Side, blocks, clock, is_outlier, pairs
+from ..readings import (
+    MATRICES,
+    MATRIX_NAMES,
+    SIDES,
+    Side,
+    blocks,
+    clock,
+    is_outlier,
+    pairs,
+    spectrum_of,
+)
 
 __all__ = ["overlaps"]
 
@@ -67,15 +77,9 @@ def _outlier_ranks(
     most: dict[Side, int] = dict.fromkeys(SIDES, 0)
     for record in records:
         for side in SIDES:
-            found = _pairs(record.predicted, matrix, block, side)
+            found = pairs(spectrum_of(record.predicted, matrix, block), side)
             most[side] = max(most[side], len(found))
     return tuple((side, rank) for side in SIDES for rank in range(most[side]))
-
-
-def _pairs(
-    geometry: Geometry | None, matrix: Matrix, block: str, side: Side
-) -> tuple[Eigenpair, ...]:
-    return () if geometry is None else pairs(geometry.spectrum(matrix, block), side)
 
 
 def _draw_outlier(
@@ -125,7 +129,8 @@ def _series(
 ) -> FloatArray:
     values = np.full(len(records), math.nan)
     for place, record in enumerate(records):
-        found = _pairs(record.predicted if predicted else record.measured, matrix, block, side)
+        geometry = record.predicted if predicted else record.measured
+        found = pairs(spectrum_of(geometry, matrix, block), side)
         if rank < len(found):
             pair = found[rank]
             if direction is None:
@@ -137,10 +142,6 @@ def _series(
 
 def _is_clear(record: Record, matrix: Matrix, block: str, side: Side, rank: int) -> bool:
     """Whether the measured eigenvalue lies beyond the predicted detection edge."""
-    theory = record.predicted.spectrum(matrix, block) if record.predicted else None
-    found = _pairs(record.measured, matrix, block, side)
-    return (
-        theory is not None
-        and rank < len(found)
-        and is_outlier(found[rank].value, theory.bulk, side)
-    )
+    theory = spectrum_of(record.predicted, matrix, block)
+    found = pairs(record.measured.spectrum(matrix, block), side)
+    return theory is not None and rank < len(found) and is_outlier(found[rank], theory.bulk, side)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ...probes.record import Record
 from .. import style
 from ..density_panel import draw_density
-from ..readings import MATRICES, MATRIX_NAMES, blocks, clock, landmarks
+from ..readings import MATRICES, MATRIX_NAMES, blocks, clock, clock_symbol, landmarks
 
 __all__ = ["spectra"]
 
@@ -30,7 +30,7 @@ def spectra(records: Sequence[Record], block: str = "", columns: style.Columns =
         return style.empty_figure("No spectral density to show.")
     shown = landmarks(held)
     times, label = clock(shown)
-    symbol = label.split(" = ")[0].removeprefix("time ")
+    symbol = clock_symbol(label)
     figure, panels = style.new_figure(
         len(shown), 2, *style.size(columns, len(shown), 1.8), sharex="col"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...probes.record import Geometry, Record
+from ...probes.record import Record
 from ...theory.spectrum import (
     Bulk,
     Density,
@@ -19,7 +19,7 @@ from ...theory.spectrum import (
     Matrix,
     Spectrum,
 )
-from ..readings import SIDES, Side, describe, edge, is_outlier, pairs
+from ..readings import SIDES, Side, describe, edge, is_outlier, pairs, spectrum_of
 
 __all__ = ["Message", "heading", "history", "moment", "text"]
 
@@ -56,7 +56,7 @@ def history(record: Record, matrix: Matrix, block: str) -> Message:
     message: Message = {"measured": None, "predicted": None, "forecast": None}
     if measured is not None:
         message["measured"] = {
-            side: [[*_brief(pair), is_outlier(pair.value, bulk, side)] for pair in found]
+            side: [[*_brief(pair), is_outlier(pair, bulk, side)] for pair in found]
             for side, found in _sides(measured)
         }
     if predicted is not None:
@@ -94,8 +94,8 @@ def moment(record: Record, matrix: Matrix, block: str) -> Message:
 
 
 def _spectra(record: Record, matrix: Matrix, block: str) -> list[Spectrum | None]:
-    geometries: tuple[Geometry | None, ...] = (record.measured, record.predicted, record.forecast)
-    return [geometry.spectrum(matrix, block) if geometry else None for geometry in geometries]
+    geometries = (record.measured, record.predicted, record.forecast)
+    return [spectrum_of(geometry, matrix, block) for geometry in geometries]
 
 
 def _sides(spectrum: Spectrum) -> list[tuple[Side, tuple[Eigenpair, ...]]]:
@@ -107,7 +107,7 @@ def _spectrum(spectrum: Spectrum | None, bulk: Bulk | None) -> Message | None:
     if spectrum is None:
         return None
     message: Message = {
-        side: [_pair(pair) | {"outlier": is_outlier(pair.value, bulk, side)} for pair in found]
+        side: [_pair(pair) | {"outlier": is_outlier(pair, bulk, side)} for pair in found]
         for side, found in _sides(spectrum)
     }
     return message | {

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...probes.record import Record
-from ..readings import MATRIX_NAMES, landmarks
-from ..table import bulk_distances, comparisons, count_agreements
+from ..comparisons import bulk_distances, comparisons, count_agreements
+from ..readings import MATRIX_NAMES, gram_difference, landmarks
 from .markup import Cell, number, table
 
 __all__ = ["error_tables"]
@@ -26,7 +26,7 @@ def error_tables(records: Sequence[Record]) -> list[str]:
             _outliers(records),
         ),
         table(
-            "Loss, accuracy and Gram matrix against the forecast from the start",
+            "Loss, accuracy and Gram matrix (squared parameter) against their forecast",
             ("step", "quantity", "measured", "forecast", "difference", "standard error", "z"),
             _means(landmarks(sound)),
         ),
@@ -61,17 +61,12 @@ def error_tables(records: Sequence[Record]) -> list[str]:
 
 def _outliers(records: Sequence[Record]) -> Iterator[Sequence[Cell]]:
     for row in comparisons(records):
-        verdict = "clear" if row.clear else "undecided"
-        if math.isnan(row.predicted):
-            verdict = "not predicted"
-        elif math.isnan(row.measured):
-            verdict = "not measured"
         yield (
             number(row.step, "d"), MATRIX_NAMES[row.matrix], row.block, f"{row.side} {row.rank}",
             number(row.measured), number(row.error, "#.2g"), number(row.predicted),
             number(row.difference, "+.1%"),
             number(_z(row.measured - row.predicted, row.error), "+.1f"),
-            number(row.measured_overlap, ".2f"), number(row.predicted_overlap, ".2f"), verdict,
+            number(row.measured_overlap, ".2f"), number(row.predicted_overlap, ".2f"), row.verdict,
         )  # fmt: skip
 
 
@@ -85,14 +80,13 @@ def _means(records: Sequence[Record]) -> Iterator[Sequence[Cell]]:
             if math.isfinite(measured) and math.isfinite(forecast):
                 error = getattr(record.measured, f"{name}_error")
                 yield _mean(record.step, name, measured, forecast, error)
-        gram, forecast = record.measured.gram, record.forecast.gram
-        if gram.size and gram.shape == forecast.shape:
+        difference = gram_difference(record)
+        if difference is not None:
+            gram, forecast = record.measured.gram, record.forecast.gram
             band = record.forecast.gram_band
             errors = band if band.shape == gram.shape else np.full_like(gram, math.nan)
             known = np.isfinite(errors).any()
-            scores = np.abs(gram - forecast) / (
-                np.where(errors > 0, errors, math.inf) if known else 1
-            )
+            scores = np.abs(difference) / (np.where(errors > 0, errors, math.inf) if known else 1)
             a, b = np.unravel_index(int(np.nanargmax(scores)), gram.shape)
             names = record.directions
             entry = f"{names[a]}·{names[b]}" if max(a, b) < len(names) else f"{a}, {b}"

@@ -11,11 +11,11 @@ import yaml
 
 from ...probes.record import Record
 from ...probes.record_file import Run
-from ..readings import MATRIX_NAMES, blocks, clock
+from ..readings import blocks, clock
 from ..run_figures import RUN_FIGURES
-from ..transition_times import TransitionTime, transition_times
+from ..timeline import Happening, Timeline, rows
 from .errors import error_tables
-from .markup import Cell, number, paragraph, picture, preformatted, section, table
+from .markup import number, paragraph, picture, preformatted, section, table
 from .sources import sources
 
 __all__ = ["report"]
@@ -154,38 +154,32 @@ def _errors(records: Sequence[Record]) -> list[str]:
 
 
 def _transitions(records: Sequence[Record]) -> list[str]:
-    found = transition_times(records)
-    theory = [each for each in found if each.predicted is not None or each.forecast is not None]
-    others = [each for each in found if each not in theory]
+    timeline = Timeline()
+    for record in records:
+        timeline.add(record)
+    theory = [each for each in timeline.happenings if each.is_foreseen]
+    others = [each for each in timeline.happenings if not each.is_foreseen]
     words = (
-        "Steps of the first probing that shows the change. Forecast: from the initial Gram matrix; "
-        "predicted: from the one measured at the step; both where the outlier meets the bulk. At "
-        "finite size an outlier can be told from the bulk beyond the detection edge only: "
-        "detectable is where the predicted outlier passes it, measured where an eigenvalue does."
+        "Steps of the first probing that shows the change. At finite size an outlier can be told "
+        "from the bulk beyond the detection edge only. Measured: an eigenvalue passes it; "
+        "detectable: the predicted outlier passes it, which is what to compare with; predicted "
+        "(from the Gram matrix measured at the step) and forecast (from the initial one): the "
+        "outlier meets the bulk."
     )
-    parts = [paragraph(words, "faint")] if found else []
-    parts.append(_transition_table("Transitions (optimiser steps)", theory))
+    parts = [paragraph(words, "faint")] if theory or others else []
+    parts.append(_transition_table("Transitions of theory", theory))
     if not theory:
         parts.append(paragraph("No transition is predicted or forecast."))
     if others:
-        inner = _transition_table("Measured only (optimiser steps)", others)
+        inner = _transition_table("Passages alone", others)
         summary = f"{len(others)} passages of the detection edge without a transition in theory"
         parts.append(f"<details><summary>{escape(summary)}</summary>{inner}</details>")
     return parts
 
 
-def _transition_table(caption: str, times: Sequence[TransitionTime]) -> str:
-    head = ("matrix", "block", "change", "forecast", "predicted", "detectable", "measured")
-    return table(caption, head, map(_transition_row, times))
-
-
-def _transition_row(time: TransitionTime) -> Sequence[Cell]:
-    subject = f"{time.side} {time.rank}" if time.rank else f"two at the {time.side}"
-    verbs = {"splits": "split", "merges": "merge"}
-    steps = (time.forecast, time.predicted, time.detectable, time.measured)
-    cells = (number(float("nan") if step is None else step, ".0f") for step in steps)
-    change = f"{subject} {verbs.get(time.kind, time.kind)}"
-    return MATRIX_NAMES[time.matrix], time.block, change, *cells
+def _transition_table(caption: str, happenings: Sequence[Happening]) -> str:
+    head, *body = rows(happenings)
+    return table(caption, head, body)
 
 
 def _failures(records: Sequence[Record]) -> list[str]:

@@ -26,6 +26,9 @@ function measuredPoints({ measured, predicted }) {
     .filter(([point]) => point >= low && point <= high);
 }
 
+/** Zeros far below a logarithmic axis let the curve fall through it. */
+const aboveZero = (value) => (value == null ? null : Math.max(value, 1e-30));
+
 function edges(moment) {
   const bulk = moment.predicted?.bulk;
   if (!bulk) return [];
@@ -107,7 +110,7 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least }) {
       { kind: "band", color: colours.measured, opacity: 0.22,
         points: points.map(([x, y, e]) => [x, y - e, y + e]) },
       { kind: "line", color: colours.predicted, width: 2, test: "predicted-density",
-        points: theory ? theory.points.map((x, place) => [x, theory.values[place] || null]) : [] },
+        points: theory ? theory.points.map((x, place) => [x, aboveZero(theory.values[place])]) : [] },
       { kind: "dots", color: colours.measured, size: 3.4, test: "measured-density",
         points: points.filter(([, y, e]) => y > e) },
       { kind: "stems", places: predicted.map((pair) => pair.value), share: 0.3,
@@ -145,7 +148,7 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least }) {
     highest,
     x: { label: "eigenvalue (loss per squared parameter)", isLog: isLogX,
       domain: padded(wide, isLogX) },
-    y: { label: "density", isLog: isLogY,
+    y: { label: "density (1 / eigenvalue unit)", isLog: isLogY,
       domain: isLogY ? [highest / 10 ** DECADES, highest * 4] : [0, highest * 1.08] },
     hover: (x, scale) => runs.flatMap((run) => hover(run, x, scale, isSingle)),
   };

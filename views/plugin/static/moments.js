@@ -28,7 +28,7 @@ export class MomentPanels {
       density: panel("density", "Spectral density", densityRows),
       jacobi: panel("jacobi", "Lanczos coefficients", jacobiRows),
       table: panel("outliers", "Outliers at this step", outlierRows),
-      gram: mapPanel("gram", "Gram matrix", gramMaps),
+      gram: mapPanel("gram", "Gram matrix (squared parameter)", gramMaps),
       alignment: mapPanel("alignment", "Eigenvectors by direction", alignmentMaps),
     };
     this.#buildDensity();

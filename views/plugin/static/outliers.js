@@ -35,10 +35,10 @@ export function outlierTable(runs) {
   return element("table", {}, element("thead", {}, head), body);
 }
 
-/** What the table does not say: which values are in the bulk, and where each predicted bulk ends. */
+/** What the table does not say: its unit, which values are in the bulk, and where each bulk ends. */
 export function notes(runs) {
-  const hasInside = runs.some(({ moment }) =>
-    paired(moment).some(({ seen }) => isInside(seen, moment)));
+  const rows = runs.flatMap(({ moment }) => paired(moment).map(({ seen }) => [seen, moment]));
+  const hasInside = rows.some(([seen, moment]) => isInside(seen, moment));
   const lines = runs.filter(({ moment }) => moment.predicted?.bulk).map(({ name, moment }) => {
     const { bulk } = moment.predicted;
     const words = SIDES.map((side) => {
@@ -50,7 +50,8 @@ export function notes(runs) {
     if (bulk.atom > 0) words.push(`Atom at 0: ${number(bulk.atom, 3)}.`);
     return `${runs.length > 1 ? `${short(name)}: ` : ""}${words.join(" ")}`;
   });
-  return hasInside ? ["In parentheses: measured in the bulk.", ...lines] : lines;
+  const inside = hasInside ? " In parentheses: measured in the bulk." : "";
+  return rows.length ? [`Unit: loss per squared parameter.${inside}`, ...lines] : lines;
 }
 
 export function outlierRows(runs) {

@@ -102,7 +102,8 @@ export function trajectoryModel({ theme, runs, clock, isLogY, quantity, goTo }) 
     marks,
     legend: legendOf(theme, runs, isOverlap, isSingle, marks.length > 0),
     x: { label: CLOCKS[clock], isLog: false, domain: padded(wide, false, 0.03) },
-    y: { label: isOverlap ? "overlap (1)" : "eigenvalue", isLog: isLogY && !isOverlap,
+    y: { label: isOverlap ? "overlap (1)" : "eigenvalue (loss per squared parameter)",
+      isLog: isLogY && !isOverlap,
       domain: isOverlap ? [-0.03, 1.05] : padded(tall, isLogY, 0.06) },
     hover: (place) => runs.flatMap((run) => hover(run, place, clock, index, isSingle)),
   };

@@ -5,13 +5,14 @@ import pytest
 
 from spectrain.probes.record import Geometry, Record
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
-from spectrain.views.table import (
+from spectrain.views.comparisons import (
     bulk_distances,
     comparisons,
     count_agreements,
-    format_table,
+    counts_agree,
     gram_differences,
 )
+from spectrain.views.table import format_table
 
 
 def density(cumulative):
@@ -70,6 +71,13 @@ def test_every_outlier_is_compared_with_the_prediction_of_its_rank():
     assert first.difference == pytest.approx(0.1)
     assert (first.measured_overlap, first.predicted_overlap) == (0.8, 0.7)
     assert [row.clear for row in rows] == [True, False, True, True, False]
+    assert [row.verdict for row in rows] == [
+        "clear",
+        "undecided",
+        "clear",
+        "clear",
+        "not predicted",
+    ]
     assert rows[2].difference == pytest.approx(-0.2 / 3.2)
     assert math.isnan(rows[4].predicted)
     assert rows[4].measured == 2.5
@@ -88,7 +96,7 @@ def test_a_predicted_outlier_that_was_not_measured_is_kept():
     (row,) = comparisons((record(0, [], [3.0]),))
     assert math.isnan(row.measured)
     assert row.draws == 0
-    assert "not measured" in format_table((record(0, [], [3.0]),), 100)
+    assert row.verdict == "not measured"
 
 
 def test_gram_differences_come_in_units_of_the_fluctuations():
@@ -106,6 +114,26 @@ def test_bulk_distance_is_the_largest_gap_of_the_cumulative_laws():
     (row,) = bulk_distances(RUN)
     assert row.mean == pytest.approx(0.1)
     assert row.largest == pytest.approx(0.1)
+
+
+def test_of_outliers_that_were_not_all_measured_no_count_is_decided():
+    """Two eigenvalues were asked for, and three outliers are predicted."""
+    (two,) = record(0, [4.0, 3.0], [4.0, 3.0, 2.5]).measured.spectra
+    (three,) = record(0, [], [4.0, 3.0, 2.5]).predicted.spectra
+    (one,) = record(0, [], [4.0]).predicted.spectra
+    assert counts_agree(two, three, "top") is None
+    assert counts_agree(two, one, "top") is False
+    inside = record(0, [4.0, 1.0], []).measured.spectra[0]
+    assert counts_agree(inside, three, "top") is False
+
+
+def test_without_a_detection_edge_no_count_is_decided():
+    spectrum = Spectrum("hessian", "all", 10, (), ())
+    assert counts_agree(spectrum, spectrum, "top") is None
+
+
+def test_an_outlier_that_was_not_measured_is_told():
+    assert "not measured" in format_table((record(0, [], [3.0]),), 100)
 
 
 def test_text_holds_the_numbers_and_the_verdicts():
