@@ -1,17 +1,14 @@
 """The tab "Spectrum" in a real browser."""
 
 import csv
-import importlib.util
 import json
 import math
-import os
 import re
 import shutil
 import subprocess
 import sys
 import urllib.parse
 import xml.etree.ElementTree as ET
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,45 +18,12 @@ import pytest
 from spectrain.probes.record import Geometry, Record, Transition
 from spectrain.probes.record_file import RECORDS, RecordFile, load
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
-from spectrain.views.board import board_command, compared_runs, tab_address
+from spectrain.views.board import compared_runs, tab_address
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-MISSING = [
-    name
-    for name, found in (
-        ("playwright", importlib.util.find_spec("playwright")),
-        ("chromium", CHROMIUM),
-    )
-    if not found
-]
 DIRECTIONS = ("x0", "x1", "mu0", "mu1")
 SIZE = 200
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if MISSING:
-        reason = f"needs {' and '.join(MISSING)}"
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Chromium's own sandbox does not start in containers; the pages are ours.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="session")
-def screenshots(tmp_path_factory):
-    folder = os.environ.get("SCREENSHOTS")
-    folder = Path(folder) if folder else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -67,21 +31,8 @@ def logs(tmp_path_factory):
     return tmp_path_factory.mktemp("logs")
 
 
-@contextmanager
-def served(logdir):
-    """The address of a TensorBoard."""
-    command = board_command(logdir, port=0)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        found = (re.search(r"http://\S+?:\d+/", line) for line in process.stdout)
-        yield next(match[0] for match in found if match)
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
-
-
 @pytest.fixture(scope="module")
-def server(logs):
+def server(logs, served):
     with served(logs) as address:
         yield address
 
@@ -287,7 +238,7 @@ def test_numbers_on_screen_are_those_of_the_file(open_tab, logs, records):
         assert "μ0" in text
         assert (
             f"{record.predicted.spectra[0].bulk.upper.detection:.4g}"
-            in tab.get("note").inner_text()
+            in tab.get("note").last.inner_text()
         )
         for name, gram in (("measured", record.measured.gram), ("forecast", record.forecast.gram)):
             cells = tab.get(f"gram-{name}").locator("rect").all()
@@ -590,7 +541,7 @@ def test_a_run_of_the_address_that_is_not_there_is_told(open_tab, records):
     assert tab.page.locator("#spectrain img").count() == 0
 
 
-def test_runs_of_different_folders_are_compared(browser, tmp_path, screenshots):
+def test_runs_of_different_folders_are_compared(browser, served, tmp_path, screenshots):
     write(tmp_path / "here" / "run", map(make_record, range(12)))
     write(tmp_path / "there" / "run", (replace(make_record(i), time=i / 3) for i in range(12)))
     runs = compared_runs([tmp_path / "here" / "run", tmp_path / "there" / "run"])

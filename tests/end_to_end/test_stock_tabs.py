@@ -1,21 +1,12 @@
 """TensorBoard's own tabs in a real browser, on a run in which outliers come and go."""
 
-import importlib.util
-import os
-import re
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 
 from spectrain import SoftmaxMixtureConfig, TensorBoardSink, load, run
-from spectrain.views.board import board_command
 from spectrain.views.timeline import Timeline, rows
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CONFIG = SoftmaxMixtureConfig(dimension=80, epochs=8, time=12.0)
 
 
@@ -32,46 +23,20 @@ def logs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def open_tab(logs):
+def open_tab(browser, served, logs):
     """A function that opens a tab by its name in the address."""
-    if not (importlib.util.find_spec("playwright") and CHROMIUM):
-        reason = "needs playwright and chromium"
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
+    with served(logs) as address:
 
-    command = board_command(logs, port=0)
-    board = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        found = (re.search(r"http://\S+?:\d+/", line) for line in board.stdout)
-        address = next(match[0] for match in found if match)
-        with sync_playwright() as playwright:
-            # Chromium's own sandbox does not start in containers; the pages are ours.
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        def open_one(name):
+            page = browser.new_page(viewport={"width": 1500, "height": 1000})
+            page.set_default_timeout(60_000)
+            page.goto(f"{address}#{name}")
+            return page
 
-            def open_one(name):
-                page = browser.new_page(viewport={"width": 1500, "height": 1000})
-                page.set_default_timeout(60_000)
-                page.goto(f"{address}#{name}")
-                return page
-
-            yield open_one
-            browser.close()
-    finally:
-        board.terminate()
-        board.communicate(timeout=30)
+        yield open_one
 
 
-def keep(page, name):
-    """The picture of a page, where they are asked for."""
-    folder = os.environ.get("SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"stock-{name}.png")
-
-
-def test_every_margin_chart_draws_its_band(open_tab):
+def test_every_margin_chart_draws_its_band(open_tab, screenshots):
     """A chart whose value and bounds are at other steps shows an error instead."""
     page = open_tab("custom_scalars")
     cards = page.locator("tf-custom-scalar-margin-chart-card")
@@ -79,10 +44,10 @@ def test_every_margin_chart_draws_its_band(open_tab):
     cards.first.get_by_text("Matches (1)").wait_for()
     assert page.get_by_text("Hessian, class 0").count() == 1
     assert page.get_by_text("do not match").count() == 0
-    keep(page, "custom-scalars")
+    page.screenshot(path=screenshots / "stock-custom-scalars.png")
 
 
-def test_the_text_is_the_whole_timeline(open_tab, logs):
+def test_the_text_is_the_whole_timeline(open_tab, logs, screenshots):
     timeline = Timeline()
     for record in load(logs / "first run").records:
         timeline.add(record)
@@ -93,20 +58,20 @@ def test_the_text_is_the_whole_timeline(open_tab, logs):
     shown = [cell.strip() for cell in table.locator("td").all_inner_texts()]
     assert shown == [cell for row in rows(timeline)[1:] for cell in row]
     assert len(shown) > 6
-    keep(page, "text")
+    page.screenshot(path=screenshots / "stock-text.png")
 
 
-def test_measured_and_predicted_histograms_are_there(open_tab):
+def test_measured_and_predicted_histograms_are_there(open_tab, screenshots):
     page = open_tab("histograms")
     for kind in ("measured", "predicted"):
         page.get_by_text(f"{kind}/hessian/class_0/bulk").first.wait_for()
-    keep(page, "histograms")
+    page.screenshot(path=screenshots / "stock-histograms.png")
 
 
-def test_the_configuration_stands_beside_the_errors(open_tab):
+def test_the_configuration_stands_beside_the_errors(open_tab, screenshots):
     page = open_tab("hparams")
     page.get_by_text("first run").first.wait_for()
     page.get_by_text("optimiser.scaled_learning_rate").first.wait_for()
     page.get_by_text("hessian/outliers").first.wait_for()
     assert page.get_by_text("80.000").count() >= 1
-    keep(page, "hparams")
+    page.screenshot(path=screenshots / "stock-hparams.png")
