@@ -44,7 +44,7 @@ class TensorBoardSink:
             from there on is dropped. What was before is read from a ``records.jsonl`` in the
             directory, if there is one, so that timeline and layout go on.
         figures_every: draw the pictures at every so many epochs (records, where epochs are
-            unknown), each of which takes about a tenth of a second; 0 draws none.
+            unknown), each of which takes about a quarter of a second; 0 draws none.
         dimension: d, for the band around the forecast Gram matrix.
         config: of the run, of what YAML can hold: shown in the tab HParams beside the last errors.
 
