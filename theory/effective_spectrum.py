@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..models.heads import Head
+from .bulk_profile import Profile
 from .curvature_law import CurvatureLaw, FactorLaw
 from .detection import (
     counted_detection_edge,
@@ -16,7 +17,6 @@ from .detection import (
     thin_detection_edge,
 )
 from .exterior import exterior
-from .interior import Profile
 from .jacobi import Jacobi, bulk_masses, recurrence
 from .law_spectrum import LawSpectrum, mirrored
 from .moments import Moments, law_moments
