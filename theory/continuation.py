@@ -31,24 +31,6 @@ class Continuation:
     def __init__(self, equation: ComplexEquation) -> None:
         self.equation = equation
 
-    def walk(
-        self, start: complex, end: complex, p: ComplexArray, slope: ComplexArray
-    ) -> tuple[ComplexArray, ComplexArray] | None:
-        """Follow P along a segment, halving the step where Newton fails; None if it is lost."""
-        position, step, halvings = start, end - start, 0
-        while position != end:
-            target = end if abs(end - position) <= abs(step) * (1 + 1e-12) else position + step
-            guess = p + slope * (target - position)
-            moved = self.newton(target, guess if on_branch(guess[None])[0] else p)
-            if moved is None:
-                step /= 2
-                halvings += 1
-                if halvings > _HALVINGS:
-                    return None
-            else:
-                position, (p, slope) = target, moved
-        return p, slope
-
     def newton(self, lam: complex, guess: ComplexArray) -> tuple[ComplexArray, ComplexArray] | None:
         """P(lam) near a guess and dP/dlam, if it lies on the branch; None otherwise.
 
@@ -81,6 +63,24 @@ class Continuation:
                 running = running[~done & np.isfinite(size)]
         return p, slope, settled
 
+    def walk(
+        self, start: complex, end: complex, p: ComplexArray, slope: ComplexArray
+    ) -> tuple[ComplexArray, ComplexArray] | None:
+        """Follow P along a segment, halving the step where Newton fails; None if it is lost."""
+        position, step, halvings = start, end - start, 0
+        while position != end:
+            target = end if abs(end - position) <= abs(step) * (1 + 1e-12) else position + step
+            guess = p + slope * (target - position)
+            moved = self.newton(target, guess if on_branch(guess[None])[0] else p)
+            if moved is None:
+                step /= 2
+                halvings += 1
+                if halvings > _HALVINGS:
+                    return None
+            else:
+                position, (p, slope) = target, moved
+        return p, slope
+
     def advance(
         self,
         at: ComplexArray,
@@ -91,7 +91,7 @@ class Continuation:
     ) -> NDArray[np.bool_]:
         """Follow P from ``at`` to ``target``, in place, where ``moving``; says where it was found.
 
-        A step that fails is taken in two halves.
+        A step that fails is taken again in more parts.
         """
         found = np.zeros(len(at), bool)
         some = np.flatnonzero(moving)
