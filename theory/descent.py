@@ -1,8 +1,9 @@
 """From far above the bulk, where P is nearly linear in lam, down to the real axis.
 
-    P  ~  phi snr (E tr D / (m snr) - lam)      far above
+    P  ~  -phi snr lam      far above
 
-The way leads sideways at the height of a part of a typical eigenvalue, and from there down.
+The way leads down over the middle of the spectrum to a part of a typical eigenvalue, there
+sideways, and down again.
 """
 
 from __future__ import annotations
