@@ -130,6 +130,16 @@ class CurvatureLaw:
         """A typical size of the eigenvalues: E|D| / snr."""
         return float(self.weights @ np.abs(self.factors).sum((1, 2))) / self.snr
 
+    @cached_property
+    def mean(self) -> float:
+        """The mean of the eigenvalues: E tr D / (m snr)."""
+        traces = np.trace(self.factors, axis1=1, axis2=2)
+        return float(self.weights @ traces / self.rows / self.snr)
+
+    def samples(self, dimension: int) -> int:
+        """n = phi d, the number of points of a probe sample in dimension d."""
+        return round(self.aspect_ratio * dimension)
+
     def without_tail(self, samples: int, sign: int) -> CurvatureLaw:
         """The law without the upper (sign 1) or lower (-1) tail that n samples leave half empty."""
         return self.cut(samples) if sign > 0 else self.mirrored.cut(samples).mirrored

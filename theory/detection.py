@@ -80,7 +80,7 @@ def thin_detection_edge(law: CurvatureLaw, dimension: int) -> float:
         dimension: d.
     """
     phi, snr, d = law.aspect_ratio, law.snr, law.scalar_factors
-    n = round(phi * dimension)
+    n = law.samples(dimension)
     weights = np.random.default_rng(0).multinomial(n, law.weights, size=_DRAWS) / n
     p = _edge_parameters(weights, d, phi)
     m = 1 / (p[:, None] + d)

@@ -3,81 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..models.heads import Head
-from .curvature_law import CurvatureLaw, FactorLaw
-from .detection import (
-    counted_detection_edge,
-    square_root_detection_edge,
-    thin_detection_edge,
-)
+from .bulk_edges import bulk_edge, bulk_gaps
+from .bulk_profile import Profile
+from .curvature_law import CurvatureLaw
 from .exterior import exterior
-from .interior import Profile
-from .jacobi import Jacobi, bulk_masses, recurrence
-from .law_spectrum import LawSpectrum, mirrored
+from .jacobi import Jacobi, block_jacobi
+from .located_outliers import LocatedOutlier, located_between, located_beyond, outlier_eigenpair
 from .moments import Moments, law_moments
-from .outlier_noise import outlier_noise
-from .outliers import Outlier, count_outliers, find_outliers
-from .quadrature import MixtureLaw, project, quadrature
-from .spectrum import (
-    Bulk,
-    Density,
-    Edge,
-    EdgeKind,
-    Eigenpair,
-    FloatArray,
-    Gap,
-    Matrix,
-    Spectrum,
-)
+from .ordered_eigenvalues import ordered_eigenvalues
+from .outliers import count_outliers
+from .quadrature import MixtureLaw
+from .refinement import Refinement
+from .spectrum import Bulk, Density, Eigenpair, FloatArray, Matrix, Spectrum
 from .statistics import Statistics
 
-__all__ = ["EffectiveSpectrum", "LocatedOutlier"]
+__all__ = ["EffectiveSpectrum"]
 
 _POINTS = 160
 _TOLERANCE = 1e-4
-_SHARPER = 1e-2  # tolerance of an outlier away from the edges, in that of the edges
-_SOBOL_SHARPER = 0.1  # the same with Sobol points, whose error falls slowly
-_SMALL = 0.01  # edges and outliers below this share of the largest edge are as good as that
-_NEAR = 0.05  # an outlier this close to an edge, relatively, is as inaccurate as the edge
-_FIRST_LEVEL = {1: 2}  # of the quadrature, by the number of directions
-_LATER_LEVEL = 3
-_COUNTING_LEVELS = (0, 2)  # for one direction, and for several
-_AT_ZERO = 1e-6  # a finite-size edge this close to zero, in typical eigenvalues, is in the atom
-_MOST_NODES = 60_000  # of the finest rule for one direction; m^(3/4) times fewer for m
-_MANY_NODES, _SCOUT = 4_000, 4  # a law of several directions on more is preceded by a coarser one
-_MOMENT_LEVELS = (0, 1)
-_CELL_NODES, _COEFFICIENTS_A_NODE = (4, 6), 8  # of a cell of the law; more for more coefficients
-_NO_LENGTH = 1e-6  # relative length below which a direction is taken for zero
-
-
-@dataclass(frozen=True)
-class LocatedOutlier:
-    """An outlier with the law that it is one of.
-
-    Attributes:
-        outlier: place, overlap and direction.
-        again: its place on the coarser rule.
-        law: the law of D.
-        cut: which tail of D was left out: 1 the upper, -1 the lower, 0 none.
-    """
-
-    outlier: Outlier
-    again: float
-    law: CurvatureLaw
-    cut: int = 0
-
-
-@dataclass(frozen=True)
-class _Solved:
-    """The spectrum of one block's law on a fine and on a coarser quadrature."""
-
-    fine: LawSpectrum
-    coarse: LawSpectrum
+_COUNTING_LEVELS = (0, 2)  # of the quadrature, for one direction, and for several
+_LEVELS = (0, 1)  # of the quadrature for moments and loss; the difference is the error
 
 
 class EffectiveSpectrum:
@@ -130,9 +80,8 @@ class EffectiveSpectrum:
             raise ValueError(f"dimension: expected at least 1, got {dimension}")
         self.head, self.statistics, self.mixture = head, statistics, law
         self.aspect_ratio, self.dimension, self.tolerance = aspect_ratio, dimension, tolerance
-        self.projection = project(statistics, head)
-        self._laws: dict[int, FactorLaw] = {}
-        self._solved: dict[tuple[Matrix, tuple[int, ...], bool], _Solved] = {}
+        self._refinement = Refinement(head, statistics, law, aspect_ratio, tolerance)
+        self.projection = self._refinement.projection
 
     def spectrum(
         self,
@@ -160,42 +109,42 @@ class EffectiveSpectrum:
             ValueError: if a row is out of range or not trained.
             NoSolutionError: if the equations could not be solved; says where and why.
         """
-        solved = self._solve(matrix, rows, with_parameters)
-        fine, coarse = solved.fine, solved.coarse
-        null = self._null_share(fine, rows)
+        solved = self._refinement.solve(matrix, rows, with_parameters)
+        fine, coarse, null = solved.fine, solved.coarse, solved.null
         # First, since the gaps that the edges depend on are seen on the same way through the bulk.
         profile = (
             fine.inside.profile(density_points, coarse.law.compressed())
             if density_points > 0
             else None
         )
-        lower, upper = self._edge(solved, -1), self._edge(solved, 1)
+        lower, upper = (bulk_edge(solved, sign, self.dimension) for sign in (-1, 1))
         return Spectrum(
             matrix=matrix,
             block=name,
             size=self._size(rows, with_parameters),
-            top=self._eigenpairs(self._beyond(solved, upper, 1)),
-            bottom=self._eigenpairs(self._beyond(solved, lower, -1)),
+            top=self._eigenpairs(located_beyond(solved, upper, 1, self.dimension)),
+            bottom=self._eigenpairs(located_beyond(solved, lower, -1, self.dimension)),
             bulk=Bulk(
                 lower=lower,
                 upper=upper,
                 atom=null + (1 - null) * fine.inside.atom,
-                gaps=self._gaps(solved),
+                gaps=bulk_gaps(solved),
             ),
             density=None if profile is None else _density(profile, null),
-            inside=self._eigenpairs(self._between(solved)),
+            inside=self._eigenpairs(located_between(solved)),
         )
 
     def located(
         self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool = False
     ) -> tuple[LocatedOutlier, ...]:
         """The outliers of `spectrum` with their laws: those above, inside and below the bulk."""
-        solved = self._solve(matrix, rows, with_parameters)
-        return (
-            *self._beyond(solved, self._edge(solved, 1), 1),
-            *self._between(solved),
-            *self._beyond(solved, self._edge(solved, -1), -1),
-        )
+        solved = self._refinement.solve(matrix, rows, with_parameters)
+
+        def beyond(sign: int) -> list[LocatedOutlier]:
+            edge = bulk_edge(solved, sign, self.dimension)
+            return located_beyond(solved, edge, sign, self.dimension)
+
+        return (*beyond(1), *located_between(solved), *beyond(-1))
 
     def eigenvalues(
         self,
@@ -225,26 +174,9 @@ class EffectiveSpectrum:
             if not 1 <= rank <= size:
                 raise ValueError(f"ranks: expected 1 to {size}, got {rank}")
         spectrum = self.spectrum(matrix, rows, "", 0, with_parameters)
-        fine = self._solve(matrix, rows, with_parameters).fine
-        outliers = [*spectrum.top, *spectrum.inside, *spectrum.bottom[::-1]]
-        values = [outlier.value for outlier in outliers]
-        null = self._null_share(fine, rows)
-        bulk = size - len(values)
-
-        def share_above(lam: float) -> float:
-            """Of the eigenvalues in the bulk, those of a projected-out direction included."""
-            return (1 - null) * fine.inside.share_above(lam) + null * (lam < 0)
-
-        # Rank of each outlier: those before it, and the bulk above it.
-        places = [i + 1 + round(bulk * share_above(lam)) for i, lam in enumerate(values)]
-        found = []
-        for rank in ranks:
-            if rank in places:
-                found.append(values[places.index(rank)])
-                continue
-            share = (rank - sum(place < rank for place in places) - 0.5) / bulk
-            found.append(self._bulk_quantile(fine, share, null))
-        return np.array(found) + 0.0  # no negative zeros
+        outliers = (*spectrum.top, *spectrum.inside, *spectrum.bottom[::-1])
+        solved = self._refinement.solve(matrix, rows, with_parameters)
+        return ordered_eigenvalues(solved, [one.value for one in outliers], size, ranks)
 
     def moments(self, matrix: Matrix, rows: tuple[int, ...], count: int) -> Moments:
         """lim tr H^k / N for k = 1, ..., count: moments of the bulk, null directions included.
@@ -263,8 +195,7 @@ class EffectiveSpectrum:
         """
         if count < 1:
             raise ValueError(f"count: expected at least 1, got {count}")
-        self._require_rows(rows)
-        laws = [self._factor_law(level).law(matrix, rows) for level in _MOMENT_LEVELS]
+        laws = [self._refinement.law(level, matrix, rows) for level in _LEVELS]
         values, again = (law.rows / len(rows) * law_moments(law, count) for law in laws)
         return Moments(values, np.abs(values - again))
 
@@ -293,270 +224,35 @@ class EffectiveSpectrum:
             raise ValueError(f"count: expected at least 1, got {count}")
         if outliers and self.dimension is None:
             raise ValueError("dimension: expected a number for the masses of outliers, got none")
-        solved = self._solve(matrix, rows, False)
-
-        def coefficients(one: LawSpectrum, nodes: int) -> tuple[FloatArray, FloatArray]:
-            null = self._null_share(one, rows)
-            isolated = [o.value for o in (*one.above, *one.between, *one.below)] * outliers
-            share = len(isolated) / max(self._size(rows, False), 1)
-            bulk = bulk_masses(one, nodes).joined([0.0], null)
-            return recurrence(bulk.joined(isolated, share), count)
-
-        few, many = (nodes + count // _COEFFICIENTS_A_NODE for nodes in _CELL_NODES)
-        alpha, beta = coefficients(solved.fine, many)
-        rough, again = (
-            np.concatenate(coefficients(one, few)) for one in (solved.fine, solved.coarse)
-        )
-        errors = np.abs(np.concatenate([alpha, beta]) - rough) + np.abs(rough - again)
-        return Jacobi(alpha, beta, errors[:count], errors[count:])
+        solved = self._refinement.solve(matrix, rows, False)
+        return block_jacobi(solved, count, self._size(rows, False) if outliers else None)
 
     def counts(self, matrix: Matrix, rows: tuple[int, ...]) -> tuple[int, int]:
         """Numbers of outliers above and below the bulk in the limit, without their places."""
-        self._require_rows(rows)
-        law = self._law(_COUNTING_LEVELS[len(rows) > 1], matrix, rows, False)
+        law = self._refinement.law(_COUNTING_LEVELS[len(rows) > 1], matrix, rows)
         return count_outliers(exterior(law)), count_outliers(exterior(law.mirrored))
 
     def loss(self) -> tuple[float, float]:
         """E[ell] and its quadrature error."""
-        values = [self._factor_law(level).loss() for level in (0, 1)]
+        values = [self._refinement.factors(level).loss() for level in _LEVELS]
         return values[0], abs(values[0] - values[1])
 
     def law(
         self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool = False
     ) -> CurvatureLaw:
         """The law of D of one block, on the quadrature that its spectrum needs."""
-        return self._solve(matrix, rows, with_parameters).fine.law
-
-    def _require_rows(self, rows: tuple[int, ...]) -> None:
-        trained = self.head.directions - self.head.teachers
-        if not rows or len(set(rows)) != len(rows) or not all(0 <= row < trained for row in rows):
-            raise ValueError(
-                f"rows: expected distinct trained directions among 0 to {trained - 1}, got {rows}"
-            )
+        return self._refinement.solve(matrix, rows, with_parameters).fine.law
 
     def _size(self, rows: tuple[int, ...], with_parameters: bool) -> int:
         if self.dimension is None:
             return 0
         return len(rows) * self.dimension + with_parameters * self.head.parameters
 
-    @staticmethod
-    def _null_share(solved: LawSpectrum, rows: tuple[int, ...]) -> float:
-        """The share of eigenvalues along projected-out directions."""
-        return 1 - solved.law.rows / len(rows)
-
-    def _solve(self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool) -> _Solved:
-        """Refine the quadrature until edges and outliers are as accurate as asked."""
-        key = (matrix, rows, with_parameters)
-        if key in self._solved:
-            return self._solved[key]
-        self._require_rows(rows)
-        level = _FIRST_LEVEL.get(len(rows), _LATER_LEVEL)
-        most = _MOST_NODES / len(rows) ** 0.75
-        scout = None
-        if len(rows) > 1 and len(self._factor_law(level).nodes.weights) > _MANY_NODES:
-            scout = LawSpectrum(self._law(level + _SCOUT, *key))
-        coarse = LawSpectrum(self._law(level, *key), model=scout)
-        while True:
-            level -= 1
-            fine = LawSpectrum(self._law(level, *key), model=coarse)
-            nodes = len(self._factor_law(level).nodes.weights)
-            is_tensor = self._factor_law(level).nodes.is_tensor
-            settled = self._is_settled(fine, coarse, _SHARPER if is_tensor else _SOBOL_SHARPER)
-            if settled or nodes > most / 2 or nodes == len(coarse.law.weights):
-                break
-            coarse = fine
-        coarse.finer = fine
-        self._solved[key] = _Solved(fine, coarse)
-        return self._solved[key]
-
-    def _is_settled(self, fine: LawSpectrum, coarse: LawSpectrum, sharper: float) -> bool:
-        """Whether edges and outliers agree to the tolerance, relative to themselves.
-
-        Those close to zero are taken relative to a share of the largest edge.
-        """
-        width = max(
-            (abs(side.edge) for side in (fine.right, fine.left) if math.isfinite(side.edge)),
-            default=0.0,
-        )
-        sides = (
-            (fine.right, coarse.right, fine.right_outliers, coarse.right_outliers),
-            (fine.left, coarse.left, fine.left_outliers, coarse.left_outliers),
-        )
-        for one, other, found, check in sides:
-            if one.kind != other.kind:
-                return False
-            change = abs(one.edge - other.edge) if math.isfinite(one.edge) else 0.0
-            if change > self.tolerance * max(abs(one.edge), _SMALL * width):
-                return False
-            if len(found) != len(check):
-                return False
-            for outlier, again in zip(found, check, strict=True):
-                near = abs(outlier.value) - one.edge < _NEAR * abs(outlier.value)
-                allowed = self.tolerance * (1.0 if near else sharper)
-                if abs(outlier.value - again.value) > allowed * max(
-                    abs(outlier.value), _SMALL * width
-                ):
-                    return False
-        return True
-
-    def _factor_law(self, level: int) -> FactorLaw:
-        if level not in self._laws:
-            nodes = quadrature(self.projection, self.mixture, level)
-            self._laws[level] = FactorLaw(self.head, self.statistics, nodes, self.aspect_ratio)
-        return self._laws[level]
-
-    def _law(
-        self, level: int, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool
-    ) -> CurvatureLaw:
-        return self._factor_law(level).law(matrix, rows, with_parameters)
-
-    def _beyond(self, solved: _Solved, edge: Edge, sign: int) -> list[LocatedOutlier]:
-        """The outliers of one side, those of the limit first."""
-        limiting, check = (
-            (one.above if sign > 0 else one.below) for one in (solved.fine, solved.coarse)
-        )
-        found = [
-            LocatedOutlier(
-                outlier, check[i].value if i < len(check) else edge.value, solved.fine.law
-            )
-            for i, outlier in enumerate(limiting)
-        ]
-        if self.dimension is None or edge.kind not in ("thin", "infinite"):
-            return found
-        cut, again = (self._isolated(one, sign) for one in (solved.fine, solved.coarse))
-        law = solved.fine.law.without_tail(self._samples, sign)
-        found += [
-            LocatedOutlier(outlier, again[i].value if i < len(again) else edge.detection, law, sign)
-            for i, outlier in enumerate(cut)
-            if i >= len(limiting) and sign * (outlier.value - edge.detection) > 0
-        ]
-        return found
-
-    @staticmethod
-    def _between(solved: _Solved) -> list[LocatedOutlier]:
-        """The outliers in gaps."""
-        return [
-            LocatedOutlier(outlier, _nearest(outlier.value, solved.coarse.between), solved.fine.law)
-            for outlier in solved.fine.between
-        ]
-
-    @property
-    def _samples(self) -> int:
-        """Number n of points of the probe sample."""
-        assert self.dimension is not None
-        return round(self.aspect_ratio * self.dimension)
-
-    def _isolated(self, solved: LawSpectrum, sign: int) -> list[Outlier]:
-        """The outliers of one side that n samples show, though the limit may swallow them."""
-        law = solved.law.without_tail(self._samples, sign)
-        if sign > 0:
-            return find_outliers(exterior(law))
-        return [mirrored(outlier) for outlier in find_outliers(exterior(law.mirrored))]
-
     def _eigenpairs(self, located: Sequence[LocatedOutlier]) -> tuple[Eigenpair, ...]:
-        return tuple(self._eigenpair(one) for one in located)
-
-    def _eigenpair(self, located: LocatedOutlier) -> Eigenpair:
-        outlier = located.outlier
-        w, parameters = outlier.direction, located.law.parameters
-        inner = w[len(w) - parameters :]
-        return Eigenpair(
-            value=outlier.value,
-            error=abs(outlier.value - located.again),
-            overlap=outlier.overlap,
-            alignment=outlier.overlap * self._alignment(w[: len(w) - parameters]),
-            parameter_overlap=outlier.overlap * float(inner @ inner),
-            sampling_error=math.nan
-            if self.dimension is None
-            else outlier_noise(located.law, outlier) / math.sqrt(self._samples),
+        return tuple(
+            outlier_eigenpair(one, self.statistics, self.projection, self.dimension)
+            for one in located
         )
-
-    def _alignment(self, w: FloatArray) -> FloatArray:
-        """Squared cosine of the eigenvector's part in the span with each direction, (C+k,)."""
-        coordinates = self.projection.coordinates
-        lengths = np.sqrt(np.maximum(np.diag(self.statistics.gram), 0.0))
-        present = lengths > _NO_LENGTH * lengths.max(initial=0.0)
-        unit = coordinates * (present / np.where(present, lengths, 1.0))
-        squares: FloatArray = ((w.reshape(-1, len(coordinates)) @ unit) ** 2).sum(0)
-        return squares
-
-    def _edge(self, solved: _Solved, sign: int) -> Edge:
-        """One end of the bulk."""
-        fine, coarse = solved.fine, solved.coarse
-        (value, kind), (again, _) = (
-            (one.upper if sign > 0 else one.lower) for one in (fine, coarse)
-        )
-        error = abs(value - again) if math.isfinite(value) else math.nan
-        if self.dimension is None:
-            return Edge(value, kind, math.nan, math.nan, error)
-        size = fine.law.rows * self.dimension
-        atom = self._atom_beyond(fine, value, sign)
-
-        def quantile(share: float) -> float:
-            """The point with a share of the eigenvalues between it and this end of the bulk."""
-            return fine.inside.quantile(atom + share if sign > 0 else 1 - atom - share)
-
-        half = quantile(0.5 / size)
-        if fine.inside.atom > 0 and sign * value > 0 and sign * half < _AT_ZERO * fine.law.scale:
-            # Less than half an eigenvalue lies beyond the atom: it ends at zero for any sample.
-            return Edge(value, kind, 0.0, 0.0, error)
-        detection = self._detection_edge(fine, sign, value, kind, half, quantile)
-        return Edge(value, kind, half, detection, error)
-
-    @staticmethod
-    def _atom_beyond(fine: LawSpectrum, edge: float, sign: int) -> float:
-        """The atom at zero, if it lies beyond this end of the bulk."""
-        return fine.inside.atom if math.isfinite(edge) and sign * edge <= 0 else 0.0
-
-    def _detection_edge(
-        self,
-        fine: LawSpectrum,
-        sign: int,
-        edge: float,
-        kind: EdgeKind,
-        half: float,
-        quantile: Callable[[float], float],
-    ) -> float:
-        assert self.dimension is not None
-        side = fine.right if sign > 0 else fine.left
-        if kind == "hard":
-            return edge
-        if kind == "square-root":
-            if sign * side.edge != edge:  # the band's edge faces an atom at zero
-                return square_root_detection_edge(edge, half, 0.0)
-            noise = side.edge_noise() / math.sqrt(self._samples)
-            return square_root_detection_edge(edge, half, noise)
-        if fine.law.rows == 1:
-            return sign * thin_detection_edge(side.law.compressed(), self.dimension)
-        return counted_detection_edge(quantile, fine.law.rows * self.dimension)
-
-    def _gaps(self, solved: _Solved) -> tuple[Gap, ...]:
-        """Gaps between the bands."""
-        found = []
-        for gap in solved.fine.gaps:
-            middle = (gap[0][0] + gap[1][0]) / 2
-            again = [other for other in solved.coarse.gaps if other[0][0] < middle < other[1][0]]
-            ends = []
-            for end, (value, kind) in enumerate(gap):
-                error = abs(value - again[0][end][0]) if again else math.inf
-                ends.append(Edge(value, kind, math.nan, math.nan, error))
-            found.append(Gap(ends[0], ends[1]))
-        return tuple(found)
-
-    def _bulk_quantile(self, fine: LawSpectrum, share: float, null: float) -> float:
-        """The point of the bulk with a share above it, where a share ``null`` is exactly zero."""
-        positive = (1 - null) * fine.inside.share_above(0.0)
-        zero = (1 - null) * fine.inside.atom + null
-        if positive <= share < positive + zero:
-            return 0.0
-        return fine.inside.quantile((share - null * (share >= positive)) / (1 - null))
-
-
-def _nearest(value: float, outliers: list[Outlier]) -> float:
-    """The value of the outlier that is nearest; inf if there is none."""
-    return min(
-        (one.value for one in outliers), key=lambda other: abs(other - value), default=math.inf
-    )
 
 
 def _density(profile: Profile, null: float) -> Density:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .law_spectrum import LawSpectrum
+from .refinement import Refined
 from .spectrum import FloatArray, Jacobi
 
-__all__ = ["Jacobi", "PointMasses", "bulk_masses", "lanczos", "recurrence"]
+__all__ = ["Jacobi", "PointMasses", "block_jacobi", "bulk_masses", "lanczos", "recurrence"]
 
+_CELL_NODES, _COEFFICIENTS_A_NODE = (4, 6), 8  # of a cell of the law; more for more coefficients
 _HALVINGS = 40
 _RESOLVED = 1e-7  # share of the eigenvalues by which a cell's two masses may differ
 _NARROW = 1e-5  # width of a cell that is a point, in typical eigenvalues
@@ -41,6 +43,33 @@ class PointMasses:
             np.append(self.points, points),
             np.append((1 - share) * self.masses, np.full(len(points), share / len(points))),
         )
+
+
+def block_jacobi(solved: Refined, count: int, size: int | None = None) -> Jacobi:
+    """Coefficients of the bulk law of a block with its atom, projected-out directions included.
+
+    Args:
+        solved: the block.
+        count: number of coefficients on the diagonal.
+        size: number N of eigenvalues, with the mass 1/N for each outlier; None leaves outliers out.
+
+    Raises:
+        ValueError: if there are fewer points than coefficients.
+        NoSolutionError: as for `bulk_masses`.
+    """
+
+    def coefficients(one: LawSpectrum, nodes: int) -> FloatArray:
+        bulk = bulk_masses(one, nodes).joined([0.0], solved.null)
+        if size is not None:
+            outliers = [outlier.value for outlier in (*one.above, *one.between, *one.below)]
+            bulk = bulk.joined(outliers, len(outliers) / size)
+        return np.concatenate(recurrence(bulk, count))
+
+    few, many = (nodes + count // _COEFFICIENTS_A_NODE for nodes in _CELL_NODES)
+    found = coefficients(solved.fine, many)
+    rough, again = (coefficients(one, few) for one in (solved.fine, solved.coarse))
+    errors = np.abs(found - rough) + np.abs(rough - again)
+    return Jacobi(found[:count], found[count:], errors[:count], errors[count:])
 
 
 def bulk_masses(solved: LawSpectrum, nodes: int) -> PointMasses:

@@ -24,7 +24,8 @@ import numpy as np
 from ..models.heads import Head
 from .curvature_law import CurvatureLaw, FactorLaw
 from .dynamics import DynamicsPath
-from .effective_spectrum import EffectiveSpectrum, LocatedOutlier
+from .effective_spectrum import EffectiveSpectrum
+from .located_outliers import LocatedOutlier
 from .matrix_equation import MatrixEquation
 from .outlier_matrix import OutlierMatrix
 from .outlier_noise import pull
@@ -210,7 +211,7 @@ class _Block:
         )
         laws: dict[int, CurvatureLaw] = {0: whole}
         assert at.dimension is not None
-        samples = round(at.aspect_ratio * at.dimension)
+        samples = whole.samples(at.dimension)
         measures = []
         for one, combination, response in zip(
             self._located, self._combinations, self._responses, strict=True

@@ -7,6 +7,7 @@ from spectrain.models.heads import FunctionHead, SoftmaxHead, TwoLayerHead
 from spectrain.theory.curvature_law import FactorLaw
 from spectrain.theory.exterior import exterior
 from spectrain.theory.factors import factor_values
+from spectrain.theory.moments import law_moments
 from spectrain.theory.outliers import find_outliers
 from spectrain.theory.quadrature import MixtureLaw, project, quadrature
 from spectrain.theory.statistics import Statistics
@@ -84,6 +85,13 @@ def test_compression_keeps_moments_and_resolvent(xor, matrix):
     ):
         assert one.value == pytest.approx(other.value, rel=1e-5)
         assert one.overlap == pytest.approx(other.overlap, abs=1e-5)
+
+
+@pytest.mark.parametrize("rows", [(0,), (0, 1)])
+def test_the_mean_of_the_eigenvalues_is_their_first_moment(xor, rows):
+    law = law_of(xor(), "hessian", rows)
+    assert law.mean == pytest.approx(law_moments(law, 1)[0], rel=1e-12)
+    assert law.mirrored.mean == -law.mean
 
 
 def test_the_cut_leaves_half_a_sample_beyond(xor):

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from spectrain.theory.complex_equation import ComplexEquation
+from spectrain.theory.continuation import Continuation
 from spectrain.theory.curvature_law import CurvatureLaw
 from spectrain.theory.exterior import NoSolutionError, exterior
-from spectrain.theory.interior import Interior, interior
+from spectrain.theory.interior import interior
 
 
 def discrete_law(factors, weights, phi):
@@ -84,7 +86,7 @@ def test_errors_vanish_against_the_same_law_and_not_against_another():
     assert changed.cumulative_errors.max() > 1e-4
     there = inside_of(other)
     k = len(changed.points) // 2
-    exact = 1 - there._solve(changed.points[k]).above
+    exact = 1 - there.share_above(changed.points[k])
     estimate = abs(exact - changed.cumulative[k])
     assert changed.cumulative_errors[k] == pytest.approx(estimate, rel=0.05)
 
@@ -99,8 +101,8 @@ def test_quantiles_at_the_ends_are_the_edges():
 def test_a_contradiction_is_an_error_and_never_a_curve(monkeypatch):
     law = discrete_law(np.array([[[0.5]], [[1.0]]]), [0.5, 0.5], 3.0)
     inside = inside_of(law)
-    wrong = type(inside._equation).density
-    monkeypatch.setattr(type(inside._equation), "density", lambda self, p: 1.2 * wrong(self, p))
+    wrong = ComplexEquation.density
+    monkeypatch.setattr(ComplexEquation, "density", lambda self, p: 1.2 * wrong(self, p))
     with pytest.raises(NoSolutionError, match="density and counting function"):
         inside.profile(60, law)
 
@@ -112,7 +114,7 @@ def test_a_lost_resolvent_names_the_point(monkeypatch):
     def lost(self, lam, guess, *steps):
         return guess, guess, np.zeros(len(guess), bool)
 
-    monkeypatch.setattr(Interior, "_newton_all", lost)
+    monkeypatch.setattr(Continuation, "newton_all", lost)
     with pytest.raises(NoSolutionError, match="lam = "):
         inside.profile(60, law)
 
