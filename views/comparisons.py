@@ -9,22 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..probes.distance import cdf_distance
+from ..probes.outliers import SIDES, Side, estimate, is_clear, is_outlier, outlier_count, pairs
 from ..probes.record import Record
 from ..theory.spectrum import Matrix, Spectrum
-from .readings import (
-    SIDES,
-    Side,
-    both,
-    clock,
-    estimate,
-    gram_difference,
-    is_clear,
-    is_outlier,
-    landmarks,
-    outlier_count,
-    pairs,
-    relative_difference,
-)
+from .readings import both, clock, gram_difference, landmarks, relative_difference
 
 __all__ = [
     "BulkDistance",

@@ -10,10 +10,11 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from ..probes.outliers import SIDES, outlier_count
 from ..probes.record import Record
 from ..theory.spectrum import Matrix, Spectrum
 from .errors import errors
-from .readings import SIDES, STEPS, TIME, clock, outlier_count
+from .readings import STEPS, TIME, clock
 
 __all__ = ["ConsoleSink"]
 

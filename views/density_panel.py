@@ -7,10 +7,11 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..probes.outliers import SIDES, estimate, is_outlier, pairs
 from ..probes.record import Record
 from ..theory.spectrum import Bulk, Density, Matrix, Spectrum
 from . import style
-from .readings import SIDES, estimate, is_outlier, pairs, spectrum_of
+from .readings import spectrum_of
 
 __all__ = ["draw_density"]
 

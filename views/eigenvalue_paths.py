@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..probes.outliers import SIDES, Side, edge, estimate, is_outlier, pairs
 from ..probes.record import Record
 from ..theory.spectrum import Edge, FloatArray, Matrix, Spectrum
 from . import style
-from .readings import SIDES, Side, edge, estimate, is_outlier, pairs, spectrum_of
+from .readings import spectrum_of
 
 __all__ = ["draw_failures", "draw_paths"]
 

@@ -7,18 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..probes.outliers import SIDES, edge, last_inside
 from ..probes.record import Record
 from ..theory.spectrum import Bulk, Spectrum
 from .comparisons import bulk_distance, compared, counts_agree
-from .readings import (
-    MATRICES,
-    SIDES,
-    both,
-    edge,
-    gram_difference,
-    last_inside,
-    relative_difference,
-)
+from .readings import MATRICES, both, gram_difference, relative_difference
 
 __all__ = ["ERROR_NAMES", "errors"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
+from ..probes.outliers import SIDES
 from ..theory.spectrum import Matrix
-from .readings import MATRIX_NAMES, SIDES
+from .readings import MATRIX_NAMES
 from .scalars import safe
 
 __all__ = ["Layout", "layout"]

@@ -7,17 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ..probes.outliers import (
-    SIDES,
-    Side,
-    edge,
-    estimate,
-    is_clear,
-    is_outlier,
-    last_inside,
-    outlier_count,
-    pairs,
-)
+from ..probes.outliers import SIDES, pairs
 from ..probes.record import Geometry, Record, Transition
 from ..theory.spectrum import FloatArray, Matrix, Spectrum
 
@@ -25,24 +15,15 @@ __all__ = [
     "EPOCHS",
     "MATRICES",
     "MATRIX_NAMES",
-    "SIDES",
     "STEPS",
     "TIME",
-    "Side",
     "blocks",
     "both",
     "clock",
     "clock_symbol",
     "describe",
-    "edge",
-    "estimate",
     "gram_difference",
-    "is_clear",
-    "is_outlier",
     "landmarks",
-    "last_inside",
-    "outlier_count",
-    "pairs",
     "relative_difference",
     "spectrum_of",
 ]

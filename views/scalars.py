@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from ..probes.outliers import SIDES, Side, edge, last_inside, pairs
 from ..probes.record import Geometry, Record
 from ..probes.record_table import BAND
 from ..probes.track import Track
 from ..theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
 from .errors import errors
-from .readings import SIDES, Side, edge, last_inside, pairs
 
 __all__ = ["EDGE_NAMES", "safe", "scalars"]
 

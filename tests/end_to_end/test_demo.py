@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import spectrain
 from spectrain.demo import FULL, QUICK, Programme, demo
 from spectrain.figures import RUN_FIGURES, SWEEP_FIGURES, Scale
+from spectrain.probes.outliers import estimate, pairs
 from spectrain.probes.probe import SpectralProbe
 from spectrain.training.config import ProbeConfig
 from spectrain.training.systems import SoftmaxMixtureConfig, TwoLayerMixtureConfig
@@ -21,7 +22,7 @@ from spectrain.views.comparisons import (
     count_agreements,
     gram_differences,
 )
-from spectrain.views.readings import estimate, landmarks, pairs
+from spectrain.views.readings import landmarks
 
 # The same two systems with fewer directions, so that there is less to predict and to draw.
 TINY = Programme(

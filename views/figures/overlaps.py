@@ -10,21 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...probes.outliers import SIDES, Side, is_outlier, pairs
 from ...probes.record import Record
 from ...theory.spectrum import FloatArray, Matrix
 from .. import style
 from ..eigenvalue_paths import draw_failures
-from ..readings import (
-    MATRICES,
-    MATRIX_NAMES,
-    SIDES,
-    Side,
-    blocks,
-    clock,
-    is_outlier,
-    pairs,
-    spectrum_of,
-)
+from ..readings import MATRICES, MATRIX_NAMES, blocks, clock, spectrum_of
 
 __all__ = ["overlaps"]
 

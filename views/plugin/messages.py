@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...probes.outliers import SIDES, Side, edge, is_outlier, pairs
 from ...probes.record import Record
 from ...theory.spectrum import (
     Bulk,
@@ -19,7 +20,7 @@ from ...theory.spectrum import (
     Matrix,
     Spectrum,
 )
-from ..readings import SIDES, Side, describe, edge, is_outlier, pairs, spectrum_of
+from ..readings import describe, spectrum_of
 
 __all__ = ["Message", "heading", "history", "moment", "text"]
 
