@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .heads.logistic_head import LogisticHead
 from .initial_directions import initial_directions
-from .logistic_head import LogisticHead
 
 __all__ = ["LogisticRegression"]
 

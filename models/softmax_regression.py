@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .heads.softmax_head import SoftmaxHead
 from .initial_directions import initial_directions
-from .softmax_head import SoftmaxHead
 
 __all__ = ["SoftmaxRegression"]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .activations import Activation
+from .heads.activations import Activation
+from .heads.losses import LossName
+from .heads.two_layer_head import TwoLayerHead
 from .initial_directions import initial_directions
-from .losses import LossName
-from .two_layer_head import TwoLayerHead
 
 __all__ = ["TwoLayerNetwork"]
 

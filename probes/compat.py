@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from .batches import Batch, Inputs
-from .block import Block
-from .frame_mean import frame_mean
-from .krylov import krylov_space, random_frame
-from .lanczos_quadrature import lanczos_quadrature
-from .losses import Loss
-from .module_curvature import HessianOperator
-from .observe import unwrap
+from .curvature.batches import Batch, Inputs
+from .curvature.block import Block
+from .curvature.losses import Loss
+from .curvature.module_curvature import HessianOperator
+from .curvature.observe import unwrap
+from .krylov.block_lanczos import krylov_space, random_frame
+from .krylov.frame_mean import frame_mean
+from .krylov.lanczos_quadrature import lanczos_quadrature
 
 __all__ = ["hessian"]
 

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .batches import Inputs
-from .block import Block
-from .eigenpairs import extreme_eigenpairs
-from .krylov import krylov_space, random_frame
-from .losses import Loss, module_outputs
-from .module_curvature import HessianOperator
-from .observe import undisturbed
+from .curvature.batches import Inputs
+from .curvature.block import Block
+from .curvature.losses import Loss, module_outputs
+from .curvature.module_curvature import HessianOperator
+from .curvature.observe import undisturbed
+from .krylov.block_lanczos import krylov_space, random_frame
+from .krylov.eigenpairs import extreme_eigenpairs
 
 __all__ = ["CrossCheck", "crosscheck"]
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .density import spectral_densities
-from .krylov import Krylov, is_formed, random_frame
-from .operator import CurvatureOperator
+from .curvature.operator import CurvatureOperator
+from .krylov.block_lanczos import Krylov, is_formed, random_frame
+from .krylov.density import spectral_densities
 
 __all__ = ["Estimate", "KrylovCost", "LiveTensors", "krylov_cost", "seconds_of"]
 

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from ..theory.finite_law import COEFFICIENTS
-from ..theory.mixture_theory import Selection
+from ..theory.protocol import Selection
 from ..theory.spectrum import Eigenpair, FloatArray, Spectrum
-from .alignment import alignment
-from .density import resolvent_traces, spectral_densities
-from .distributed import SharedHeadCurvature
-from .eigenpairs import Eigenpairs, extreme_eigenpairs
-from .head_curvature import HeadCurvature
-from .krylov import krylov_space
-from .law_jacobi import law_jacobi
+from .curvature.distributed import SharedHeadCurvature
+from .curvature.head_curvature import HeadCurvature
+from .curvature.operator import CurvatureOperator
+from .krylov.alignment import alignment
+from .krylov.block_lanczos import krylov_space
+from .krylov.density import resolvent_traces, spectral_densities
+from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
+from .krylov.law_jacobi import law_jacobi
 from .measurement import Measurement
-from .operator import CurvatureOperator
 
 __all__ = ["HEADS", "measured_spectra", "with_draws"]
 

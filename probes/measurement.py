@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .operator import CurvatureOperator
+from .curvature.operator import CurvatureOperator
 
 __all__ = ["Measurement"]
 

@@ -10,18 +10,18 @@ from typing import Any, Literal
 import torch
 from torch import distributed, nn
 
-from ..theory.mixture_theory import Theory
+from ..theory.protocol import Theory
 from ..theory.statistics import Statistics
 from ..theory.transitions import TransitionTracker
-from .block import Block
-from .distributed import Processes, gathered, group_of
+from .curvature.block import Block
+from .curvature.distributed import Processes, gathered, group_of
+from .curvature.losses import Loss
+from .curvature.observe import undisturbed, unwrap
 from .estimate import Estimate
-from .losses import Loss
 from .measurement import Measurement
-from .observe import undisturbed, unwrap
 from .probing import Probing, Sample, SampleKind, Setup, default_blocks, named_blocks
-from .record import Record
-from .sink import Sink, deliver
+from .records.record import Record
+from .records.sink import Sink, deliver
 from .stability import LearningRate
 from .tracking import Tracker
 

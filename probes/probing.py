@@ -14,28 +14,28 @@ import torch
 from torch import Tensor, nn
 
 from ..models.heads import HeadModel
-from ..theory.mixture_theory import Selection, Theory
+from ..theory.protocol import Selection, Theory
 from ..theory.spectrum import Matrix, Spectrum
 from ..theory.statistics import Statistics
 from ..theory.transitions import TransitionTracker
-from .batches import Batch, Inputs, sample_number
-from .block import Block
-from .distributed import Processes, shared
-from .eigenpairs import Eigenpairs
+from .curvature.batches import Batch, Inputs, sample_number
+from .curvature.block import Block
+from .curvature.distributed import Processes, shared
+from .curvature.head_curvature import head_curvature
+from .curvature.loss_gradient import loss_gradient
+from .curvature.losses import Loss
+from .curvature.module_curvature import HessianOperator, InformationOperator
+from .curvature.observe import ordinary, unwrap
+from .curvature.operator import CurvatureOperator
 from .estimate import Estimate, LiveTensors, krylov_cost
-from .head_curvature import head_curvature
-from .krylov import random_frame
-from .loss_gradient import loss_gradient
-from .losses import Loss
+from .krylov.block_lanczos import random_frame
+from .krylov.eigenpairs import Eigenpairs
 from .measured_spectra import HEADS, measured_spectra, with_draws
 from .measurement import Measurement
-from .module_curvature import HessianOperator, InformationOperator
-from .observe import ordinary, unwrap
-from .operator import CurvatureOperator
-from .record import Geometry, Record
+from .records.record import Geometry, Record
+from .records.track import Track
 from .scores import pooled, scores_of
 from .stability import LearningRate, critical_sharpness, require_learning_rate
-from .track import Track
 from .tracking import Tracker
 
 __all__ = ["MATRICES", "Probing", "Sample", "SampleKind", "Setup", "default_blocks", "named_blocks"]

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from ..models.heads import HeadModel, ModelHead
 from ..models.heads import sample_losses as head_losses
 from ..theory.spectrum import FloatArray
-from .batches import Inputs, sample_number
-from .distributed import Processes
-from .losses import Loss, module_outputs, sample_losses, scalar_loss
-from .observe import ordinary
-from .record import Geometry
+from .curvature.batches import Inputs, sample_number
+from .curvature.distributed import Processes
+from .curvature.losses import Loss, module_outputs, sample_losses, scalar_loss
+from .curvature.observe import ordinary
+from .records.record import Geometry
 
 __all__ = ["Scores", "pooled", "scores_of"]
 

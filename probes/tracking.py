@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..theory.spectrum import FloatArray, Matrix
-from .block import Block
-from .track import Followed, Track
+from .curvature.block import Block
+from .records.track import Followed, Track
 
 __all__ = ["Tracker", "block_vector"]
 

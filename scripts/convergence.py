@@ -26,13 +26,13 @@ from spectrain.models.heads import (
     gradient_factors,
     joint_curvature_factors,
 )
-from spectrain.theory.dynamics import SGD, EffectiveDynamics
-from spectrain.theory.effective_spectrum import EffectiveSpectrum
-from spectrain.theory.quadrature import MixtureLaw
+from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
+from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
+from spectrain.theory.mixture.quadrature import MixtureLaw
 from spectrain.theory.spectrum import FloatArray, Matrix, Spectrum
 from spectrain.theory.statistics import Statistics
 from spectrain.theory.threads import single_thread
-from spectrain.views.style import SERIES, finish_scale, new_figure, paper, pixels
+from spectrain.views.figures.style import SERIES, finish_scale, new_figure, paper, pixels
 
 SIZES = (250, 500, 1000, 2000)
 DRAWS = (24, 12, 6, 3)  # at each size; twice as many of one direction, 4 times of SGD

@@ -125,7 +125,7 @@ def _perceptron(size: int) -> Problem:
 
 
 def _draw(curves: dict[str, list[_Point]], output: str) -> None:
-    from spectrain.views.style import finish_scale, new_figure, paper, save
+    from spectrain.views.figures.style import finish_scale, new_figure, paper, save
 
     with paper():
         figure, axes = new_figure(2, len(curves), height=3.6, sharey="row", sharex="col")
@@ -150,7 +150,7 @@ def _panel(axes: Axes, sizes: list[int], values: list[float]) -> None:
     """Points and, through the upper half of them, a power."""
     import numpy as np
 
-    from spectrain.views.style import MEASURED, PREDICTED
+    from spectrain.views.figures.style import MEASURED, PREDICTED
 
     style = {key: MEASURED[key] for key in ("color", "linestyle", "marker", "markersize")}
     axes.loglog(sizes, values, **style, label="measured")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import spectrain
 from spectrain.views.figures import dynamic_transitions
-from spectrain.views.style import save
+from spectrain.views.figures.style import save
 
 
 def main(run: str, output: str = "docs/images/xor-transitions.png") -> None:

@@ -53,7 +53,7 @@ def test_peak_memory_of_an_array(scripts):
 def test_logging_is_timed_sink_by_sink(scripts, monkeypatch, tmp_path, capsys):
     from benchmarks import logging
 
-    from spectrain.probes.record import Geometry, Record
+    from spectrain.probes.records.record import Geometry, Record
 
     record = Record(0, directions=("x0",), measured=Geometry(np.ones((1, 1)), 0.5))
     monkeypatch.setattr(logging, "_record", lambda: record)

@@ -6,7 +6,7 @@ import yaml
 
 import spectrain
 from spectrain.cli import main
-from spectrain.probes.record_file import RecordFile
+from spectrain.probes.records.record_file import RecordFile
 from spectrain.training.systems import SYSTEMS
 from spectrain.training_arguments import parse_training_arguments
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spectrain.probes.codec import schema
+from spectrain.probes.records.codec import schema
 from spectrain.training.systems import SYSTEMS
 
 ROOT = Path(__file__).parents[1]

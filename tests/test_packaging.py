@@ -15,16 +15,18 @@ ROOT = Path(__file__).parents[1]
 SETUP = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SETUPTOOLS = SETUP["tool"]["setuptools"]
 # Folders at the root that are not of the package.
-APART = {"src", "tests", "scripts", "docs", "build"}
+APART = {"tests", "scripts", "docs", "build"}
 
 
 def folders():
     """Every folder of the tree with an __init__.py, by the name it is imported under."""
-    found = {"spectrain": "src/spectrain"}
+    found = {}
     for init in ROOT.glob("*/**/__init__.py"):
         folder = init.parent.relative_to(ROOT)
+        inside = folder.parts[1:] if folder.parts[0] == "src" else ("spectrain", *folder.parts)
         if folder.parts[0] not in APART and not folder.parts[0].startswith("."):
-            found[".".join(("spectrain", *folder.parts))] = folder.as_posix()
+            # A glob follows no links: what lies behind those of src is found at the root.
+            found[".".join(inside)] = folder.as_posix()
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .jacobi import PointMasses, lanczos
+from .recurrence import PointMasses, lanczos
 from .spectrum import Bulk, Density, FloatArray, Jacobi, Spectrum
 
 __all__ = ["COEFFICIENTS", "finite_jacobi", "finite_law"]

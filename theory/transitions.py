@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .spectrum import Matrix, Spectrum
+from .spectrum import FloatArray, Matrix, Spectrum
 
-__all__ = ["Transition", "TransitionKind", "TransitionTracker"]
+__all__ = ["Boundary", "Transition", "TransitionKind", "TransitionTracker"]
 
 TransitionKind = Literal["appears", "disappears", "splits", "merges"]
 
@@ -96,3 +96,22 @@ def _degenerate(values: list[float], before: list[bool]) -> list[bool]:
         was = before[i] if i < len(before) else distance < _TOGETHER
         flags[i] = distance < _TOGETHER if not was else distance < _APART
     return flags
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A line with fewer than ``count`` outliers on one side and at least ``count`` on the other.
+
+    Where several outliers leave the bulk together, the lines of their counts coincide.
+
+    Attributes:
+        count: the larger number that the line bounds.
+        points: (N, 2) places (x, y) along the line, one on each edge of the grid that it cuts; the
+            first is repeated at the end of a closed line.
+        errors: (N,) estimated error of each point along its edge, in units of x or y: the root's
+            bracket and what the coarser indicator, if given, moves it by.
+    """
+
+    count: int = field(metadata={"unit": "outliers"})
+    points: FloatArray = field(metadata={"unit": "those of the parameters"})
+    errors: FloatArray = field(metadata={"unit": "those of the parameters"})

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import torch
 
-from ..probes.atomic import write_atomically
-from ..probes.record_file import RecordFile
+from ..probes.records.atomic import write_atomically
+from ..probes.records.record_file import RecordFile
 from .callbacks import Callback
 
 __all__ = ["Checkpoint", "Checkpointer", "Stateful"]

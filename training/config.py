@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
 
     from ..models.mixture import GaussianMixture
-    from ..theory.dynamics import SGD
-    from .systems.system import System
+    from ..theory.mixture.dynamics import SGD
+    from .system import System
 
 __all__ = ["MixtureConfig", "OptimiserConfig", "ProbeConfig", "TrainingConfig"]
 
@@ -98,7 +98,7 @@ class OptimiserConfig:
 
     def algorithm(self, second_layer_rate: float = 0.0) -> "SGD":
         """The algorithm as the effective dynamics knows it."""
-        from ..theory.dynamics import SGD
+        from ..theory.mixture.dynamics import SGD
 
         return SGD(second_layer_rate=second_layer_rate, **asdict(self))
 

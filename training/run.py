@@ -13,15 +13,15 @@ import torch
 
 from ..probes.measurement import Measurement
 from ..probes.probe import SpectralProbe
-from ..probes.record_file import RecordFile, Run, load
-from ..probes.sink import Sink
+from ..probes.records.record_file import RecordFile, Run, load
+from ..probes.records.sink import Sink
 from .callbacks import Callback
 from .checkpoint import Checkpoint, Checkpointer, Stateful
 from .config import TrainingConfig
 from .data import Batches, FixedData, FreshSamples, Law
 from .loop import fit
 from .run_folder import open_run_folder
-from .systems.system import System
+from .system import System
 
 __all__ = ["run"]
 

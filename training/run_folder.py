@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from ..probes.atomic import write_atomically
-from ..probes.record_file import CONFIG, RECORDS
+from ..probes.records.atomic import write_atomically
+from ..probes.records.record_file import CONFIG, RECORDS
 
 __all__ = ["RunFolder", "open_run_folder"]
 

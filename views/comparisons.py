@@ -8,9 +8,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..probes.distance import cdf_distance
-from ..probes.outliers import SIDES, Side, estimate, is_clear, is_outlier, outlier_count, pairs
-from ..probes.record import Record
+from ..probes.records.distance import cdf_distance
+from ..probes.records.outliers import (
+    SIDES,
+    Side,
+    estimate,
+    is_clear,
+    is_outlier,
+    outlier_count,
+    pairs,
+)
+from ..probes.records.record import Record
 from ..theory.spectrum import Matrix, Spectrum
 from .readings import both, clock, gram_difference, landmarks, relative_difference
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..probes.outliers import SIDES, edge, last_inside
-from ..probes.record import Record
+from ..probes.records.outliers import SIDES, edge, last_inside
+from ..probes.records.record import Record
 from ..theory.spectrum import Bulk, Spectrum
 from .comparisons import bulk_distance, compared, counts_agree
 from .readings import MATRICES, both, gram_difference, relative_difference

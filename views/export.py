@@ -11,10 +11,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..probes.atomic import write_atomically
-from ..probes.record import Record
-from ..probes.record_file import Run
-from ..probes.record_table import rows
+from ..probes.records.atomic import write_atomically
+from ..probes.records.record import Record
+from ..probes.records.record_file import Run
+from ..probes.records.record_table import rows
 from ..theory.spectrum import FloatArray
 
 __all__ = ["FORMATS", "arrays", "export"]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ..probes.outliers import SIDES, pairs
-from ..probes.record import Geometry, Record, Transition
+from ..probes.records.outliers import SIDES, pairs
+from ..probes.records.record import Geometry, Record, Transition
 from ..theory.spectrum import FloatArray, Matrix, Spectrum
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..probes.record import Record
+from ..probes.records.record import Record
 from .comparisons import bulk_distances, comparisons, count_agreements, gram_differences
 from .readings import clock, clock_symbol
 

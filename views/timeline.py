@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ..probes.outliers import is_clear, is_outlier, pairs
-from ..probes.record import Record, Transition
+from ..probes.records.outliers import is_clear, is_outlier, pairs
+from ..probes.records.record import Record, Transition
 from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
 from .readings import EPOCHS, MATRIX_NAMES, TIME, both, clock

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from spectrain.probes.head_curvature import HeadCurvature
+from spectrain.probes.curvature.head_curvature import HeadCurvature
 from spectrain.theory.spectrum import FloatArray
 
 from . import ours

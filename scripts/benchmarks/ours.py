@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from spectrain.models.softmax_regression import SoftmaxRegression
-from spectrain.probes.block import Block
-from spectrain.probes.density import spectral_densities
-from spectrain.probes.eigenpairs import Eigenpairs, eigenpairs, extreme_eigenpairs
-from spectrain.probes.head_curvature import HeadCurvature, head_curvature
-from spectrain.probes.krylov import block_lanczos, krylov_space, random_frame
-from spectrain.probes.module_curvature import CovarianceOperator, HessianOperator
-from spectrain.probes.operator import CurvatureOperator
+from spectrain.probes.curvature.block import Block
+from spectrain.probes.curvature.head_curvature import HeadCurvature, head_curvature
+from spectrain.probes.curvature.module_curvature import CovarianceOperator, HessianOperator
+from spectrain.probes.curvature.operator import CurvatureOperator
+from spectrain.probes.krylov.block_lanczos import block_lanczos, krylov_space, random_frame
+from spectrain.probes.krylov.density import spectral_densities
+from spectrain.probes.krylov.eigenpairs import Eigenpairs, eigenpairs, extreme_eigenpairs
 from spectrain.theory.spectrum import Density, FloatArray, Matrix
 
 from .peers import Law

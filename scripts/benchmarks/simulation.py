@@ -16,8 +16,8 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from spectrain.models.heads import Head, curvature_factors, gradient_factors
-from spectrain.theory.dynamics import SGD
-from spectrain.theory.quadrature import MixtureLaw
+from spectrain.theory.mixture.dynamics import SGD
+from spectrain.theory.mixture.quadrature import MixtureLaw
 from spectrain.theory.spectrum import FloatArray, Matrix
 from spectrain.theory.statistics import Statistics
 

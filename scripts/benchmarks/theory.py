@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spectrain.models.heads import SoftmaxHead, TwoLayerHead
-from spectrain.theory.dynamics import SGD, DynamicsPath, EffectiveDynamics
-from spectrain.theory.effective_spectrum import EffectiveSpectrum
-from spectrain.theory.quadrature import MixtureLaw
+from spectrain.theory.mixture.dynamics import SGD, DynamicsPath, EffectiveDynamics
+from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
+from spectrain.theory.mixture.quadrature import MixtureLaw
 from spectrain.theory.spectrum import Matrix, Spectrum
 from spectrain.theory.statistics import Statistics
 

@@ -2,56 +2,55 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .moved import MovedModules
 
 if TYPE_CHECKING:
     from .models.logistic_regression import LogisticRegression
     from .models.mixture import GaussianMixture
     from .models.softmax_regression import SoftmaxRegression
     from .models.two_layer import TwoLayerNetwork
-    from .probes.block import Block
+    from .probes.curvature.block import Block
     from .probes.measurement import Measurement
     from .probes.probe import SpectralProbe
-    from .probes.record import Record
-    from .probes.record_file import RecordFile, Run, load
-    from .probes.sink import Sink
-    from .theory.dynamics import SGD
-    from .theory.mixture_theory import MixtureTheory
+    from .probes.records.record import Record
+    from .probes.records.record_file import RecordFile, Run, load
+    from .probes.records.sink import Sink
+    from .theory.mixture.dynamics import SGD
+    from .theory.mixture.mixture_theory import MixtureTheory
     from .training.loop import fit
     from .training.run import run
-    from .training.systems import (
-        LogisticMixtureConfig,
-        SoftmaxMixtureConfig,
-        TwoLayerMixtureConfig,
-    )
-    from .views.console import ConsoleSink
-    from .views.tensorboard import TensorBoardSink
-    from .views.wandb import WandbSink
+    from .training.systems import LogisticMixtureConfig, SoftmaxMixtureConfig, TwoLayerMixtureConfig
+    from .views.sinks.console import ConsoleSink
+    from .views.sinks.tensorboard import TensorBoardSink
+    from .views.sinks.wandb import WandbSink
 
 # Where each name lives: it is imported at its first use, since torch takes seconds to import.
 _HOMES = {
-    "SGD": "theory.dynamics",
-    "Block": "probes.block",
-    "ConsoleSink": "views.console",
+    "SGD": "theory.mixture.dynamics",
+    "Block": "probes.curvature.block",
+    "ConsoleSink": "views.sinks.console",
     "GaussianMixture": "models.mixture",
     "LogisticMixtureConfig": "training.systems",
     "LogisticRegression": "models.logistic_regression",
     "Measurement": "probes.measurement",
-    "MixtureTheory": "theory.mixture_theory",
-    "Record": "probes.record",
-    "RecordFile": "probes.record_file",
-    "Run": "probes.record_file",
-    "Sink": "probes.sink",
+    "MixtureTheory": "theory.mixture.mixture_theory",
+    "Record": "probes.records.record",
+    "RecordFile": "probes.records.record_file",
+    "Run": "probes.records.record_file",
+    "Sink": "probes.records.sink",
     "SoftmaxMixtureConfig": "training.systems",
     "SoftmaxRegression": "models.softmax_regression",
     "SpectralProbe": "probes.probe",
-    "TensorBoardSink": "views.tensorboard",
+    "TensorBoardSink": "views.sinks.tensorboard",
     "TwoLayerMixtureConfig": "training.systems",
     "TwoLayerNetwork": "models.two_layer",
-    "WandbSink": "views.wandb",
+    "WandbSink": "views.sinks.wandb",
     "fit": "training.loop",
-    "load": "probes.record_file",
+    "load": "probes.records.record_file",
     "run": "training.run",
 }
 
@@ -80,6 +79,8 @@ __all__ = [
     "load",
     "run",
 ]
+
+sys.meta_path.append(MovedModules())  # behind all others: it is asked for unknown names alone
 
 
 def __getattr__(name: str) -> Any:

@@ -31,8 +31,8 @@ def train(arguments: Sequence[str]) -> int:
 
     from .training.callbacks import ProgressBar
     from .training.run import run
-    from .views.console import ConsoleSink
-    from .views.tensorboard import TensorBoardSink
+    from .views.sinks.console import ConsoleSink
+    from .views.sinks.tensorboard import TensorBoardSink
 
     config = asked.config
     settings = config.to_dict()
@@ -102,14 +102,14 @@ def figures(arguments: Sequence[str]) -> int:
         raise ValueError("animate: expected a run, got none")
 
     from .figures import draw_figures
-    from .probes.record_file import load
+    from .probes.records.record_file import load
 
     loaded = load(asked.run) if asked.run else None
     output = Path(asked.output or _run_folder(asked.run or ".") / "figures")
     for path in draw_figures(output, loaded, asked.only, columns=asked.columns):
         print(path)
     if loaded is not None and asked.animate:
-        from .views.animation import write_animation
+        from .views.figures.animation import write_animation
 
         write_animation(loaded.records, output / "spectra.gif")
         print(output / "spectra.gif")
@@ -127,7 +127,7 @@ def export(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(list(arguments))
     _require_run(asked.run)
 
-    from .probes.record_file import load
+    from .probes.records.record_file import load
     from .views.export import export as write
 
     output = Path(asked.output or _run_folder(asked.run) / f"records.{asked.format}")
@@ -146,8 +146,8 @@ def report(arguments: Sequence[str]) -> int:
 
     import warnings
 
-    from .probes.atomic import write_atomically
-    from .probes.record_file import load
+    from .probes.records.atomic import write_atomically
+    from .probes.records.record_file import load
     from .views.report import report as page
 
     folder = _run_folder(asked.run)
@@ -211,13 +211,13 @@ def predict(arguments: Sequence[str]) -> int:
     """Predict bulk, outliers and eigenvalues of one block from summary statistics."""
     path, as_json = _specification_arguments(predict, arguments)
 
-    from .specification import read_prediction, read_table
+    from .answers.specification import read_prediction, read_table
 
     specification = read_prediction(read_table(path))
 
-    from .document_text import prediction_text
-    from .documents import json_text
-    from .predictions import prediction_document
+    from .answers.document_text import prediction_text
+    from .answers.documents import json_text
+    from .answers.predictions import prediction_document
 
     document = prediction_document(specification)
     print(json_text(document) if as_json else prediction_text(document))
@@ -228,13 +228,13 @@ def dynamics(arguments: Sequence[str]) -> int:
     """Predict how summary statistics, loss and accuracy change while SGD trains."""
     path, as_json = _specification_arguments(dynamics, arguments)
 
-    from .specification import read_dynamics, read_table
+    from .answers.specification import read_dynamics, read_table
 
     specification = read_dynamics(read_table(path))
 
-    from .document_text import path_text
-    from .documents import json_text
-    from .predictions import path_document
+    from .answers.document_text import path_text
+    from .answers.documents import json_text
+    from .answers.predictions import path_document
 
     document = path_document(specification)
     print(json_text(document) if as_json else path_text(document))

@@ -13,8 +13,8 @@ from .training.callbacks import ProgressBar
 from .training.config import ProbeConfig, TrainingConfig
 from .training.run import run
 from .training.systems import SoftmaxMixtureConfig, TwoLayerMixtureConfig
+from .views.sinks.tensorboard import TensorBoardSink
 from .views.table import format_table
-from .views.tensorboard import TensorBoardSink
 
 __all__ = ["FULL", "QUICK", "Programme", "demo"]
 

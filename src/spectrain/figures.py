@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from .probes.record_file import Run
+from .probes.records.record_file import Run
 from .training.systems import SoftmaxMixtureConfig
 from .views import figures as views
-from .views import style
-from .views.run_figures import RUN_FIGURES
+from .views.figures import style
+from .views.figures.run_figures import RUN_FIGURES
 
 __all__ = ["NAMES", "RUN_FIGURES", "SWEEP_FIGURES", "Scale", "draw_figures"]
 
@@ -37,7 +37,7 @@ class Scale:
 
 
 def _static_transition(scale: Scale, columns: style.Columns) -> Figure:
-    from .training.sweeps import snr_sweep  # imports torch, which the figures of a run do not need
+    from .training.systems.mixture_sweeps import snr_sweep
 
     config = SoftmaxMixtureConfig(dimension=scale.dimension)
     snrs = np.geomspace(0.5, 8, scale.sweep)
@@ -47,7 +47,7 @@ def _static_transition(scale: Scale, columns: style.Columns) -> Figure:
 
 
 def _phase_diagram(scale: Scale, columns: style.Columns) -> Figure:
-    from .training.sweeps import count_maps
+    from .training.systems.mixture_sweeps import count_maps
 
     config = SoftmaxMixtureConfig(dimension=round(0.6 * scale.dimension))
     fine = (np.geomspace(0.5, 8, scale.fine[0]), np.geomspace(0.5, 8, scale.fine[1]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from jsonargparse import ArgumentParser
 
-from .probes.record_file import CONFIG
+from .probes.records.record_file import CONFIG
 from .training.config import TrainingConfig
 from .training.systems import SYSTEMS, SoftmaxMixtureConfig
 

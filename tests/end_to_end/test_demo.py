@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import spectrain
 from spectrain.demo import FULL, QUICK, Programme, demo
 from spectrain.figures import RUN_FIGURES, SWEEP_FIGURES, Scale
-from spectrain.probes.outliers import estimate, pairs
 from spectrain.probes.probe import SpectralProbe
+from spectrain.probes.records.outliers import estimate, pairs
 from spectrain.training.config import ProbeConfig
 from spectrain.training.systems import SoftmaxMixtureConfig, TwoLayerMixtureConfig
 from spectrain.views.comparisons import (

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spectrain.probes.record import Geometry, Record, Transition
-from spectrain.probes.record_file import RECORDS, RecordFile, load
+from spectrain.probes.records.record import Geometry, Record, Transition
+from spectrain.probes.records.record_file import RECORDS, RecordFile, load
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
 from spectrain.views.board import compared_runs, tab_address
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spectrain.probes.operator import CurvatureOperator
+from spectrain.probes.curvature.operator import CurvatureOperator
 
 
 class DenseOperator(CurvatureOperator):

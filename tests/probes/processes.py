@@ -15,17 +15,17 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression
-from spectrain.probes.block import Block
-from spectrain.probes.distributed import Processes, SharedOperator, shared
-from spectrain.probes.eigenpairs import eigenpairs
-from spectrain.probes.measurement import Measurement
-from spectrain.probes.module_curvature import (
+from spectrain.probes.curvature.block import Block
+from spectrain.probes.curvature.distributed import Processes, SharedOperator, shared
+from spectrain.probes.curvature.module_curvature import (
     CovarianceOperator,
     GaussNewtonOperator,
     HessianOperator,
     InformationOperator,
 )
-from spectrain.probes.operator import CurvatureOperator
+from spectrain.probes.curvature.operator import CurvatureOperator
+from spectrain.probes.krylov.eigenpairs import eigenpairs
+from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
 
 N, CUT = 200, 60  # samples, and how many of them the first process has

@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional
 
 from spectrain.models.softmax_regression import SoftmaxRegression
-from spectrain.probes.block import Block
 from spectrain.probes.crosscheck import crosscheck
-from spectrain.probes.module_curvature import HessianOperator
+from spectrain.probes.curvature.block import Block
+from spectrain.probes.curvature.module_curvature import HessianOperator
 
 
 def batch(dtype, size=60, features=12):

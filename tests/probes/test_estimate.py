@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression
-from spectrain.probes import krylov
-from spectrain.probes.block import Block
-from spectrain.probes.codec import encode
+from spectrain.probes.curvature.block import Block
 from spectrain.probes.estimate import LiveTensors
+from spectrain.probes.krylov.block_lanczos import block_lanczos as krylov
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
-from spectrain.theory.dynamics import SGD
+from spectrain.probes.records.codec import encode
+from spectrain.theory.mixture.dynamics import SGD
 
 LANCZOS = Measurement(eigenvalues=3, smallest=2, width=4, max_products=100)
 

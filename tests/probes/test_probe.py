@@ -13,14 +13,14 @@ from torch.nn import functional
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression, TwoLayerNetwork
 from spectrain.models.heads import SoftmaxHead
 from spectrain.models.logistic_regression import LogisticRegression
-from spectrain.probes.block import Block
-from spectrain.probes.codec import encode
+from spectrain.probes.curvature.block import Block
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
 from spectrain.probes.probing import MATRICES
-from spectrain.theory.dynamics import SGD
+from spectrain.probes.records.codec import encode
 from spectrain.theory.finite_law import COEFFICIENTS
-from spectrain.theory.jacobi import PointMasses, recurrence
+from spectrain.theory.mixture.dynamics import SGD
+from spectrain.theory.recurrence import PointMasses, recurrence
 from spectrain.training.loop import fit
 
 D, N = 24, 96
@@ -515,7 +515,7 @@ def test_predictions_are_the_theorys_at_the_measured_statistics(system):
 
 
 def _select(matrix, row):
-    from spectrain.theory.mixture_theory import Selection
+    from spectrain.theory.protocol import Selection
 
     return Selection(matrix, f"direction {row}", ("weight",), (row,))
 

@@ -8,19 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from spectrain.probes.block import Block
-from spectrain.probes.codec import decode, encode
+from spectrain.probes.curvature.block import Block
+from spectrain.probes.curvature.module_curvature import HessianOperator
 from spectrain.probes.measurement import Measurement
-from spectrain.probes.module_curvature import HessianOperator
 from spectrain.probes.probe import SpectralProbe
-from spectrain.probes.record import Record
-from spectrain.probes.tracking import (
-    Tracker,
-    degenerate_groups,
-    squared_cosines,
-    subspace_overlaps,
-)
-from spectrain.views.scalars import scalars
+from spectrain.probes.records.codec import decode, encode
+from spectrain.probes.records.record import Record
+from spectrain.probes.tracking import Tracker, degenerate_groups, squared_cosines, subspace_overlaps
+from spectrain.views.sinks.scalars import scalars
 
 SIZE = 12
 ALL = Block("all", ("w",))

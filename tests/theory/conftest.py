@@ -18,8 +18,8 @@ from spectrain.models.heads import (
     gradient_factors,
     joint_curvature_factors,
 )
-from spectrain.theory.effective_spectrum import EffectiveSpectrum
-from spectrain.theory.quadrature import MixtureLaw
+from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
+from spectrain.theory.mixture.quadrature import MixtureLaw
 from spectrain.theory.statistics import Statistics
 
 

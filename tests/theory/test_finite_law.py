@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from spectrain.models.heads import SoftmaxHead
-from spectrain.theory.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.finite_law import COEFFICIENTS, finite_jacobi, finite_law
-from spectrain.theory.jacobi import PointMasses, recurrence
-from spectrain.theory.quadrature import MixtureLaw
+from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
+from spectrain.theory.mixture.quadrature import MixtureLaw
+from spectrain.theory.recurrence import PointMasses, recurrence
 from spectrain.theory.spectrum import Bulk, Edge
 from spectrain.theory.statistics import Statistics
 

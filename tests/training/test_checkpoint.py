@@ -4,9 +4,9 @@ from torch import nn
 from torch.nn import functional
 
 from spectrain.models.mixture import GaussianMixture
-from spectrain.probes.atomic import write_atomically
-from spectrain.probes.record import Record
-from spectrain.probes.record_file import RecordFile, read_records
+from spectrain.probes.records.atomic import write_atomically
+from spectrain.probes.records.record import Record
+from spectrain.probes.records.record_file import RecordFile, read_records
 from spectrain.training.callbacks import Callback
 from spectrain.training.checkpoint import Checkpoint, Checkpointer
 from spectrain.training.data import FreshSamples

@@ -7,7 +7,7 @@ import torch
 import yaml
 
 import spectrain
-from spectrain.probes.codec import encode
+from spectrain.probes.records.codec import encode
 from spectrain.training.config import OptimiserConfig, ProbeConfig
 from spectrain.training.run import run
 from spectrain.training.systems import SoftmaxMixtureConfig, TwoLayerMixtureConfig

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spectrain.probes.record import Geometry, Record, Transition
-from spectrain.probes.sweep import CountMap, Sweep, Threshold
+from spectrain.probes.records.record import Geometry, Record, Transition
+from spectrain.probes.records.sweep import CountMap, Sweep, Threshold
 from spectrain.theory.finite_law import finite_jacobi
-from spectrain.theory.jacobi import PointMasses, recurrence
-from spectrain.theory.phase_diagram import counted, phase_diagram
+from spectrain.theory.recurrence import PointMasses, recurrence
+from spectrain.theory.scans.phase_diagram import counted, phase_diagram
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
 
 MEANS = 3

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from spectrain.probes.record import Record
-from spectrain.probes.record_file import RECORDS, RecordFile
+from spectrain.probes.records.record import Record
+from spectrain.probes.records.record_file import RECORDS, RecordFile
 from spectrain.views import board, serving
 from spectrain.views.board import board_command, can_open, compared_runs, tab_address
 

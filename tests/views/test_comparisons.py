@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from spectrain.probes.record import Geometry, Record
+from spectrain.probes.records.record import Geometry, Record
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
 from spectrain.views.comparisons import (
     bulk_distances,

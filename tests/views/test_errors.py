@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spectrain.probes.record import Geometry, Record
+from spectrain.probes.records.record import Geometry, Record
 from spectrain.theory.spectrum import Bulk, Edge, Eigenpair, Spectrum
 from spectrain.views.errors import ERROR_NAMES, errors
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from spectrain.cli import main
-from spectrain.probes.record import Record
-from spectrain.probes.record_file import RecordFile, Run
+from spectrain.probes.records.record import Record
+from spectrain.probes.records.record_file import RecordFile, Run
 from spectrain.views.export import FORMATS, arrays, export
-from spectrain.views.scalars import safe, scalars
+from spectrain.views.sinks.scalars import safe, scalars
 
 
 def named(record, block):

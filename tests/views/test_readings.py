@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from spectrain.probes.record import Geometry, Record, Transition
+from spectrain.probes.records.record import Geometry, Record, Transition
 from spectrain.theory.spectrum import Eigenpair, Spectrum
 from spectrain.views.readings import (
     blocks,

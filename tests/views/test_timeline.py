@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spectrain.probes.record import Geometry, Record, Transition
+from spectrain.probes.records.record import Geometry, Record, Transition
 from spectrain.theory.spectrum import Bulk, Edge, Eigenpair, Spectrum
 from spectrain.views.timeline import Timeline, markdown, rows
 

@@ -10,7 +10,7 @@ from ..config import MixtureConfig, OptimiserConfig, ProbeConfig, TrainingConfig
 if TYPE_CHECKING:
     import torch
 
-    from .system import System
+    from ..system import System
 
 __all__ = ["ORTHOGONAL_PAIR", "LogisticMixtureConfig"]
 
@@ -55,9 +55,9 @@ class LogisticMixtureConfig(TrainingConfig):
         import torch
 
         from ...models.logistic_regression import LogisticRegression
-        from ...probes.block import Block
-        from ...theory.mixture_theory import MixtureTheory
-        from .system import System
+        from ...probes.curvature.block import Block
+        from ...theory.mixture.mixture_theory import MixtureTheory
+        from ..system import System
 
         dtype = getattr(torch, self.dtype)
         law = self.mixture.build(self.dimension, dtype, self.device)

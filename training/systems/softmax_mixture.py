@@ -10,7 +10,7 @@ from ..config import MixtureConfig, OptimiserConfig, ProbeConfig, TrainingConfig
 if TYPE_CHECKING:
     import torch
 
-    from .system import System
+    from ..system import System
 
 __all__ = ["ORTHONORMAL", "SoftmaxMixtureConfig"]
 
@@ -51,9 +51,9 @@ class SoftmaxMixtureConfig(TrainingConfig):
         from torch.nn import functional
 
         from ...models.softmax_regression import SoftmaxRegression
-        from ...probes.block import Block
-        from ...theory.mixture_theory import MixtureTheory
-        from .system import System
+        from ...probes.curvature.block import Block
+        from ...theory.mixture.mixture_theory import MixtureTheory
+        from ..system import System
 
         dtype = getattr(torch, self.dtype)
         law = self.mixture.build(self.dimension, dtype, self.device)

@@ -11,7 +11,7 @@ from ..config import MixtureConfig, OptimiserConfig, ProbeConfig, TrainingConfig
 if TYPE_CHECKING:
     import torch
 
-    from .system import System
+    from ..system import System
 
 __all__ = ["XOR", "TwoLayerMixtureConfig"]
 
@@ -86,9 +86,9 @@ class TwoLayerMixtureConfig(TrainingConfig):
         import torch
 
         from ...models.two_layer import TwoLayerNetwork
-        from ...probes.block import Block
-        from ...theory.mixture_theory import MixtureTheory
-        from .system import System
+        from ...probes.curvature.block import Block
+        from ...theory.mixture.mixture_theory import MixtureTheory
+        from ..system import System
 
         dtype = getattr(torch, self.dtype)
         law = self.mixture.build(self.dimension, dtype, self.device)

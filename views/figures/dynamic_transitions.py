@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...probes.record import Record, Transition
+from ...probes.records.record import Record, Transition
 from ...theory.spectrum import FloatArray, Matrix
-from .. import style
-from ..eigenvalue_paths import draw_failures, draw_paths
 from ..readings import MATRICES, MATRIX_NAMES, blocks, clock
+from . import style
+from .eigenvalue_paths import draw_failures, draw_paths
 
 __all__ = ["dynamic_transitions"]
 

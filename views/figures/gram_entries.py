@@ -10,12 +10,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...probes.record import Record
-from ...probes.record_table import BAND
+from ...probes.records.record import Record
+from ...probes.records.record_table import BAND
 from ...theory.spectrum import FloatArray
-from .. import style
-from ..eigenvalue_paths import draw_failures
 from ..readings import clock
+from . import style
+from .eigenvalue_paths import draw_failures
 
 __all__ = ["gram_entries"]
 

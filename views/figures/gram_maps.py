@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...probes.record import Record
+from ...probes.records.record import Record
 from ...theory.spectrum import FloatArray
-from .. import style
 from ..readings import gram_difference
+from . import style
 
 __all__ = ["gram_maps"]
 

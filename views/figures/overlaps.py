@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...probes.outliers import SIDES, Side, is_outlier, pairs
-from ...probes.record import Record
+from ...probes.records.outliers import SIDES, Side, is_outlier, pairs
+from ...probes.records.record import Record
 from ...theory.spectrum import FloatArray, Matrix
-from .. import style
-from ..eigenvalue_paths import draw_failures
 from ..readings import MATRICES, MATRIX_NAMES, blocks, clock, spectrum_of
+from . import style
+from .eigenvalue_paths import draw_failures
 
 __all__ = ["overlaps"]
 

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from ...probes.sweep import CountMap
+from ...probes.records.sweep import CountMap
 from ...theory.spectrum import FloatArray
-from .. import style
+from . import style
 
 __all__ = ["phase_diagram"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from ...probes.record import Record
-from .. import style
-from ..density_panel import draw_density
+from ...probes.records.record import Record
 from ..readings import MATRICES, MATRIX_NAMES, blocks, clock, clock_symbol, landmarks
+from . import style
+from .density_panel import draw_density
 
 __all__ = ["spectra"]
 

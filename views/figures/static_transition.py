@@ -5,11 +5,11 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...probes.sweep import Sweep
+from ...probes.records.sweep import Sweep
 from ...theory.spectrum import Matrix
-from .. import style
-from ..eigenvalue_paths import draw_paths
 from ..readings import MATRICES, MATRIX_NAMES, blocks
+from . import style
+from .eigenvalue_paths import draw_paths
 
 __all__ = ["static_transition"]
 

@@ -8,18 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ...probes.outliers import SIDES, Side, edge, is_outlier, pairs
-from ...probes.record import Record
-from ...theory.spectrum import (
-    Bulk,
-    Density,
-    Edge,
-    Eigenpair,
-    FloatArray,
-    Jacobi,
-    Matrix,
-    Spectrum,
-)
+from ...probes.records.outliers import SIDES, Side, edge, is_outlier, pairs
+from ...probes.records.record import Record
+from ...theory.spectrum import Bulk, Density, Edge, Eigenpair, FloatArray, Jacobi, Matrix, Spectrum
 from ..readings import describe, spectrum_of
 
 __all__ = ["Message", "heading", "history", "moment", "text"]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ...probes.record_file import RECORDS
+from ...probes.records.record_file import RECORDS
 
 __all__ = ["NO_RECORDS", "RunFolders", "log_folders"]
 

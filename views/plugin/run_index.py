@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from ...probes.record import Record
-from ...probes.record_file import check_header, parse_record
+from ...probes.records.record import Record
+from ...probes.records.record_file import check_header, parse_record
 from ...theory.spectrum import Matrix
 from .messages import Message, heading, history, text
 

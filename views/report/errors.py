@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ...probes.record import Record
+from ...probes.records.record import Record
 from ..comparisons import bulk_distances, comparisons, count_agreements
 from ..readings import MATRIX_NAMES, gram_difference, landmarks
 from .markup import Cell, number, table

@@ -9,7 +9,7 @@ from html import escape
 
 from matplotlib.figure import Figure
 
-from .. import style
+from ..figures import style
 
 __all__ = ["Cell", "number", "paragraph", "picture", "preformatted", "section", "table"]
 

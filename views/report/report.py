@@ -9,10 +9,10 @@ from string import Template
 
 import yaml
 
-from ...probes.record import Record
-from ...probes.record_file import Run
+from ...probes.records.record import Record
+from ...probes.records.record_file import Run
+from ..figures.run_figures import RUN_FIGURES
 from ..readings import blocks, clock
-from ..run_figures import RUN_FIGURES
 from ..timeline import Happening, Timeline, rows
 from .errors import error_tables
 from .markup import number, paragraph, picture, preformatted, section, table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...probes.record import Record
+from ...probes.records.record import Record
 
 __all__ = ["Source", "sources"]
 

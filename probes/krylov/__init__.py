@@ -1,0 +1,1 @@
+"""Eigenpairs, densities and traces from products alone."""

@@ -1,0 +1,82 @@
+"""Jacobi coefficients of the measured spectral law, from a Krylov space already built."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from ...theory.recurrence import PointMasses, lanczos
+from ...theory.spectrum import FloatArray, Jacobi
+from .block_lanczos import Krylov
+from .density import informed_rules
+from .frame_mean import frame_mean
+
+__all__ = ["law_jacobi"]
+
+
+def law_jacobi(krylov: Krylov, count: int, traces: Tensor | None = None) -> tuple[Jacobi, ...]:
+    """Coefficients of the law F = mean_j F_j that `density.spectral_densities` draws, for each H.
+
+    They are Lanczos's coefficients from a start with equal parts of all eigenvectors: an isolated
+    eigenvalue that the space has found weighs exactly 1/N. The mean of the coefficients of each
+    start (`LanczosCoefficients`) is another thing: starts have random parts of an outlier, notice
+    it at different steps, and the mean is smeared there.
+
+    Standard errors are over the columns, to first order in their laws F_j,
+
+        d log beta_k = (1/2) int (p_(k+1)^2 - p_k^2) dF,
+        d alpha_k = int (beta_k p_k p_(k+1) - beta_(k-1) p_(k-1) p_k) dF.
+
+    In a complete space the coefficients are exact and errors are 0.
+
+    Args:
+        krylov: a run from a random frame, or a complete one.
+        count: coefficients on the diagonal; fewer if the space has fewer steps, or the law fewer
+            points.
+        traces: (*batch,), tr H if known, as for the density.
+
+    Returns:
+        One for each matrix of the batch, in order; a single one without a batch.
+    """
+    rules = informed_rules(krylov, traces)
+    weights = rules.known + rules.random
+    nodes = rules.nodes.expand_as(weights)
+    if not krylov.complete:
+        count = min(count, krylov.eigen[0].shape[-1] // krylov.width)
+    flat = [array.reshape(-1, *array.shape[-2:]).cpu().numpy() for array in (nodes, weights)]
+    free = rules.free.reshape(-1).cpu().numpy()
+    return tuple(
+        _jacobi(theta, shares, count, int(left))
+        for theta, shares, left in zip(*flat, free, strict=True)
+    )
+
+
+def _jacobi(nodes: FloatArray, weights: FloatArray, count: int, free: int) -> Jacobi:
+    """From rules (columns, m); ``free`` eigenvalues have random weights."""
+    points, table = _table(nodes, weights)
+    mean = table.mean(0)
+    alpha, beta, basis = lanczos(PointMasses(points, mean / mean.sum()), count + 1)
+    # Where the law has no more points there is no p_k either, and beta_(k-1) is zero.
+    steps = np.append(beta, 0.0)
+    following = np.concatenate([basis[1:], np.zeros_like(basis[:1])])
+    change = table / mean - 1
+    products = steps * (change @ (basis * following).T)
+    squares = change @ (basis * basis).T
+    diagonal = np.diff(products, axis=1, prepend=0.0)
+    off_diagonal = beta * np.diff(squares, axis=1) / 2
+    count = min(count, len(alpha))
+    return Jacobi(
+        alpha[:count],
+        beta[: count - 1],
+        frame_mean(diagonal[:, :count], free).error,
+        frame_mean(off_diagonal[:, : count - 1], free).error,
+    )
+
+
+def _table(nodes: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """All nodes with weight, (k,), and the weight that each column has there, (columns, k)."""
+    present = weights > 0
+    points, place = np.unique(nodes[present], return_inverse=True)
+    table = np.zeros((len(weights), len(points)))
+    np.add.at(table, (np.nonzero(present)[0], place), weights[present])
+    return points, table

@@ -1,0 +1,1 @@
+"""What a probing yields, and the file that keeps it."""

@@ -1,0 +1,90 @@
+"""Which eigenvalues count as outliers."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from ...theory.spectrum import Bulk, Edge, Eigenpair, Spectrum
+
+__all__ = [
+    "SIDES",
+    "Side",
+    "edge",
+    "estimate",
+    "is_clear",
+    "is_outlier",
+    "last_inside",
+    "outlier_count",
+    "pairs",
+]
+
+Side = Literal["top", "bottom"]
+SIDES: tuple[Side, ...] = ("top", "bottom")
+
+# Eigenvalues that are zero come out as rounding errors: below this share of the bulk's upper edge.
+_ATOM_TOLERANCE = 1e-4
+
+
+def pairs(spectrum: Spectrum | None, side: Side) -> tuple[Eigenpair, ...]:
+    """Eigenpairs on one side, the most extreme first; none where there is no spectrum."""
+    if spectrum is None:
+        return ()
+    return spectrum.top if side == "top" else spectrum.bottom
+
+
+def estimate(pair: Eigenpair) -> tuple[float, float]:
+    """An eigenvalue and its standard error over probe samples.
+
+    Returns:
+        mean and standard error of the mean where several samples were drawn; otherwise the value
+        with its estimated sampling error (NaN if unknown).
+    """
+    draws = pair.draws[np.isfinite(pair.draws)]
+    if len(draws) > 1:
+        return float(draws.mean()), float(draws.std(ddof=1) / math.sqrt(len(draws)))
+    return pair.value, pair.sampling_error
+
+
+def edge(bulk: Bulk, side: Side) -> Edge:
+    """The end of the bulk on one side."""
+    return bulk.upper if side == "top" else bulk.lower
+
+
+def is_outlier(pair: Eigenpair, bulk: Bulk | None, side: Side) -> bool:
+    """Whether a measured eigenvalue, as `estimate` has it, lies beyond the detection edge.
+
+    False without a predicted bulk, and for eigenvalues that are zero but for rounding where the
+    bulk begins at zero or has an atom there.
+    """
+    if bulk is None:
+        return False
+    value, _ = estimate(pair)
+    if side == "bottom" and (bulk.atom > 0 or bulk.lower.kind == "hard"):
+        rounding = _ATOM_TOLERANCE * abs(bulk.upper.detection)
+        if abs(value) <= rounding:
+            return False
+    return _is_beyond(value, edge(bulk, side).detection, side)
+
+
+def is_clear(pair: Eigenpair, bulk: Bulk | None, side: Side) -> bool:
+    """Whether a predicted outlier lies beyond the detection edge: if not, it may stay unseen."""
+    return bulk is not None and _is_beyond(pair.value, edge(bulk, side).detection, side)
+
+
+def last_inside(spectrum: Spectrum | None, bulk: Bulk, side: Side) -> float:
+    """The most extreme eigenvalue that is no outlier; NaN if none was measured."""
+    inside = (pair for pair in pairs(spectrum, side) if not is_outlier(pair, bulk, side))
+    return next((pair.value for pair in inside), math.nan)
+
+
+def outlier_count(spectrum: Spectrum | None, bulk: Bulk | None, side: Side) -> int:
+    """Number of eigenvalues on one side beyond the detection edge of ``bulk``."""
+    return sum(is_outlier(pair, bulk, side) for pair in pairs(spectrum, side))
+
+
+def _is_beyond(value: float, limit: float, side: Side) -> bool:
+    """Whether ``value`` lies outside ``limit`` on one side; False if either is NaN."""
+    return value > limit if side == "top" else value < limit

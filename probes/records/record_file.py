@@ -1,0 +1,294 @@
+"""The record file: every record of a run in one append-only, self-describing text file.
+
+`records.jsonl` holds one strict JSON value a line. The first line is a header that explains the
+rest: the fields of every type with their units, how arrays and non-finite numbers are written, and
+what was run where. Each further line is one record with a checksum; a record counts once its line
+is complete, so that whatever cuts the file costs at most the line being written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from numpy.typing import NDArray
+
+from ...theory.spectrum import Matrix
+from .append import WholeEntries
+from .codec import ENCODING, decode, encode, schema
+from .environment import environment
+from .record import Record
+from .record_table import record_table
+
+__all__ = [
+    "CONFIG",
+    "RECORDS",
+    "RecordFile",
+    "Run",
+    "check_header",
+    "load",
+    "parse_record",
+    "read_records",
+]
+
+FORMAT = "spectrain-records"
+VERSION = 1
+
+# Names of the files in a run folder.
+RECORDS = "records.jsonl"
+CONFIG = "config.yaml"
+
+
+def _header(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "line": '{"crc32": of the bytes of the record, in hexadecimal, "record": object}',
+        "encoding": ENCODING,
+        "config": dict(config),
+        "environment": environment(),
+        "schema": schema(),
+    }
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _record_line(record: Record) -> bytes:
+    return _wrap(_json(encode(record)))
+
+
+def _wrap(body: bytes) -> bytes:
+    return b'{"crc32":"%08x","record":%b}\n' % (zlib.crc32(body), body)
+
+
+def _is_intact(line: bytes) -> bool:
+    return line == _wrap(line[len(_wrap(b"")) - 2 : -2])
+
+
+def parse_record(line: bytes, only: tuple[Matrix, str] | None = None) -> Record:
+    """The record of one complete line behind the header.
+
+    Args:
+        line: with its end.
+        only: matrix and block whose spectra are wanted, which is several times faster; all if None.
+
+    Raises:
+        ValueError: if the line is damaged, or holds an unknown type or field.
+    """
+    if not _is_intact(line):
+        raise ValueError("line: expected a record with its checksum, got a damaged one")
+    content = json.loads(line)["record"]
+    if only is not None:
+        geometries = (content[name] for name in ("measured", "predicted", "forecast"))
+        for geometry in filter(None, geometries):
+            spectra = geometry["spectra"]
+            geometry["spectra"] = [s for s in spectra if (s["matrix"], s["block"]) == only]
+    record: Record = decode(content)
+    return record
+
+
+def check_header(line: bytes, path: Path) -> dict[str, Any]:
+    """The header in a file's first line, if that is one of a record file this version can read.
+
+    Raises:
+        ValueError: if the file is something else, or of another version.
+    """
+    try:
+        header = json.loads(line)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ValueError(f"path: expected a file of format {FORMAT!r}, got {str(path)!r}")
+    if header.get("version") != VERSION:
+        raise ValueError(
+            f"version of {str(path)!r}: expected {VERSION}, got {header.get('version')!r}"
+        )
+    return header
+
+
+class RecordFile:
+    """Appends records to a file; a sink.
+
+    Opening an existing file cuts off an incomplete last line and goes on behind it. A record that
+    cannot be written is kept in memory and goes before the next.
+
+    Args:
+        path: of the file, created if it does not exist.
+        config: what was run, of what JSON can hold; written into the header of a new file.
+
+    Raises:
+        ValueError: if the file is something else, of another version, or damaged: records behind
+            a damaged line would not be read.
+        OSError: if it cannot be opened or written.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], config: Mapping[str, Any] | None = None
+    ) -> None:
+        self.path = Path(path)
+        self._file = self.path.open("a+b", buffering=0)
+        try:
+            end = self._complete_end()
+            self._file.truncate(end)
+            self._entries = WholeEntries(self._file, durable=True)
+            if end == 0:
+                self._entries.append(_json(_header(config or {})) + b"\n")
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def offset(self) -> int:
+        """Length in bytes up to the last complete record."""
+        return self._entries.end
+
+    def write(self, record: Record) -> None:
+        """Append one record; it is on the disk when this returns.
+
+        Raises:
+            OSError: if it cannot be written now; the file then ends with the record before.
+        """
+        self._entries.append(_record_line(record))
+
+    def flush(self) -> None:
+        """Write the records that could not be written before.
+
+        Raises:
+            OSError: if they still cannot.
+        """
+        self._entries.flush()
+
+    def truncate(self, offset: int) -> None:
+        """Forget every record behind ``offset``, an earlier value of `offset`.
+
+        Raises:
+            ValueError: if no record ends at ``offset``.
+        """
+        if not 0 < offset <= self.offset or os.pread(self._file.fileno(), 1, offset - 1) != b"\n":
+            raise ValueError(
+                f"offset: expected the end of a record of {str(self.path)!r}, got {offset}"
+            )
+        self._entries.truncate(offset)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing.
+
+        Raises:
+            OSError: if there are records that still cannot be written.
+        """
+        self._entries.close()
+
+    def _complete_end(self) -> int:
+        self._file.seek(0)
+        end = 0
+        for number, line in enumerate(self._file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            if number == 1:
+                check_header(line, self.path)
+            elif not _is_intact(line):
+                raise ValueError(
+                    f"path: expected whole records, got {str(self.path)!r} with line {number} "
+                    f"damaged; cut it off at byte {end} to go on behind the record before"
+                )
+            end += len(line)
+        return end
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds.
+
+    Attributes:
+        config: the resolved configuration; empty if the run had none.
+        records: in the order of the steps.
+        environment: versions, system and number of processors where the run began; empty if the
+            data file does not say.
+    """
+
+    config: dict[str, Any]
+    records: tuple[Record, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Every number of the records, one row for each step and quantity; see `record_table`."""
+        return record_table(self.records)
+
+    @property
+    def dimension(self) -> int | None:
+        """The dimension d that was configured, None if none was."""
+        found = self.config.get("dimension")
+        return found if isinstance(found, int) else None
+
+
+def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
+    """The complete records of a file, one after the other.
+
+    An incomplete last line (of a writer that was killed, or is writing) and a damaged line end the
+    reading with a warning that says where they are.
+
+    Raises:
+        ValueError: if the file is something else, of another version, or holds an unknown type or
+            field.
+        OSError: if it cannot be read.
+    """
+    path = Path(path)
+    offset = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n") and number == 1:
+                check_header(line, path)
+            elif _is_intact(line):
+                yield parse_record(line)
+            else:
+                state = "damaged" if line.endswith(b"\n") else "incomplete"
+                warnings.warn(
+                    f"{path}: line {number} (from byte {offset}) is {state}; "
+                    "what precedes it was read",
+                    stacklevel=2,
+                )
+                return
+            offset += len(line)
+
+
+def load(run: str | os.PathLike[str]) -> Run:
+    """Read a run folder.
+
+    Args:
+        run: the folder, or the record file itself.
+
+    Raises:
+        ValueError: if there is no record file, or its configuration cannot be read; see also
+            `read_records`.
+    """
+    folder = Path(run)
+    path = folder / RECORDS if folder.is_dir() else folder
+    if not path.is_file():
+        raise ValueError(f"run: expected a folder with a {RECORDS}, got {str(run)!r}")
+    with path.open("rb") as file:
+        first = file.readline()
+    header = check_header(first, path) if first.endswith(b"\n") else {}
+    config = header.get("config") or _stored_config(path.parent / CONFIG)
+    return Run(config, tuple(read_records(path)), header.get("environment", {}))
+
+
+def _stored_config(path: Path) -> dict[str, Any]:
+    """The configuration beside a record file whose header has none; empty if there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected a configuration in YAML, got {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected keys and values, got {content!r}")
+    return content

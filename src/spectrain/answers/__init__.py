@@ -1,0 +1,1 @@
+"""Predictions asked for in a file, answered without training."""

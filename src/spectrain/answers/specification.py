@@ -1,0 +1,308 @@
+"""Specifications: what `spectrain predict` and `spectrain dynamics` are asked, read and checked.
+
+Nothing here needs torch, so that bad input is refused at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from ..theory.sgd import SGD
+from ..theory.spectrum import Matrix
+from ..theory.statistics import Statistics
+from .head_specification import HeadSpecification, read_head
+from .values import (
+    Table,
+    choice,
+    integer,
+    list_of,
+    matrix,
+    nonnegative,
+    number,
+    positive,
+    refusal,
+    table,
+)
+
+__all__ = [
+    "DynamicsSpecification",
+    "PredictionSpecification",
+    "Problem",
+    "read_dynamics",
+    "read_prediction",
+    "read_table",
+]
+
+_WEIGHT_TOLERANCE = 1e-6
+_DENSITY_POINTS = 200
+_PREDICTION_KEYS = ("matrix", "block", "density_points", "eigenvalues")
+_DYNAMICS_KEYS = (
+    "scaled_learning_rate",
+    "second_layer_rate",
+    "batch_size",
+    "ridge",
+    "momentum",
+    "schedule",
+    "times",
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A head on a Gaussian mixture at one value of the statistics.
+
+    Attributes:
+        head: the head.
+        statistics: the Gram matrix and v.
+        weights: (k,) probabilities of the components.
+        labels: (k,) 0-based label of each component.
+        snr: inverse variance of the noise.
+        aspect_ratio: phi = n/d.
+        dimension: d; None if only the limit is asked for.
+    """
+
+    head: HeadSpecification
+    statistics: Statistics
+    weights: tuple[float, ...]
+    labels: tuple[int, ...]
+    snr: float
+    aspect_ratio: float
+    dimension: int | None
+
+
+@dataclass(frozen=True)
+class PredictionSpecification:
+    """One spectrum that is asked for.
+
+    Attributes:
+        problem: the head, the mixture and the statistics.
+        matrix: "hessian" or "information".
+        block: the block's name, for people.
+        rows: directions in the block.
+        with_parameters: whether v is in the block.
+        density_points: size of the grid; 0 for no density.
+        ranks: of the eigenvalues to predict, from 1, the largest.
+    """
+
+    problem: Problem
+    matrix: Matrix
+    block: str
+    rows: tuple[int, ...]
+    with_parameters: bool
+    density_points: int
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DynamicsSpecification:
+    """A path that is asked for.
+
+    Attributes:
+        problem: the head, the mixture and the initial statistics.
+        sgd: the algorithm.
+        times: t = steps * delta at which the path is wanted, in the order asked.
+    """
+
+    problem: Problem
+    sgd: SGD
+    times: tuple[float, ...]
+
+
+def read_table(path: str) -> dict[str, object]:
+    """Read keys and values from a file.
+
+    Args:
+        path: of a JSON file if its suffix is .json, of a TOML file if it is .toml, of either if it
+            is another; "-" is the standard input.
+
+    Raises:
+        ValueError: if there is no such file, or it holds no table of that format.
+    """
+    formats = {".json": "JSON", ".toml": "TOML"}
+    wanted = formats.get(Path(path).suffix.lower())
+    name = f"a {wanted or 'JSON or TOML'} file"
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise refusal("SPEC", f"{name} ({error})", path) from error
+    reasons = []
+    for format_name in [wanted] if wanted else formats.values():
+        try:
+            content = _PARSERS[format_name](text)
+        except (ValueError, RecursionError) as error:
+            reasons.append(f"not {format_name}: {error}")
+            continue
+        if not isinstance(content, dict):
+            raise refusal("SPEC", "keys and values", content)
+        return content
+    raise refusal("SPEC", f"{name} ({'; '.join(reasons)})", path)
+
+
+def _parse_json(text: str) -> object:
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content: dict[str, object] = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"{key} is given twice")
+        content[key] = value
+    return content
+
+
+_PARSERS: dict[str, Callable[[str], object]] = {"JSON": _parse_json, "TOML": tomllib.loads}
+
+
+def read_prediction(content: Mapping[str, object]) -> PredictionSpecification:
+    """Check a specification of a spectrum; keys of the dynamics are passed over.
+
+    Raises:
+        ValueError: naming the key, what was expected and what came.
+    """
+    keys = Table(content)
+    problem = _read_problem(keys)
+    kind = keys.required("matrix", choice("hessian", "information"))
+    trained = problem.head.directions - problem.head.teachers
+    block, rows = keys.required("block", lambda key, value: _read_block(key, value, trained))
+    density_points = keys.optional("density_points", integer(0), _DENSITY_POINTS)
+    none: tuple[int, ...] = ()
+    ranks = keys.optional("eigenvalues", list_of(integer(1)), none)
+    keys.finish(ignoring=_DYNAMICS_KEYS)
+    with_parameters = block == "full"
+    if ranks:
+        _require_ranks(ranks, problem, len(rows), with_parameters)
+    return PredictionSpecification(
+        problem=problem,
+        matrix=cast(Literal["hessian", "information"], kind),
+        block=block,
+        rows=rows,
+        with_parameters=with_parameters,
+        density_points=density_points,
+        ranks=ranks,
+    )
+
+
+def _read_block(key: str, value: object, trained: int) -> tuple[str, tuple[int, ...]]:
+    """The block's name and its directions."""
+    if isinstance(value, str):
+        return choice("directions", "full")(key, value), tuple(range(trained))
+    index = integer(0)
+    rows = list_of(index)(key, value) if isinstance(value, list) else (index(key, value),)
+    if not rows or max(rows) >= trained or len(set(rows)) < len(rows):
+        raise refusal(
+            key,
+            f"an index of a trained direction (0 to {trained - 1}), a list of different ones, "
+            '"directions" or "full"',
+            value,
+        )
+    return f"direction {', '.join(map(str, rows))}", rows
+
+
+def _require_ranks(
+    ranks: tuple[int, ...], problem: Problem, directions: int, with_parameters: bool
+) -> None:
+    if problem.dimension is None:
+        raise ValueError("eigenvalues: expected only beside a dimension, got no dimension")
+    size = directions * problem.dimension
+    if with_parameters:
+        size += len(problem.statistics.parameters)
+    if max(ranks) > size:
+        raise ValueError(
+            f"eigenvalues: expected ranks from 1 to {size} (size of the block), got {max(ranks)}"
+        )
+
+
+def read_dynamics(content: Mapping[str, object]) -> DynamicsSpecification:
+    """Check a specification of a path; keys of the prediction are passed over.
+
+    Raises:
+        ValueError: naming the key, what was expected and what came.
+    """
+    keys = Table(content)
+    problem = _read_problem(keys)
+    constant: tuple[tuple[float, float], ...] = ()
+    sgd = SGD(
+        scaled_learning_rate=keys.required("scaled_learning_rate", positive),
+        second_layer_rate=keys.optional("second_layer_rate", nonnegative, 0.0),
+        batch_size=keys.optional("batch_size", integer(1), 1),
+        ridge=keys.optional("ridge", nonnegative, 0.0),
+        momentum=keys.optional("momentum", _momentum, 0.0),
+        schedule=keys.optional("schedule", _schedule, constant),
+    )
+    times = keys.required("times", list_of(nonnegative))
+    keys.finish(ignoring=_PREDICTION_KEYS)
+    if not times:
+        raise ValueError("times: expected at least one, got none")
+    return DynamicsSpecification(problem, sgd, times)
+
+
+def _momentum(key: str, value: object) -> float:
+    momentum = number(key, value)
+    if not 0 <= momentum < 1:
+        raise refusal(key, "a number from 0 to below 1", value)
+    return momentum
+
+
+def _schedule(key: str, value: object) -> tuple[tuple[float, float], ...]:
+    entries = list_of(_entry)(key, value)
+    times = [time for time, _ in entries]
+    if any(later <= earlier for earlier, later in itertools.pairwise(times)):
+        raise refusal(key, "increasing times", value)
+    return entries
+
+
+def _entry(key: str, value: object) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise refusal(key, "a pair [time, factor]", value)
+    return nonnegative(f"{key}[0]", value[0]), nonnegative(f"{key}[1]", value[1])
+
+
+def _read_problem(keys: Table) -> Problem:
+    """What both commands ask for."""
+    directions = keys.required("directions", integer(1))
+    teachers = keys.optional("teachers", integer(0), 0)
+    head = read_head(keys.required("head", table), directions, teachers)
+    gram = keys.required("gram", matrix)
+    weights = keys.required("weights", list_of(positive))
+    labels = keys.required("labels", list_of(integer(0)))
+    _require_sizes(directions, gram.shape, len(weights), len(labels))
+    total = math.fsum(weights)
+    if abs(total - 1) > _WEIGHT_TOLERANCE:
+        raise ValueError(f"weights: expected positive numbers that sum to 1, got sum {total:.10g}")
+    problem = Problem(
+        head=head,
+        statistics=Statistics(gram, head.initial),
+        weights=tuple(weight / total for weight in weights),
+        labels=labels,
+        snr=keys.required("snr", positive),
+        aspect_ratio=keys.required("aspect_ratio", positive),
+        dimension=keys.optional("dimension", integer(1), None),
+    )
+    if problem.dimension is not None and round(problem.aspect_ratio * problem.dimension) < 1:
+        raise ValueError(
+            f"aspect_ratio: expected at least 1 / dimension, got {problem.aspect_ratio}"
+        )
+    return problem
+
+
+def _require_sizes(directions: int, shape: tuple[int, ...], weights: int, labels: int) -> None:
+    """Raise a ValueError that names the one of gram, weights, labels at odds with the others."""
+    rows = shape[0]
+    if weights != labels and rows == directions + labels:
+        raise ValueError(f"weights: expected {labels} (one a component), got {weights}")
+    if weights != labels:
+        raise ValueError(f"labels: expected {weights} (one a component), got {labels}")
+    if shape != (directions + weights, directions + weights):
+        raise ValueError(
+            f"gram: expected {directions + weights} rows and columns (directions = {directions} "
+            f"and {weights} components), got {rows} rows and {shape[1]} columns"
+        )

@@ -1,0 +1,105 @@
+"""Which room may import from which, read off the source; the reasons are in CONTRIBUTING.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = ["models", "theory", "probes", "training", "views", "src/spectrain"]
+FRAMEWORKS = {"accelerate", "ignite", "lightning", "pytorch_lightning", "transformers"}
+
+
+def sources():
+    """Files of the package by the dotted name below `spectrain`."""
+    found = {}
+    for floor in FLOORS:
+        for path in (ROOT / floor).rglob("*.py"):
+            inside = path.relative_to(ROOT / floor).with_suffix("").parts
+            if floor.startswith("src"):
+                if inside[0] in FLOORS:
+                    continue  # behind the links
+                inside = ("top", *inside)
+            else:
+                inside = (floor, *inside)
+            found[".".join(inside).removesuffix(".__init__")] = path
+    return found
+
+
+SOURCES = sources()
+
+
+def imports(name):
+    """(module of the package or of others, is it imported at the top of the file)."""
+    tree = ast.parse(SOURCES[name].read_text("utf-8"))
+    package = SOURCES[name].name == "__init__.py"
+    inner = {
+        id(part)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for part in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        at_top = id(node) not in inner
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, at_top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module, at_top
+        elif isinstance(node, ast.ImportFrom):
+            parts = name.removeprefix("top").strip(".").split(".")
+            base = parts[: len(parts) - node.level + package]
+            full = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inside = f"{full}.{alias.name}".strip(".")
+                yield (inside if inside in SOURCES else full), at_top
+
+
+def inside(name, *rooms):
+    return any(name == room or name.startswith(room + ".") for room in rooms)
+
+
+def room(name):
+    """The folder a module lies in."""
+    return name if SOURCES[name].name == "__init__.py" else name.rpartition(".")[0]
+
+
+def allowed(name, other):
+    """Whether the module may import the other one of the package."""
+    floor, below = name.partition(".")[0], other.partition(".")[0]
+    if floor == "top":
+        return True
+    floors = [each for each in FLOORS if "/" not in each]
+    if below not in floors or floors.index(below) > floors.index(floor):
+        return False
+    if floor == below == "theory" and room(name) == "theory":
+        return room(other) == "theory"
+    if floor == "theory" and below == "theory":
+        own, system = name.split(".")[1], other.split(".")[1]
+        if own == "scans":  # they follow the predictions of a system
+            return True
+        return room(other) == "theory" or system in (own, "bulk")
+    if floor == "probes" and below == "theory":
+        return room(other) == "theory"
+    if floor == "probes" and below == "models":
+        return inside(other, "models.heads")
+    if inside(name, "probes.curvature"):
+        return not inside(other, "probes.krylov")
+    if floor == "training" and not inside(name, "training.systems", "training.integrations"):
+        return not inside(other, "training.systems", "training.integrations")
+    if floor == "views" and below != "views":
+        return inside(other, "probes.records") or (below == "theory" and room(other) == "theory")
+    return True
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_a_module_imports_only_what_its_room_may(name):
+    wrong = {other for other, _ in imports(name) if other in SOURCES and not allowed(name, other)}
+    assert not wrong
+
+
+def test_training_frameworks_are_imported_late_and_in_their_integration_alone():
+    for name in SOURCES:
+        for other, at_top in imports(name):
+            if other.partition(".")[0] in FRAMEWORKS:
+                assert inside(name, "training.integrations"), (name, other)
+                assert not at_top, (name, other)

@@ -1,0 +1,363 @@
+import argparse
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+from tensorboard.plugins import base_plugin
+from werkzeug.test import Client
+
+from spectrain.probes.records.record import Record
+from spectrain.probes.records.record_file import RECORDS, RecordFile
+from spectrain.views.plugin import run_index
+from spectrain.views.plugin.plugin import SpectrumPlugin
+from spectrain.views.plugin.run_folders import log_folders
+from spectrain.views.plugin.run_index import RunIndex
+
+BLOCK = {"matrix": "hessian", "block": "class 0"}
+
+
+class Tab:
+    """The plugin of a log folder, asked as the browser asks it."""
+
+    def __init__(self, logdir, spec=""):
+        flags = argparse.Namespace(logdir_spec=spec)
+        self.plugin = SpectrumPlugin(base_plugin.TBContext(logdir=str(logdir), flags=flags))
+        self.clients = {route: Client(app) for route, app in self.plugin.get_plugin_apps().items()}
+
+    def ask(self, route, code=200, **query):
+        answer = self.clients[route].get(route, query_string=query)
+        assert answer.status_code == code
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        return json.loads(answer.data)
+
+    def history(self, run, first=0, generation=0, **place):
+        return self.ask("/history", run=run, first=first, generation=generation, **BLOCK | place)
+
+    def problem(self, run):
+        return self.history(run)["problem"]
+
+
+def write(folder, records):
+    folder.mkdir(parents=True, exist_ok=True)
+    file = RecordFile(folder / RECORDS)
+    for record in records:
+        file.write(record)
+    file.close()
+    return folder / RECORDS
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """On a busy machine, too, one request reads a whole file."""
+    monkeypatch.setattr(run_index, "_PATIENCE", 1e9)
+
+
+@pytest.fixture
+def logs(tmp_path, records):
+    write(tmp_path / "one", records)
+    return tmp_path
+
+
+@pytest.fixture
+def tab(logs):
+    return Tab(logs)
+
+
+def test_tensorboard_finds_the_plugin():
+    found = entry_points(group="tensorboard_plugins")
+    if "spectrain" not in found.names:
+        pytest.skip("installed before the entry point was there")
+    assert found["spectrain"].load() is SpectrumPlugin
+
+
+def test_tensorboard_starts_without_importing_torch():
+    program = (
+        "import sys, spectrain.views.plugin.plugin;"
+        "sys.exit(bool({'torch', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_page_is_its_own_modules(tab):
+    page = tab.plugin.frontend_metadata()
+    assert page.tab_name == "Spectrum"
+    answer = tab.clients[page.es_module_path].get(page.es_module_path)
+    assert answer.mimetype == "application/javascript"
+    assert b"export async function render" in answer.data
+    for route, client in tab.clients.items():
+        if route.endswith(".js"):
+            text = client.get(route).text
+            assert "innerHTML" not in text
+            imported = re.findall(r'"\./([^"]+)"', text)
+            assert {f"/{name}" for name in imported} <= set(tab.clients)
+
+
+def test_runs_are_named_by_their_folders(logs, tab, records):
+    names = ["a b", "größe/λ", "<b>run</b>", "one"]
+    for name in names[:3]:
+        write(logs / name, records[:1])
+    (logs / "events only").mkdir()
+    (logs / "events only" / "events.out.tfevents.1.x").touch()
+    (logs / "nothing").mkdir()
+    runs = {run["name"]: run["problem"] for run in tab.ask("/runs")["runs"]}
+    assert set(runs) == {*names, "events only"}
+    assert "no data file" in runs["events only"]
+    for name in names:
+        assert runs[name] == tab.problem(name) == ""
+
+
+def test_history_holds_the_numbers_of_the_file(tab, records):
+    answer = tab.history("one")
+    assert answer["read"] == answer["size"]
+    assert [item["heading"]["step"] for item in answer["records"]] == [r.step for r in records]
+    for item, record in zip(answer["records"], records, strict=True):
+        measured = record.measured.spectrum("hessian", "class 0")
+        predicted = record.predicted.spectrum("hessian", "class 0")
+        shown = item["history"]
+        assert [pair[0] for pair in shown["measured"]["top"]] == [p.value for p in measured.top]
+        assert [pair[2] for pair in shown["predicted"]["top"]] == [p.overlap for p in predicted.top]
+        assert shown["predicted"]["bulk"]["top"]["finiteSize"] == predicted.bulk.upper.finite_size
+        assert len(item["heading"]["transitions"]) == len(record.transitions)
+
+
+def test_without_a_block_the_first_is_told(tab):
+    answer = tab.history("one", matrix="", block="")
+    assert [answer["matrix"], answer["block"]] == answer["blocks"][0] == ["hessian", "class 0"]
+
+
+def test_a_moment_holds_the_numbers_of_the_file(tab, records):
+    record = records[2]
+    answer = tab.ask("/record", run="one", step=record.step, **BLOCK)
+    measured = record.measured.spectrum("hessian", "class 0")
+    assert answer["gram"]["measured"] == record.measured.gram.tolist()
+    assert answer["gram"]["forecast"] == record.forecast.gram.tolist()
+    assert answer["measured"]["density"]["values"] == measured.density.values.tolist()
+    assert answer["measured"]["jacobi"]["alpha"] == measured.jacobi.diagonal.tolist()
+    assert (
+        answer["measured"]["jacobi"]["betaErrors"] == measured.jacobi.off_diagonal_errors.tolist()
+    )
+    for shown, pair in zip(answer["measured"]["top"], measured.top, strict=True):
+        assert shown["value"] == pair.value
+        assert shown["residual"] == pair.error
+        assert shown["error"] == pair.sampling_error
+        assert shown["alignment"] == pair.alignment.tolist()
+
+
+def test_any_record_is_shown(tmp_path, any_records):
+    write(tmp_path / "run", any_records)
+    tab = Tab(tmp_path)
+    answer = tab.history("run")
+    assert len(answer["records"]) == len(any_records)
+    assert bool(answer["problem"]) == (not any_records)
+    for record in any_records:
+        moment = tab.ask("/record", run="run", step=record.step, **BLOCK)
+        assert moment["step"] == record.step
+        assert moment["failure"] == record.failure
+
+
+def test_what_json_cannot_hold_is_unknown(tmp_path, records):
+    gram = np.full((6, 6), np.nan)
+    broken = replace(records[0], time=np.inf, measured=replace(records[0].measured, gram=gram))
+    write(tmp_path / "run", [broken])
+    moment = Tab(tmp_path).ask("/record", run="run", step=0, **BLOCK)
+    assert moment["time"] is None
+    assert moment["gram"]["measured"] == [[None] * 6] * 6
+
+
+def test_only_what_is_new_is_sent(logs, tab, records):
+    first = tab.history("one")
+    again = tab.history("one", first=len(records), generation=first["generation"])
+    assert again["records"] == []
+    write(logs / "one", [replace(records[-1], step=9999)])
+    grown = tab.history("one", first=len(records), generation=first["generation"])
+    assert [item["heading"]["step"] for item in grown["records"]] == [9999]
+    assert grown["generation"] == first["generation"]
+    assert tab.ask("/record", run="one", step=9999, **BLOCK)["step"] == 9999
+
+
+def test_a_file_that_was_cut_and_went_on_is_read_anew(logs, tab, records):
+    first = tab.history("one")
+    path = logs / "one" / RECORDS
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:3]))
+    write(logs / "one", [replace(record, epoch=0.5) for record in records[2:]] * 2)
+    answer = tab.history("one", first=len(records), generation=first["generation"])
+    assert answer["generation"] != first["generation"]
+    assert answer["first"] == 0
+    assert len(answer["records"]) == 2 + 2 * (len(records) - 2)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 3000])
+def test_a_line_that_is_being_written_is_waited_for(logs, tab, records, cut):
+    path = logs / "one" / RECORDS
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    answer = tab.history("one")
+    assert answer["problem"] == ""
+    assert answer["read"] == answer["size"]
+    assert len(answer["records"]) == len(records) - 1
+    path.write_bytes(whole)
+    assert len(tab.history("one", generation=answer["generation"])["records"]) == len(records)
+
+
+def test_what_precedes_a_damage_is_shown_with_where_it_is(logs, tab):
+    path = logs / "one" / RECORDS
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b"1", b"2", 40)
+    path.write_bytes(b"".join(lines))
+    for _ in range(2):
+        answer = tab.history("one")
+        assert len(answer["records"]) == 2
+        assert f"from byte {sum(map(len, lines[:3]))} on" in answer["problem"]
+
+
+def test_files_without_records_say_so(logs, tab):
+    write(logs / "new", [])
+    (logs / "strange").mkdir()
+    (logs / "strange" / RECORDS).write_text("<script>alert(1)</script>\n", "utf-8")
+    (logs / "empty").mkdir()
+    (logs / "empty" / RECORDS).touch()
+    assert "no record yet" in tab.problem("new")
+    assert "no record yet" in tab.problem("empty")
+    assert "expected a file of format" in tab.problem("strange")
+    assert "no data file" in tab.problem("never there")
+
+
+def test_a_run_that_is_deleted_while_it_is_open(logs, tab, records):
+    generation = tab.history("one")["generation"]
+    (logs / "one" / RECORDS).unlink()
+    answer = tab.history("one", first=len(records), generation=generation)
+    assert "gone" in answer["problem"]
+    assert answer["records"] == []
+    assert tab.ask("/record", run="one", step=0, **BLOCK)["problem"]
+    assert tab.ask("/runs")["problem"]
+
+
+def test_a_step_that_is_not_there(tab):
+    assert "no record of step 7" in tab.ask("/record", run="one", step=7, **BLOCK)["problem"]
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "../secret", "one/../../secret", "/etc", "a\0b", "link", "one/../link"]
+)
+@pytest.mark.parametrize("route", ["/history", "/record"])
+def test_nothing_outside_the_log_folder_is_served(tmp_path, records, route, name):
+    write(tmp_path / "secret", records[:1])
+    write(tmp_path / "logs" / "one", records[:1])
+    (tmp_path / "logs" / "link").symlink_to(tmp_path / "secret")
+    answer = Tab(tmp_path / "logs").ask(route, code=400, run=name, **BLOCK)
+    assert set(answer) == {"problem"}
+    assert answer["problem"].startswith("run: expected a folder below the log folder")
+
+
+def test_a_data_file_that_is_a_link_out_of_the_log_folder_is_not_served(tmp_path, records):
+    secret = write(tmp_path / "secret", records[:1])
+    (tmp_path / "logs" / "run").mkdir(parents=True)
+    (tmp_path / "logs" / "run" / RECORDS).symlink_to(secret)
+    Tab(tmp_path / "logs").ask("/history", code=400, run="run", **BLOCK)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("", {}),
+        ("/a:b/c", {"": "/a:b/c"}),
+        ("one:/a,two:/b:c", {"one": "/a", "two": "/b:c"}),
+        ("/x/a,/x/b", {"a": "/x/a", "b": "/x/b"}),
+        ("one:relative", {"one": "relative"}),
+    ],
+)
+def test_several_log_folders_are_read_as_tensorboard_reads_them(spec, expected):
+    assert {name: str(path) for name, path in log_folders("", spec).items()} == expected
+    assert {name: str(path) for name, path in log_folders("/logs", spec).items()} == {"": "/logs"}
+
+
+def test_runs_of_several_log_folders(tmp_path, records):
+    write(tmp_path / "a", records[:1])
+    write(tmp_path / "a" / "inner", records[:2])
+    write(tmp_path / "b" / "run", records[:3])
+    tab = Tab("", f"one:{tmp_path / 'a'},two:{tmp_path / 'b'}")
+    assert tab.plugin.is_active()
+    counts = {"one": 1, "one/inner": 2, "two/run": 3}
+    assert [run["name"] for run in tab.ask("/runs")["runs"]] == list(counts)
+    for name, count in counts.items():
+        assert len(tab.history(name)["records"]) == count
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a", "three", "one/..", "one/../b/run", "one//etc", "one/link", "two/../a"],
+)
+def test_nothing_outside_several_log_folders_is_served(tmp_path, records, name):
+    for place in ("a", "b/run"):
+        write(tmp_path / place, records[:1])
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "b" / "run")
+    tab = Tab("", f"one:{tmp_path / 'a'},two:{tmp_path / 'b'}")
+    answer = tab.ask("/history", code=400, run=name, **BLOCK)
+    assert answer["problem"].startswith("run: expected a folder below the log folder")
+
+
+@pytest.mark.parametrize("value", ["-1", "x", "1e3", "9" * 30])
+def test_numbers_are_numbers(tab, value):
+    for route, name in (("/record", "step"), ("/history", "first"), ("/history", "generation")):
+        problem = tab.ask(route, code=400, run="one", **BLOCK | {name: value})["problem"]
+        assert problem.startswith(f"{name}: expected")
+
+
+def test_unknown_blocks_have_no_numbers(tab):
+    place = {"matrix": "<b>", "block": "'"}
+    assert all(item["history"] is None for item in tab.history("one", **place)["records"])
+    moment = tab.ask("/record", run="one", step=0, **place)
+    assert moment["measured"] is moment["predicted"] is None
+
+
+def test_a_log_folder_that_is_not_there(tmp_path):
+    tab = Tab(tmp_path / "later")
+    assert not tab.plugin.is_active()
+    assert "no run" in tab.ask("/runs")["problem"]
+
+
+def test_without_a_log_folder():
+    tab = Tab("")
+    assert not tab.plugin.is_active()
+    assert "--logdir" in tab.ask("/runs")["problem"]
+    tab.ask("/history", code=400, run="one")
+
+
+def test_the_tab_is_active_with_a_data_file(tab):
+    assert tab.plugin.is_active()
+
+
+def test_a_long_file_is_read_in_several_requests(logs, records, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(run_index, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(run_index, "_PATIENCE", 2.0)
+    index = RunIndex(logs / "one" / RECORDS)
+    generation, known = 0, 0
+    while True:
+        answer = json.loads(index.history("hessian", "class 0", known, generation))
+        generation, known = answer["generation"], answer["first"] + len(answer["records"])
+        if answer["read"] == answer["size"]:
+            break
+        assert known < len(records)
+    assert known == len(records)
+
+
+def test_a_run_without_anything_measured(tmp_path):
+    write(tmp_path / "run", [Record(0), Record(1)])
+    answer = Tab(tmp_path).history("run", matrix="", block="")
+    assert answer["blocks"] == []
+    assert [item["history"] for item in answer["records"]] == [None, None]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(logs, tab):
+    (logs / "one" / RECORDS).chmod(0)
+    assert "cannot be read" in tab.problem("one")

@@ -1,0 +1,172 @@
+"""Everything outside the continuous spectrum of one law: edges, gaps and outliers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cached_property
+
+from ..spectrum import EdgeKind, FloatArray
+from .exterior import Exterior, exterior
+from .gaps import InnerGap, matrix_gaps, scalar_gaps
+from .interior import Interior, interior
+from .law import MANY_BINS, CurvatureLaw
+from .outliers import Outlier, find_outliers
+
+__all__ = ["End", "LawSpectrum", "mirrored"]
+
+_MANY = 1_000  # nodes of a law of several directions
+_ALIKE = 1e-4  # relative distance of edges
+
+End = tuple[float, EdgeKind]  # the place of an edge and its kind
+
+
+class LawSpectrum:
+    """Edges, gaps and outliers of one law of D.
+
+    Args:
+        law: the law of one block.
+        model: the spectrum of a nearby law, from which this one is found faster.
+
+    Attributes:
+        law: the law.
+        right: the half-line right of the bulk.
+        left: the half-line left of it, seen in the mirror.
+        finer: the spectrum of a nearby law on more nodes.
+    """
+
+    def __init__(self, law: CurvatureLaw, model: LawSpectrum | None = None) -> None:
+        self.law, self._model = law, model
+        self._few = law.compressed(MANY_BINS)
+        self.right: Exterior = exterior(self._few, None if model is None else model.right)
+        self.left: Exterior = exterior(self._few.mirrored, None if model is None else model.left)
+        self.finer: LawSpectrum | None = None
+
+    @cached_property
+    def right_outliers(self) -> list[Outlier]:
+        """Outliers right of the bulk, largest first."""
+        return find_outliers(self.right, self._model.right_outliers if self._model else ())
+
+    @cached_property
+    def left_outliers(self) -> list[Outlier]:
+        """Outliers left of the bulk, smallest first."""
+        hints = self._model.left_outliers if self._model else ()
+        return [mirrored(outlier) for outlier in find_outliers(self.left, hints)]
+
+    @cached_property
+    def inside(self) -> Interior:
+        """Solver between the asymptotic edges.
+
+        On fewer nodes where there are many: merged ones for one direction, for several those of a
+        coarser law with the same edges, as far as a density can show.
+        """
+        model = self._model
+        if self.law.rows > 1 and len(self.law.weights) > _MANY and model and self._resembles(model):
+            return model.inside
+        return interior(self._few.compressed(), -self.left.edge, self.right.edge)
+
+    def _resembles(self, other: LawSpectrum) -> bool:
+        """Whether both ends of the bulk are of the same kind and at nearly the same place."""
+        ends = ((self.right, other.right), (self.left, other.left))
+        width = max((abs(one.edge) for one, _ in ends if math.isfinite(one.edge)), default=0.0)
+        return all(
+            one.kind == another.kind
+            and (math.isinf(one.edge) or abs(one.edge - another.edge) <= _ALIKE * width)
+            for one, another in ends
+        )
+
+    @property
+    def seeds(self) -> list[tuple[float, FloatArray]]:
+        """Where gaps are looked for (m >= 2).
+
+        To find them takes a walk through a bulk. Any nearby law's will do: one that has been gone
+        already, or else the one on the fewest nodes.
+        """
+        if self.finer is not None and self.finer.is_sampled:
+            return self.finer.seeds
+        if self._model is not None and not self.is_sampled:
+            return self._model.seeds
+        return self.inside.seeds()
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the inside has been solved."""
+        return "inside" in self.__dict__ and self.inside.sampled
+
+    @cached_property
+    def intervals(self) -> list[InnerGap]:
+        """Intervals without density inside the bulk, increasing; an atom at zero divides one."""
+        if self.law.rows == 1:
+            return scalar_gaps(self._few)
+        seeds = self.seeds
+        return matrix_gaps(self.law, seeds, self.inside.atom > 0) if seeds else []
+
+    @cached_property
+    def lower(self) -> End:
+        """Lower edge of the lowest band and its kind."""
+        if self.left.kind == "hard" and self.intervals and self._at_zero(self.intervals[0].lower):
+            return self.intervals[0].upper, self.intervals[0].kinds[1]
+        return -self.left.edge, self.left.kind
+
+    @cached_property
+    def upper(self) -> End:
+        """Upper edge of the highest band and its kind."""
+        if self.right.kind == "hard" and self.intervals and self._at_zero(self.intervals[-1].upper):
+            return self.intervals[-1].lower, self.intervals[-1].kinds[0]
+        return self.right.edge, self.right.kind
+
+    @cached_property
+    def gaps(self) -> list[tuple[End, End]]:
+        """The two ends of each gap between bands, increasing."""
+        joined: list[tuple[End, End]] = []
+        for gap in self.intervals:
+            if not (self.lower[0] <= gap.lower and gap.upper <= self.upper[0]):
+                continue
+            low, high = (gap.lower, gap.kinds[0]), (gap.upper, gap.kinds[1])
+            if joined and self._at_zero(joined[-1][1][0]) and self._at_zero(low[0]):
+                joined[-1] = (joined[-1][0], high)
+            else:
+                joined.append((low, high))
+        return joined
+
+    @property
+    def bands(self) -> list[tuple[float, float]]:
+        """Lower and upper edge of each band of the bulk, increasing."""
+        starts = [self.lower[0], *(high for _, (high, _) in self.gaps)]
+        ends = [*(low for (low, _), _ in self.gaps), self.upper[0]]
+        return list(zip(starts, ends, strict=True))
+
+    @cached_property
+    def above(self) -> list[Outlier]:
+        """Outliers above all bands, largest first."""
+        found = [*self.right_outliers]
+        for gap in reversed(self.intervals):
+            if gap.lower >= self.upper[0]:
+                found += find_outliers(gap)
+        return found
+
+    @cached_property
+    def below(self) -> list[Outlier]:
+        """Outliers below all bands, smallest first."""
+        found = [*self.left_outliers]
+        for gap in self.intervals:
+            if gap.upper <= self.lower[0]:
+                found += find_outliers(gap)[::-1]
+        return found
+
+    @cached_property
+    def between(self) -> list[Outlier]:
+        """Outliers between two bands, largest first."""
+        found = []
+        for gap in reversed(self.intervals):
+            if self.lower[0] <= gap.lower and gap.upper <= self.upper[0]:
+                found += find_outliers(gap)
+        return found
+
+    def _at_zero(self, lam: float) -> bool:
+        return abs(lam) < 1e-6 * self.law.scale
+
+
+def mirrored(outlier: Outlier) -> Outlier:
+    """The outlier of the negative matrix."""
+    return replace(outlier, value=-outlier.value, p=-outlier.p)

@@ -1,0 +1,1 @@
+"""Heads on a Gaussian mixture: effective spectrum and effective dynamics."""

@@ -1,0 +1,1 @@
+"""Where predictions change: along a parameter, and over two."""

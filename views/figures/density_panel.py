@@ -1,0 +1,113 @@
+"""The density of one block at one step, measured on top of predicted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ...probes.records.outliers import SIDES, estimate, is_outlier, pairs
+from ...probes.records.record import Record
+from ...theory.spectrum import Bulk, Density, Matrix, Spectrum
+from ..readings import spectrum_of
+from . import style
+
+__all__ = ["draw_density"]
+
+_POINTS = 70
+# The density is drawn over this many decades below its largest value, and a little above it.
+_DECADES, _HEADROOM = 4.0, 4.0
+
+
+def draw_density(axes: Axes, record: Record, matrix: Matrix, block: str) -> bool:
+    """Draw the measured density over the predicted one, with the outliers of both.
+
+    Args:
+        axes: where to draw; the density's axis becomes logarithmic.
+        record: one probing.
+        matrix: which matrix.
+        block: which block.
+
+    Returns:
+        Whether there was anything to draw.
+    """
+    measured = record.measured.spectrum(matrix, block)
+    predicted = spectrum_of(record.predicted, matrix, block)
+    if measured is None and predicted is None:
+        return False
+    bulk = predicted.bulk if predicted is not None else None
+    largest = 0.0
+    if predicted is not None and predicted.density is not None:
+        _predicted_density(axes, predicted.density)
+        largest = float(np.nanmax(predicted.density.values, initial=0.0))
+    if measured is not None and measured.density is not None:
+        _measured_density(axes, measured.density, bulk)
+        largest = max(largest, float(np.nanmax(measured.density.values, initial=0.0)))
+    if largest > 0:
+        axes.set_yscale("log")
+        axes.set_ylim(largest / 10**_DECADES, _HEADROOM * largest)
+        style.finish_scale(axes.yaxis)
+    else:
+        axes.set_yticks([])
+    _draw_outliers(axes, measured, predicted)
+    for limit in (bulk.lower.detection, bulk.upper.detection) if bulk is not None else ():
+        if math.isfinite(limit):
+            axes.axvline(limit, label="detection edge", **style.DETECTION)
+    if bulk is not None and bulk.atom > 0:
+        axes.annotate(
+            f"predicted atom at 0: {bulk.atom:.3g}",
+            (1, 1),
+            xycoords="axes fraction",
+            ha="right",
+            va="top",
+            fontsize=6.5,
+        )
+    return True
+
+
+def _predicted_density(axes: Axes, density: Density) -> None:
+    # Zeros far below the axis let the curve fall through it at the edges.
+    shown = np.maximum(density.values, 1e-30)
+    look = style.PREDICTED | {"linewidth": 1.2, "zorder": 5}
+    axes.plot(density.points, shown, label="predicted density", **look)
+
+
+def _measured_density(axes: Axes, density: Density, bulk: Bulk | None) -> None:
+    """The density inside the detection edges: beyond them each eigenvalue is marked by itself."""
+    every = slice(None, None, max(1, len(density.points) // _POINTS))
+    points, values, errors = density.points[every], density.values[every], density.errors[every]
+    # A logarithmic axis has no place for what is zero within its error.
+    shown = values > errors
+    if bulk is not None:
+        shown &= (points >= bulk.lower.detection) & (points <= bulk.upper.detection)
+    axes.errorbar(
+        points[shown],
+        values[shown],
+        yerr=errors[shown],
+        label="measured density ± s.e.",
+        **(style.MEASURED | {"markersize": 2.2, "capsize": 0, "elinewidth": 0.6}),
+    )
+
+
+def _draw_outliers(axes: Axes, measured: Spectrum | None, predicted: Spectrum | None) -> None:
+    """Predicted outliers as stems from the axis, measured ones as arrow heads that point at it."""
+    stems = [pair.value for side in SIDES for pair in pairs(predicted, side)]
+    bulk = predicted.bulk if predicted is not None else None
+    arrows = [
+        estimate(pair)[0]
+        for side in SIDES
+        for pair in pairs(measured, side)
+        if is_outlier(pair, bulk, side)
+    ]
+    across = axes.get_xaxis_transform()
+    if stems:
+        axes.vlines(
+            stems, 0, 0.3, transform=across, label="predicted outlier",
+            **(style.PREDICTED | {"linestyle": (0, (3, 1))}),
+        )  # fmt: skip
+    if arrows:
+        axes.plot(
+            arrows, np.full(len(arrows), 0.36), transform=across, label="measured outlier",
+            **style.ARROW,
+        )  # fmt: skip

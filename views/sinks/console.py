@@ -1,0 +1,137 @@
+"""The console sink: each record as one line, measured beside predicted."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from tqdm import tqdm
+
+from ...probes.records.outliers import SIDES, outlier_count
+from ...probes.records.record import Record
+from ...theory.spectrum import Matrix, Spectrum
+from ..errors import errors
+from ..readings import STEPS, TIME, clock
+
+__all__ = ["ConsoleSink"]
+
+_MISSING = "–"
+_BETWEEN = " | "
+_LETTERS: dict[Matrix, str] = {"hessian": "H", "information": "I"}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table: a title, and below it one or several entries.
+
+    Attributes:
+        names: of the entries.
+        cells: what the record has there.
+        widths: that entries usually need.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    cells: tuple[str, ...]
+    widths: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Room for title and entries."""
+        return max(len(self.title), sum(self.widths) + len(self.widths) - 1)
+
+    def line(self, entries: Sequence[str]) -> str:
+        """Entries to the right of their places."""
+        padded = (each.rjust(width) for each, width in zip(entries, self.widths, strict=True))
+        return " ".join(padded).rjust(self.width)
+
+
+class ConsoleSink:
+    """Prints records as lines of a table, above a progress bar of tqdm if there is one.
+
+    Of each block of the Hessian (H) and of the information matrix (I) a line has the largest
+    eigenvalue and the number of outliers, further the loss, each measured/predicted, and the
+    largest deviation of an entry of the Gram matrix from its forecast. The head of the table is
+    printed at the start, and again where its columns change.
+
+    Args:
+        stream: to print to; None is the standard output.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._head: list[str] = []
+
+    def write(self, record: Record) -> None:
+        """Print one record.
+
+        Raises:
+            OSError: if the stream does not take it.
+        """
+        if record.failure:
+            reason = " ".join(record.failure.split())
+            lines = [f"{record.step:>8}{_BETWEEN}probing failed: {reason}"]
+        else:
+            columns = list(_columns(record))
+            head = [
+                _BETWEEN.join(column.title.ljust(column.width) for column in columns).rstrip(),
+                _BETWEEN.join(column.line(column.names) for column in columns),
+            ]
+            lines = [_BETWEEN.join(column.line(column.cells) for column in columns)]
+            if head != self._head:
+                lines = [*head, *lines]
+                self._head = head
+        stream = self._stream or sys.stdout
+        encoding = stream.encoding or "utf-8"
+        for line in lines:
+            # A letter that the terminal does not have is no reason to lose the line.
+            tqdm.write(line.encode(encoding, "replace").decode(encoding), file=stream)
+        stream.flush()
+
+    def close(self) -> None:
+        """Nothing: the stream is left open."""
+
+
+def _columns(record: Record) -> Iterator[_Column]:
+    (time,), label = clock([record])
+    with_theory = record.predicted is not None
+    title = "measured/theory" if with_theory else ""
+    if label == STEPS:
+        yield _Column(title, ("step",), (str(record.step),), (8,))
+    else:
+        name = "t" if label == TIME else "epoch"
+        yield _Column(title, ("step", name), (str(record.step), f"{time:.4g}"), (8, 6))
+    loss = _number(record.measured.loss, 4)
+    if record.predicted is not None:
+        loss = f"{loss}/{_number(record.predicted.loss, 4)}"
+    yield _Column("", ("loss",), (loss,), (13 if with_theory else 6,))
+    if record.forecast is not None:
+        yield _Column("Gram", ("error",), (_number(errors(record).get("gram", math.nan)),), (7,))
+    for spectrum in record.measured.spectra:
+        title = f"{_LETTERS[spectrum.matrix]} {spectrum.block}"
+        top = _number(_top(spectrum))
+        if record.predicted is None:
+            yield _Column(title, ("top",), (top,), (8,))
+        else:
+            expected = record.predicted.spectrum(spectrum.matrix, spectrum.block)
+            cells = (f"{top}/{_number(_top(expected))}", _counts(spectrum, expected))
+            yield _Column(title, ("top", "outl."), cells, (13, 5))
+
+
+def _top(spectrum: Spectrum | None) -> float:
+    return spectrum.top[0].value if spectrum is not None and spectrum.top else math.nan
+
+
+def _counts(measured: Spectrum, predicted: Spectrum | None) -> str:
+    """Numbers of outliers at both sides, measured/predicted."""
+    if predicted is None or predicted.bulk is None:
+        return _MISSING
+    seen = sum(outlier_count(measured, predicted.bulk, side) for side in SIDES)
+    return f"{seen}/{len(predicted.top) + len(predicted.bottom)}"
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return format(value, f"#.{digits}g") if math.isfinite(value) else _MISSING

@@ -1,0 +1,96 @@
+"""An event file of TensorBoard: one event for all that is said of a step."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterable
+from io import FileIO
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+from ...probes.records.append import WholeEntries
+from .crc32c import crc32c
+
+__all__ = ["EventFile"]
+
+# Several files of one process and second have different names.
+_NUMBERS = itertools.count()
+
+
+class EventFile:
+    """Appends events to a new file of a log folder.
+
+    Events are written by the thread that hands them over, and are with the operating system when
+    `write` returns. One that cannot be written goes before the next.
+
+    Args:
+        directory: of the file; made if need be.
+        purge_step: what earlier files hold from this step on is void.
+
+    Raises:
+        OSError: if the file cannot be made.
+    """
+
+    def __init__(self, directory: Path, purge_step: int | None = None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        second = _free_second(directory)
+        place = f"{second:010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        path = directory / f"events.out.tfevents.{place}"
+        self._entries = WholeEntries(FileIO(path, "a", opener=_new), durable=False)
+        self._append(Event(file_version="brain.Event:2"))
+        if purge_step is not None:
+            start = SessionLog(status=SessionLog.START)
+            self._append(Event(step=purge_step, session_log=start))
+
+    def write(self, values: Iterable[Summary.Value], step: int) -> None:
+        """Append one event.
+
+        Raises:
+            OSError: if it cannot be written now.
+        """
+        self._append(Event(step=step, summary=Summary(value=values)))
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing.
+
+        Raises:
+            OSError: if there are events that still cannot be written.
+        """
+        self._entries.close()
+
+    def _append(self, event: Event) -> None:
+        event.wall_time = time.time()
+        content = event.SerializeToString()
+        length = struct.pack("<Q", len(content))
+        self._entries.append(length + _masked_crc(length) + content + _masked_crc(content))
+
+
+def _new(path: str, flags: int) -> int:
+    """Open a file that must not be there yet."""
+    return os.open(path, flags | os.O_EXCL, 0o666)
+
+
+def _masked_crc(data: bytes) -> bytes:
+    """The checksum as TFRecord files have it: rotated by 15 bits, and a constant added."""
+    crc = crc32c(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _free_second(directory: Path) -> int:
+    """The time in seconds, after waiting until a new file sorts behind those that are there.
+
+    TensorBoard reads them in the order of their names, which begin with the second of their start
+    and go on with numbers that do not sort as such; a purge works on what was read before.
+    """
+    seconds = [path.name.split(".")[3] for path in directory.glob("events.out.tfevents.*")]
+    latest = max((int(second) for second in seconds if second.isdigit()), default=0)
+    # A file from a clock that runs ahead is not waited for.
+    while 0 <= latest - int(time.time()) <= 1:
+        time.sleep(0.02)
+    return int(time.time())

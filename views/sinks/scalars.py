@@ -1,0 +1,162 @@
+"""The scalars of a record: one name for each number, measured, predicted and forecast alike."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from ...probes.records.outliers import SIDES, Side, edge, last_inside, pairs
+from ...probes.records.record import Geometry, Record
+from ...probes.records.record_table import BAND
+from ...probes.records.track import Track
+from ...theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
+from ..errors import errors
+
+__all__ = ["EDGE_NAMES", "safe", "scalars"]
+
+EDGE_NAMES: dict[Side, str] = {"top": "upper_edge", "bottom": "lower_edge"}
+
+
+def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
+    """Every finite number of a record, by tag.
+
+    The same name under ``measured/``, ``predicted/`` and ``forecast/`` is the same quantity, for
+    example ``hessian/class_0/top_1``. ``band/NAME/lower`` and ``band/NAME/upper`` are predicted
+    values -+ 2 standard errors of the measurement (Gram matrix: forecast -+ 2 standard deviations
+    of a run, or 2 / sqrt(d) where these are not known), and ``band/NAME/measured`` is what was
+    measured at the steps that have both; ``detection/`` holds the edges beyond which
+    an eigenvalue is called an outlier. The edge that is measured is the last eigenvalue within it,
+    and the one that is predicted is its typical place. ``error/`` holds the largest deviations over
+    all blocks (see `spectrain.views.errors`).
+
+    Args:
+        record: one probing.
+        dimension: d; without it the Gram matrix has no band where that of a run is not known.
+    """
+    found: dict[str, float] = {}
+    forecast, predicted = record.forecast, record.predicted
+    if forecast is not None:
+        # What the Gram matrix alone does not give is predicted by the dynamics only.
+        found.update(_prefixed("predicted", _means(forecast, record.directions)))
+        found.update(_prefixed("forecast", _geometry(forecast, record.directions)))
+    if predicted is not None:
+        found.update(_prefixed("predicted", _geometry(predicted, record.directions)))
+    found.update(_prefixed("measured", _geometry(record.measured, record.directions)))
+    for track in record.tracks:
+        found.update(_prefixed("measured", _track(track)))
+    if predicted is not None:
+        found.update(_edges(record.measured, predicted))
+    found.update(_bands(record, found, dimension))
+    found.update(_prefixed("error", errors(record).items()))
+    found.update({f"seconds/{safe(part)}": took for part, took in record.seconds.items()})
+    return {tag: value for tag, value in found.items() if math.isfinite(value)}
+
+
+def safe(name: str) -> str:
+    """A name without blanks and other characters that tags do not take."""
+    return re.sub(r"[^-\w./]+", "_", name)
+
+
+def _prefixed(prefix: str, named: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    # A number that is unknown must not hide one that is known.
+    return ((f"{prefix}/{name}", value) for name, value in named if math.isfinite(value))
+
+
+def _geometry(geometry: Geometry, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    yield from _means(geometry, directions)
+    for spectrum in geometry.spectra:
+        yield from _spectrum(spectrum, directions)
+
+
+def _means(geometry: Geometry, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    yield "loss", geometry.loss
+    yield "accuracy", geometry.accuracy
+    yield from _gram(geometry.gram, directions)
+
+
+def _gram(gram: FloatArray, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    for (row, column), value in np.ndenumerate(gram):
+        if row <= column < len(directions):
+            yield f"gram/{safe(directions[row])}.{safe(directions[column])}", float(value)
+
+
+def _place(matrix: Matrix, block: str) -> str:
+    return f"{matrix}/{safe(block)}"
+
+
+def _spectrum(spectrum: Spectrum, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    place = _place(spectrum.matrix, spectrum.block)
+    for side in SIDES:
+        for rank, pair in enumerate(pairs(spectrum, side), 1):
+            yield f"{place}/{side}_{rank}", pair.value
+            yield f"{place}/overlap_{side}_{rank}", pair.overlap
+            for name, share in _alignments(pair, directions):
+                yield f"{place}/alignment_{side}_{rank}/{name}", share
+
+
+def _alignments(pair: Eigenpair, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    """Alignment with each mean."""
+    for name, share in zip(directions, pair.alignment, strict=False):
+        if name.startswith("mu"):
+            yield safe(name), float(share)
+
+
+def _track(track: Track) -> Iterator[tuple[str, float]]:
+    place = _place(track.matrix, track.block)
+    yield f"{place}/stability", track.stability
+    yield f"{place}/gradient_share", float(track.top.gradient.sum())
+    yield f"{place}/update_share", float(track.top.update.sum())
+    for side in SIDES:
+        followed = track.top if side == "top" else track.bottom
+        for rank in range(1, len(followed.branches) + 1):
+            yield f"{place}/branch_{side}_{rank}", float(followed.branches[rank - 1])
+            yield (
+                f"{place}/subspace_overlap_{side}_{rank}",
+                float(followed.subspace_overlap[rank - 1]),
+            )
+            yield f"{place}/gradient_{side}_{rank}", float(followed.gradient[rank - 1])
+            yield f"{place}/update_{side}_{rank}", float(followed.update[rank - 1])
+
+
+def _edges(measured: Geometry, predicted: Geometry) -> Iterator[tuple[str, float]]:
+    for theory in predicted.spectra:
+        if theory.bulk is None:
+            continue
+        place = _place(theory.matrix, theory.block)
+        for side, name in EDGE_NAMES.items():
+            end = edge(theory.bulk, side)
+            yield f"predicted/{place}/{name}", end.finite_size
+            yield f"detection/{place}/{name}", end.detection
+            seen = measured.spectrum(theory.matrix, theory.block)
+            yield f"measured/{place}/{name}", last_inside(seen, theory.bulk, side)
+
+
+def _bands(
+    record: Record, found: dict[str, float], dimension: int | None
+) -> Iterator[tuple[str, float]]:
+    measured = record.measured
+    widths = {"loss": measured.loss_error, "accuracy": measured.accuracy_error}
+    for spectrum in measured.spectra:
+        for side in SIDES:
+            for rank, pair in enumerate(pairs(spectrum, side), 1):
+                name = f"{_place(spectrum.matrix, spectrum.block)}/{side}_{rank}"
+                widths[name] = pair.sampling_error
+    if dimension is not None:
+        scale = 1 / math.sqrt(dimension)
+        widths.update({name: scale for name, _ in _gram(measured.gram, record.directions)})
+    if record.forecast is not None:
+        known = _gram(record.forecast.gram_band, record.directions)
+        widths.update({name: deviation for name, deviation in known if math.isfinite(deviation)})
+    for name, width in widths.items():
+        if name.startswith("gram/mu"):
+            continue  # of means alone: known without theory
+        value = found.get(f"measured/{name}", math.nan)
+        center = found.get(f"predicted/{name}", math.nan)
+        # All three or none: a chart of a curve in its band needs them at the same steps.
+        if math.isfinite(value + center + width):
+            yield f"band/{name}/measured", value
+            yield f"band/{name}/lower", center - BAND * width
+            yield f"band/{name}/upper", center + BAND * width

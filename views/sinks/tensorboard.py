@@ -1,0 +1,161 @@
+"""The TensorBoard sink: each record as one event, predicted beside measured."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
+from torch.utils.tensorboard import summary
+
+from ...probes.records.record import Record
+from ...probes.records.record_file import RECORDS, read_records
+from ...theory.spectrum import Matrix
+from ..figures import style
+from ..figures.gram_maps import gram_maps
+from ..figures.spectra import spectra
+from ..readings import blocks
+from ..timeline import Timeline, markdown
+from .event_file import EventFile
+from .histograms import Histogram, histograms
+from .hyper_parameters import hyper_parameters
+from .layout import layout
+from .scalars import safe, scalars
+
+__all__ = ["TensorBoardSink"]
+
+
+class TensorBoardSink:
+    """Writes records as TensorBoard events.
+
+    Scalars and histograms of one name under ``measured/``, ``predicted/`` and ``forecast/`` are the
+    same quantity (see `spectrain.views.scalars`); the custom-scalars tab lays them over one
+    another. The text ``timeline`` lists transitions and failed probings; its last step has them
+    all.
+
+    Args:
+        directory: of the event files; made if need be.
+        purge_step: on resuming, the first step to be written again: what an earlier writer left
+            from there on is dropped. What was before is read from a ``records.jsonl`` in the
+            directory, if there is one, so that timeline and layout go on.
+        figures_every: draw the pictures at every so many epochs (records, where epochs are
+            unknown), each of which takes about a quarter of a second; 0 draws none.
+        dimension: d, for the band around the forecast Gram matrix.
+        config: of the run, of what YAML can hold: shown in the tab HParams beside the last errors.
+
+    Raises:
+        ValueError: if ``figures_every`` is negative.
+        OSError: if the event file cannot be made.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        purge_step: int | None = None,
+        figures_every: int = 5,
+        dimension: int | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        if figures_every < 0:
+            raise ValueError(f"figures_every: expected 0 or more, got {figures_every}")
+        self._figures_every = figures_every
+        self._dimension = dimension
+        self._written = 0
+        self._timeline = Timeline()
+        self._blocks: dict[tuple[Matrix, str], None] = {}
+        self._tags: dict[str, None] = {}
+        for record in _earlier(Path(directory), purge_step):
+            self._timeline.add(record)
+            self._note(record, scalars(record, dimension))
+        self._file = EventFile(Path(directory), purge_step)
+        if config:
+            self._file.write(hyper_parameters(config), step=0)
+
+    def write(self, record: Record) -> None:
+        """Write one record and hand it to the operating system.
+
+        Raises:
+            OSError: if it cannot be written now; it is then written before the next.
+        """
+        self._file.write(self._values(record), record.step)
+
+    def close(self) -> None:
+        """Close the event file; a second call does nothing.
+
+        Raises:
+            OSError: if there are records that still cannot be written.
+        """
+        self._file.close()
+
+    def _values(self, record: Record) -> list[Summary.Value]:
+        numbers = scalars(record, self._dimension)
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in numbers.items()]
+        values += [_histogram(tag, each) for tag, each in histograms(record).items()]
+        is_first = not self._written
+        is_news = self._timeline.add(record)
+        # What an earlier writer wrote of later steps is void.
+        if is_news or (is_first and self._timeline):
+            values += summary.text("timeline", markdown(self._timeline)).value
+        if self._note(record, numbers) or is_first:
+            # TensorBoard goes by the layout that was written last.
+            charts = layout(self._blocks, self._tags)
+            values += summary.custom_scalars(charts).value
+        if self._is_figure_due(record):
+            values += _figures(record)
+        self._written += 1
+        return values
+
+    def _note(self, record: Record, tags: Iterable[str]) -> bool:
+        """Whether there are tags, and with them blocks, that no chart was laid out for."""
+        known = len(self._tags)
+        measured = record.measured.spectra
+        self._blocks.update(dict.fromkeys((each.matrix, each.block) for each in measured))
+        self._tags.update(dict.fromkeys(tags))
+        return len(self._tags) > known
+
+    def _is_figure_due(self, record: Record) -> bool:
+        count = record.epoch if math.isfinite(record.epoch) else self._written
+        return self._figures_every > 0 and count % self._figures_every == 0
+
+
+def _earlier(directory: Path, purge_step: int | None) -> Iterator[Record]:
+    """The records before the first step to be written again."""
+    path = directory / RECORDS
+    if not purge_step or not path.is_file():
+        return iter(())
+    return itertools.takewhile(lambda record: record.step < purge_step, read_records(path))
+
+
+def _histogram(tag: str, histogram: Histogram) -> Summary.Value:
+    edges, counts = histogram.edges, histogram.counts
+    middles = (edges[:-1] + edges[1:]) / 2
+    return Summary.Value(
+        tag=tag,
+        histo=HistogramProto(
+            min=edges[0],
+            max=edges[-1],
+            num=counts.sum(),
+            sum=counts @ middles,
+            sum_squares=counts @ middles**2,
+            bucket_limit=edges[1:],
+            bucket=counts,
+        ),
+    )
+
+
+def _figures(record: Record) -> Iterator[Summary.Value]:
+    for block in blocks([record]):
+        yield from _image(f"spectra/{safe(block)}", spectra([record], block))
+    if record.measured.gram.size:
+        yield from _image("gram", gram_maps(record))
+
+
+def _image(tag: str, figure: Figure) -> Iterable[Summary.Value]:
+    pixels = np.asarray(style.pixels(figure))
+    found: Iterable[Summary.Value] = summary.image(tag, pixels, dataformats="HWC").value
+    return found
