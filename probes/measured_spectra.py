@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 
 from ..theory.finite_law import COEFFICIENTS
-from ..theory.protocol import Selection
+from ..theory.protocol import Reference, Selection
 from ..theory.spectrum import Eigenpair, FloatArray, Spectrum
-from .curvature.distributed import SharedHeadCurvature
-from .curvature.head_curvature import HeadCurvature
 from .curvature.operator import CurvatureOperator
 from .krylov.alignment import alignment
 from .krylov.block_lanczos import krylov_space
@@ -23,10 +21,7 @@ from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
 from .krylov.law_jacobi import law_jacobi
 from .measurement import Measurement
 
-__all__ = ["HEADS", "measured_spectra", "with_draws"]
-
-# Operators that know their traces and the spread over samples.
-HEADS = (HeadCurvature, SharedHeadCurvature)
+__all__ = ["measured_spectra", "with_draws"]
 
 
 def measured_spectra(
@@ -34,7 +29,7 @@ def measured_spectra(
     selections: Sequence[Selection],
     measurement: Measurement,
     generator: torch.Generator,
-    reference: Tensor | None,
+    reference: Reference | None,
     density: bool,
     start: Tensor | None,
 ) -> tuple[list[Spectrum], Eigenpairs, int]:
@@ -55,12 +50,11 @@ def measured_spectra(
     pairs = extreme_eigenpairs(
         operator, krylov, measurement.eigenvalues, measurement.smallest, measurement.tolerance
     )
-    traces = operator.traces() if isinstance(operator, HEADS) else None
+    traces = operator.traces() if density else None
     densities = spectral_densities(krylov, traces) if density else ()
     coefficients = law_jacobi(krylov, COEFFICIENTS, traces) if density else ()
-    sampling = None
-    if isinstance(operator, HEADS):
-        sampling = operator.sampling_errors(pairs.vectors, resolvent_traces(krylov, pairs.values))
+    resolvent = resolvent_traces(krylov, pairs.values)
+    sampling = operator.sampling_errors(pairs.vectors, resolvent)
     columns = _eigenpairs(pairs, reference, sampling, len(selections))
     spectra = [
         Spectrum(
@@ -78,7 +72,7 @@ def measured_spectra(
 
 
 def _eigenpairs(
-    pairs: Eigenpairs, reference: Tensor | None, sampling: Tensor | None, blocks: int
+    pairs: Eigenpairs, reference: Reference | None, sampling: Tensor | None, blocks: int
 ) -> list[list[Eigenpair]]:
     """The eigenpairs of each block, largest first, then smallest first."""
     count = pairs.values.shape[-1]
@@ -91,9 +85,10 @@ def _eigenpairs(
     errors = np.full((blocks, count), np.nan) if sampling is None else table(sampling)
     overlaps = np.full((blocks, count), np.nan)
     cosines = np.zeros((blocks, count, 0))
-    if reference is not None and pairs.vectors.shape[-2] % len(reference) == 0:
-        found = alignment(pairs.vectors, reference)
-        overlaps, cosines = table(found.overlap), table(found.cosines, reference.shape[1])
+    if reference is not None and pairs.vectors.shape[-2] % len(reference.vectors) == 0:
+        found = alignment(pairs.vectors, reference.vectors)
+        count_of = reference.vectors.shape[1]
+        overlaps, cosines = table(found.overlap), table(found.cosines, count_of)
     return [
         [
             Eigenpair(

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Literal
 
 import torch
 from torch import distributed, nn
 
-from ..theory.protocol import Theory
-from ..theory.statistics import Statistics
+from ..theory.protocol import SampleKind, Statistics, Theory
+from ..theory.quantity import Quantity
 from ..theory.transitions import TransitionTracker
 from .curvature.block import Block
 from .curvature.distributed import Processes, gathered, group_of
 from .curvature.losses import Loss
+from .curvature.matrix import CurvatureMatrix, Hessian, Information
 from .curvature.observe import undisturbed, unwrap
 from .estimate import Estimate
+from .measure import Measure
 from .measurement import Measurement
-from .probing import Probing, Sample, SampleKind, Setup, default_blocks, named_blocks
+from .probing import Probing
+from .probing_estimate import probing_estimate
 from .records.record import Record
 from .records.sink import Sink, deliver
+from .setup import Sample, Setup, default_blocks
 from .stability import LearningRate
 from .tracking import Tracker
 
@@ -43,13 +48,15 @@ class SpectralProbe:
             generator.
         sinks: receive every record.
         theory: predicts; without it everything is measured that can be.
-        blocks: of parameters, one spectrum each for Hessian and information matrix; default: each
-            direction of a `HeadModel`, or all parameters together.
+        blocks: of parameters, one spectrum each for every matrix; default: each direction of a
+            `HeadModel`, or all parameters together.
         rare_blocks: blocks measured at thorough probings only.
+        matrices: whose spectra are taken of each block, in this order.
+        measures: take further quantities; each fails alone.
         measurement: what is measured, and how closely.
         seed: of the probe samples and of the Lanczos starts.
-        sample_kind: what the sample is to the training. Predictions hold for samples independent
-            of the weights: none is made for "training".
+        sample_kind: what the sample is to the training. A theory says for which kinds its
+            predictions hold: none is made for others.
         process_group: the processes that measure together, each on its own samples: those of a
             function ``sample`` are drawn independently, a batch is this process's share. All of
             them must call the probe, and get the same record; the first writes it to its sinks.
@@ -62,9 +69,10 @@ class SpectralProbe:
         every: as a callback, probe at the start and after every so many epochs.
         thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
             takes ``measurement.draws`` samples, and the rare blocks too.
-        on_failure: "record" writes the reason into the record and lets the training go on;
-            "raise" also raises. A sink that fails keeps the record from no other sink; it is told
-            of by a warning, or raised.
+        on_failure: "record" writes the reason into the record, warns of the first failure of each
+            kind and lets the training go on; "raise" raises the first. Whatever fails costs itself
+            alone: a record holds all that could be had. A sink that fails keeps the record from no
+            other sink; it is told of by a warning, or raised.
 
     Raises:
         ValueError: naming the argument: an empty or unknown block, an empty batch, ...
@@ -77,9 +85,11 @@ class SpectralProbe:
         sample: Sample,
         *,
         sinks: Sequence[Sink] = (),
-        theory: Theory | None = None,
+        theory: Theory[Any] | None = None,
         blocks: Sequence[Block] | None = None,
         rare_blocks: Sequence[Block] = (),
+        matrices: Sequence[CurvatureMatrix] = (Hessian(), Information()),
+        measures: Sequence[Measure] = (),
         measurement: Measurement | None = None,
         seed: int = 0,
         sample_kind: SampleKind = "fresh",
@@ -91,13 +101,18 @@ class SpectralProbe:
         on_failure: Literal["record", "raise"] = "record",
     ) -> None:
         module = unwrap(model) if skeleton is None else skeleton
+        chosen = tuple(default_blocks(module) if blocks is None else blocks)
+        for block in (*chosen, *rare_blocks):
+            block.resolve(module)  # refuses a block of no parameters, or of unknown ones
         self.setup = Setup(
             model=model,
             loss=loss,
             sample=sample,
             theory=theory,
-            blocks=named_blocks(default_blocks(module) if blocks is None else blocks, module),
-            rare_blocks=named_blocks(rare_blocks, module),
+            blocks=chosen,
+            rare_blocks=tuple(rare_blocks),
+            matrices=tuple(matrices),
+            measures=tuple(measures),
             measurement=measurement or Measurement(),
             seed=seed,
             sample_kind=sample_kind,
@@ -110,13 +125,15 @@ class SpectralProbe:
             raise ValueError(f"on_failure: expected 'record' or 'raise', got {on_failure!r}")
         if every < 1:
             raise ValueError(f"every: expected at least 1, got {every}")
-        if theory is not None:
-            theory.reference(module)  # refuses a model that it does not describe
         self.sinks, self.skeleton, self.on_failure = tuple(sinks), skeleton, on_failure
         self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
         self._tracker = Tracker()
         self._transitions = TransitionTracker()
         self._initial: tuple[int, Statistics] | None = None
+        self._warned: set[tuple[str, str, type[Exception]]] = set()
+        self._attached = ExitStack()
+        if theory is not None:
+            self._attached.enter_context(theory.attach(module))
 
     def __call__(self, step: int, epoch: float = math.nan, *, thorough: bool = False) -> Record:
         """Probe now.
@@ -130,32 +147,38 @@ class SpectralProbe:
             The record, which every sink has received.
 
         Raises:
-            Exception: what a probing, or a sink, failed with, if ``on_failure`` is "raise"; the
-                other sinks have the record.
+            Exception: what a part of the probing, or a sink, failed with, if ``on_failure`` is
+                "raise"; the other sinks have the record.
         """
         theory, processes = self.setup.theory, self.setup.processes
-        clock = theory.time(step) if theory else math.nan
-        directions = theory.directions if theory else ()
-        probing = Probing(self.setup, Record(step, epoch, clock, directions), thorough)
-        failure: Exception | None = None
-        with undisturbed(self.setup.model) as trained:
-            try:
-                with self._whole(trained) as module:
-                    probing.measure(module, self._tracker)
-                if theory is not None and self.setup.sample_kind != "training":
-                    with processes.agreed():
-                        probing.predict(theory, self._transitions)
-                        self._forecast(theory, probing)
-            except Exception as error:  # whatever it is, the training must not pay for it
-                failure = error
-                probing.keep(failure=f"{type(error).__name__}: {error}")
-        record = probing.record
+        record = Record(step, epoch)
+        if theory is not None:
+            clock = theory.clock(step)
+            record = Record(
+                step,
+                epoch,
+                clock.time,
+                clock.label,
+                reference=theory.directions,
+                sources=theory.sources,
+            )
+        probing = Probing(self.setup, record, thorough)
+        with undisturbed(self.setup.model) as trained, self._whole(trained) as module:
+            probing.measure(module, self._tracker)
+            predicting = self.setup.predicting_theory
+            if predicting is not None and probing.statistics is not None:
+                probing.predict(predicting, self._transitions)
+                if self._initial is None:
+                    self._initial = step, probing.statistics
+                start, initial = self._initial
+                probing.forecast(predicting, initial, step - start)
         with processes.agreed():
             if processes.rank == 0:
-                deliver(record, self.sinks, self.on_failure)
-        if failure is not None and self.on_failure == "raise":
-            raise failure
-        return record
+                deliver(probing.record, self.sinks, self.on_failure)
+        if probing.errors and self.on_failure == "raise":
+            raise probing.errors[0]
+        self._warn(probing)
+        return probing.record
 
     def estimate(self) -> Estimate:
         """What a probing that is not thorough will take, from trial products of each block.
@@ -167,17 +190,27 @@ class SpectralProbe:
             Exception: what the probing would fail with.
         """
         with undisturbed(self.setup.model) as trained, self._whole(trained) as module:
-            return Probing(self.setup, Record(0), thorough=False).estimate(module)
+            return probing_estimate(self.setup, module)
+
+    def close(self) -> None:
+        """Take off what the theory has attached to the model; sinks stay open."""
+        self._attached.close()
 
     def _whole(self, trained: nn.Module) -> AbstractContextManager[nn.Module]:
         return gathered(trained, self.skeleton) if self.skeleton else nullcontext(trained)
 
-    def _forecast(self, theory: Theory, probing: Probing) -> None:
-        assert probing.statistics is not None
-        if self._initial is None:
-            self._initial = probing.record.step, probing.statistics
-        start, initial = self._initial
-        probing.forecast(theory, initial, theory.time(probing.record.step - start))
+    def _warn(self, probing: Probing) -> None:
+        """Say what failed, once for each kind of failure."""
+        record = probing.record
+        for failure, error in zip(record.failures, probing.errors, strict=True):
+            kind = failure.part, failure.matrix, type(error)
+            if kind not in self._warned:
+                self._warned.add(kind)
+                warnings.warn(
+                    f"the probing at step {record.step} could not have {failure}",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
 
     def on_train_start(self, step: int, epoch: int) -> None:
         """Probe before the first step (not when a run is continued)."""
@@ -200,11 +233,7 @@ class SpectralProbe:
         initial = None
         if self._initial is not None:
             step, statistics = self._initial
-            initial = {
-                "step": step,
-                "gram": torch.from_numpy(statistics.gram),
-                "parameters": torch.from_numpy(statistics.parameters),
-            }
+            initial = {"step": step, "quantities": [_state(q) for q in statistics.quantities()]}
         return {
             "initial": initial,
             "transitions": self._transitions.state_dict(),
@@ -212,11 +241,38 @@ class SpectralProbe:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        initial = state["initial"]
-        self._initial = initial and (
-            initial["step"],
-            Statistics(initial["gram"].numpy(), initial["parameters"].numpy()),
-        )
+        """Go on from a state.
+
+        Raises:
+            ValueError: if it holds the statistics of a theory, and the probe has none.
+        """
+        initial, theory = state["initial"], self.setup.theory
+        self._initial = None
+        if initial is not None:
+            if theory is None:
+                raise ValueError("state: expected one of a probe without theory, got one with it")
+            quantities = [_quantity(each) for each in initial["quantities"]]
+            self._initial = initial["step"], theory.restore(quantities)
         self._transitions.load_state_dict(state["transitions"])
         self._tracker.load_state_dict(state["tracker"])
+
+
+def _state(quantity: Quantity) -> dict[str, Any]:
+    """The quantity as a checkpoint can hold it: of plain containers and tensors."""
+    return {
+        "name": quantity.name,
+        "values": torch.from_numpy(quantity.values),
+        "unit": quantity.unit,
+        "axes": [list(axis) for axis in quantity.axes],
+        "symmetric": quantity.symmetric,
+    }
+
+
+def _quantity(state: dict[str, Any]) -> Quantity:
+    return Quantity(
+        state["name"],
+        state["values"].numpy(),
+        state["unit"],
+        tuple(map(tuple, state["axes"])),
+        symmetric=state["symmetric"],
+    )

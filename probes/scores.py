@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from ..models.heads import HeadModel, ModelHead
 from ..models.heads import sample_losses as head_losses
+from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray
 from .curvature.batches import Inputs, sample_number
 from .curvature.distributed import Processes
 from .curvature.losses import Loss, module_outputs, sample_losses, scalar_loss
 from .curvature.observe import ordinary
-from .records.record import Geometry
 
 __all__ = ["Scores", "pooled", "scores_of"]
 
@@ -63,8 +63,8 @@ def scores_of(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> Sc
     return Scores(sample_number((inputs, targets)), total, losses, correct, operator)
 
 
-def pooled(own: Scores, processes: Processes) -> tuple[Geometry, str]:
-    """Loss and accuracy of all samples with standard errors, and an operator that fits all."""
+def pooled(own: Scores, processes: Processes) -> tuple[tuple[Quantity, ...], str]:
+    """Loss and accuracy of all samples, where they are known, and an operator that fits all."""
     rows = processes.gather(
         [
             own.samples,
@@ -77,13 +77,11 @@ def pooled(own: Scores, processes: Processes) -> tuple[Geometry, str]:
     share = rows[:, 0] / rows[:, 0].sum()
     _, loss_error = _mean(rows[:, 3:6])
     accuracy, accuracy_error = _mean(rows[:, 6:9])
-    scores = Geometry(
-        loss=float(share @ rows[:, 1]),
-        loss_error=loss_error,
-        accuracy=accuracy,
-        accuracy_error=accuracy_error,
-    )
-    return scores, "head" if rows[:, 2].all() else "autograd"
+    scores = [Quantity.number("loss", float(share @ rows[:, 1]), "loss", loss_error)]
+    if not math.isnan(accuracy):
+        scores.append(Quantity.number("accuracy", accuracy, "share", accuracy_error))
+    operator = "head" if rows[:, 2].all() else "autograd"
+    return tuple(scores), operator
 
 
 def _moments(values: Tensor | None) -> tuple[float, float, float]:

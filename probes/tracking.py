@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ..theory.spectrum import FloatArray, Matrix
+from ..theory.spectrum import FloatArray
 from .curvature.block import Block
 from .records.track import Followed, Track
 
@@ -44,7 +44,7 @@ class Tracker:
         self._seen: dict[str, _Branches] = {}
         self._weights: dict[str, Tensor] = {}
 
-    def start(self, matrix: Matrix, block: str, size: int) -> Tensor | None:
+    def start(self, matrix: str, block: str, size: int) -> Tensor | None:
         """The vectors of this size found last at both ends, (size, k); None if there are none."""
         ends = [self._seen.get(_key(matrix, block, side)) for side in ("top", "bottom")]
         found = [end.vectors for end in ends if end is not None and len(end.vectors) == size]
@@ -52,7 +52,7 @@ class Tracker:
 
     def follow(
         self,
-        matrix: Matrix,
+        matrix: str,
         block: Block,
         values: Tensor,
         vectors: Tensor,
@@ -99,8 +99,10 @@ class Tracker:
             )
         return Track(matrix, block.name, sides["top"], sides["bottom"])
 
-    def remember(self, weights: Mapping[str, Tensor]) -> None:
-        """Keep a copy of the weights: the next updates start from them."""
+    def remember(self, weights: Mapping[str, Tensor], used: Collection[str]) -> None:
+        """Keep a copy of the weights that are used, or were: the next updates start from them."""
+        kept = {*used, *self._weights}
+        weights = {name: weight for name, weight in weights.items() if name in kept}
         self._weights = {name: weight.detach().clone() for name, weight in weights.items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -228,7 +230,7 @@ def continued(
     return _Branches(vectors, ids, unused)
 
 
-def _key(matrix: Matrix, block: str, side: str) -> str:
+def _key(matrix: str, block: str, side: str) -> str:
     return f"{matrix}/{block}/{side}"
 
 

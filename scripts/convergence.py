@@ -28,9 +28,10 @@ from spectrain.models.heads import (
 )
 from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
+from spectrain.theory.mixture.factors import Matrix
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.spectrum import FloatArray, Matrix, Spectrum
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
+from spectrain.theory.spectrum import FloatArray, Spectrum
 from spectrain.theory.threads import single_thread
 from spectrain.views.figures.style import SERIES, finish_scale, new_figure, paper, pixels
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from spectrain.probes.records.version1 import direction, quantities
+
 
 @pytest.fixture
 def scripts(monkeypatch):
@@ -55,7 +57,11 @@ def test_logging_is_timed_sink_by_sink(scripts, monkeypatch, tmp_path, capsys):
 
     from spectrain.probes.records.record import Geometry, Record
 
-    record = Record(0, directions=("x0",), measured=Geometry(np.ones((1, 1)), 0.5))
+    record = Record(
+        0,
+        reference=(direction("x0"),),
+        measured=Geometry(quantities(gram=np.ones((1, 1)), loss=0.5)),
+    )
     monkeypatch.setattr(logging, "_record", lambda: record)
     monkeypatch.setattr(logging, "REPEATS", 2)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # without W&B

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from .spectrum import FloatArray, Matrix, Spectrum
-from .statistics import Statistics
+from .direction import Direction
+from .geometry import Geometry
+from .quantity import Quantity
+from .source import Source
 
-__all__ = ["Prediction", "Selection", "Theory"]
+__all__ = [
+    "INDEPENDENT",
+    "Clock",
+    "Reference",
+    "SampleKind",
+    "Selection",
+    "Statistics",
+    "Theory",
+]
+
+SampleKind = Literal["fresh", "held-out", "training"]
+
+# Samples that the weights do not depend on.
+INDEPENDENT: frozenset[SampleKind] = frozenset({"fresh", "held-out"})
+
+
+class Statistics(Protocol):
+    """Whatever a theory needs to know at one step; a probe looks at its quantities alone."""
+
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What is recorded of it, enough for `Theory.restore`."""
 
 
 @dataclass(frozen=True)
@@ -19,61 +43,86 @@ class Selection:
     """One spectrum that is asked for.
 
     Attributes:
-        matrix: "hessian" or "information".
+        matrix: name of its `MatrixKind`.
         block: the block's name.
-        parameters: names of its parameters.
+        parameters: names of its parameters, all of them trained.
         rows: rows of the (single) parameter; empty means all.
     """
 
-    matrix: Matrix
+    matrix: str
     block: str
     parameters: tuple[str, ...]
     rows: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What theory says at one value of the statistics.
+class Clock:
+    """Where the dynamics stands.
 
     Attributes:
-        loss: expected loss, without ridge.
-        loss_error: its numerical error.
-        spectra: of those selections that the theory covers.
+        time: NaN without dynamics.
+        label: what is counted, for an axis: "time t = steps × c/d".
     """
 
-    loss: float
-    loss_error: float
-    spectra: tuple[Spectrum, ...]
+    time: float = math.nan
+    label: str = ""
 
 
-class Theory(Protocol):
-    """What a probe asks of a theory; another system brings another one.
+@dataclass(frozen=True)
+class Reference:
+    """Directions that eigenvectors are compared with.
 
     Attributes:
-        directions: names of the reference directions, rows of the Gram matrix.
+        vectors: (d, r) float64, one direction a column, in the order of `Theory.directions`.
+        axis: of a block's parameter, of length d, that they lie along.
     """
 
-    directions: tuple[str, ...]
+    vectors: Tensor
+    axis: int = -1
 
-    def time(self, step: int) -> float:
-        """The clock t of the dynamics after a number of steps; NaN without dynamics."""
 
-    def reference(self, model: nn.Module) -> Tensor:
-        """The reference directions, (d, r) float64, one a column."""
+S = TypeVar("S", bound=Statistics)
 
-    def statistics(self, model: nn.Module) -> Statistics:
-        """The statistics at the present weights."""
 
-    def predict(
-        self, statistics: Statistics, selections: Sequence[Selection], density: bool
-    ) -> Prediction:
-        """Loss and spectra from the statistics alone."""
+class Theory(Protocol[S]):
+    """What a probe asks of a theory. Each answer follows from the arguments alone."""
 
-    def forecast(self, initial: Statistics, time: float) -> Statistics | None:
-        """The statistics at time t after the initial ones; None without dynamics."""
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The reference directions."""
 
-    def forecast_band(self, initial: Statistics, time: float) -> FloatArray | None:
-        """Standard deviation over runs of each entry of the Gram matrix of a forecast.
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What its predictions rest on; a report cites these."""
 
-        Of the Gram matrix's shape; NaN where it is unknown; None without dynamics.
+    @property
+    def holds_for(self) -> frozenset[SampleKind]:
+        """Kinds of probe sample that its predictions hold for."""
+
+    def attach(self, model: nn.Module) -> AbstractContextManager[Any]:
+        """Refuse a model that it does not describe; record what it needs until it is left.
+
+        Raises:
+            ValueError: naming what is at odds with the theory.
+        """
+
+    def clock(self, step: int) -> Clock:
+        """The time of the dynamics after a number of steps."""
+
+    def reference(self, model: nn.Module) -> Reference | None:
+        """The reference directions at the present weights; None without any."""
+
+    def statistics(self, model: nn.Module, batch: Any) -> S:
+        """The statistics at the present weights, on a probe sample (inputs, targets)."""
+
+    def restore(self, quantities: Sequence[Quantity]) -> S:
+        """The statistics with these quantities: from a record or a checkpoint."""
+
+    def predict(self, statistics: S, selections: Sequence[Selection], density: bool) -> Geometry:
+        """Loss, other quantities, and spectra of those selections that the theory covers."""
+
+    def forecast(self, start: S, steps: int, selections: Sequence[Selection]) -> Geometry | None:
+        """The same, without densities, so many steps later; None without dynamics.
+
+        The statistics are among its quantities, with their bands over runs.
         """

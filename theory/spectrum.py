@@ -18,15 +18,13 @@ __all__ = [
     "FloatArray",
     "Gap",
     "Jacobi",
-    "Matrix",
     "Spectrum",
 ]
 
 FloatArray = NDArray[np.float64]
-Matrix = Literal["hessian", "information"]
 EdgeKind = Literal["square-root", "thin", "hard", "infinite"]
 
-_CURVATURE = {"unit": "loss per squared parameter"}
+_CURVATURE = {"unit": "that of the matrix"}
 _SHARE = {"unit": "1, between 0 and 1"}
 
 
@@ -78,8 +76,8 @@ class Density:
     """
 
     points: FloatArray = field(metadata=_CURVATURE)
-    values: FloatArray = field(metadata={"unit": "1 / (loss per squared parameter)"})
-    errors: FloatArray = field(metadata={"unit": "1 / (loss per squared parameter)"})
+    values: FloatArray = field(metadata={"unit": "1 / that of the matrix"})
+    errors: FloatArray = field(metadata={"unit": "1 / that of the matrix"})
     cumulative: FloatArray = field(metadata=_SHARE)
     cumulative_errors: FloatArray = field(metadata=_SHARE)
 
@@ -170,7 +168,7 @@ class Spectrum:
     """Spectrum of one block of one matrix, measured or predicted.
 
     Attributes:
-        matrix: "hessian" or "information" (second moment of the per-sample gradients).
+        matrix: name of its `MatrixKind`: "hessian", "information", ...
         block: name of the block of parameters.
         size: number of eigenvalues; 0 for a prediction without a dimension.
         top: measured: the largest eigenpairs; predicted: the outliers above the bulk. Largest
@@ -182,7 +180,7 @@ class Spectrum:
         jacobi: coefficients of the law of all eigenvalues; None where there is no density.
     """
 
-    matrix: Matrix = field(metadata={"unit": "none"})
+    matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
     size: int = field(metadata={"unit": "eigenvalues"})
     top: tuple[Eigenpair, ...] = field(metadata={"unit": "see Eigenpair"})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .spectrum import FloatArray, Matrix, Spectrum
+from .spectrum import FloatArray, Spectrum
 
 __all__ = ["Boundary", "Transition", "TransitionKind", "TransitionTracker"]
 
@@ -29,7 +29,7 @@ class Transition:
         after: number now.
     """
 
-    matrix: Matrix = field(metadata={"unit": "none"})
+    matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
     side: Literal["right", "left"] = field(metadata={"unit": "none"})
     kind: TransitionKind = field(metadata={"unit": "none"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ class System:
     law: Law
     model: nn.Module
     loss: Callable[[Tensor, Tensor], Tensor]
-    theory: Theory
+    theory: Theory[Any] | None
     blocks: tuple[Block, ...]
     rare_blocks: tuple[Block, ...] = ()
     relative_rates: Mapping[str, float] = field(default_factory=dict)

@@ -19,8 +19,8 @@ from ..probes.records.outliers import (
     pairs,
 )
 from ..probes.records.record import Record
-from ..theory.spectrum import Matrix, Spectrum
-from .readings import both, clock, gram_difference, landmarks, relative_difference
+from ..theory.spectrum import Spectrum
+from .readings import both, clock, failed, gram_difference, landmarks, relative_difference
 
 __all__ = [
     "BulkDistance",
@@ -61,7 +61,7 @@ class Comparison:
 
     step: int = field(metadata={"unit": "optimiser steps"})
     time: float = field(metadata={"unit": "steps times scaled step size / d"})
-    matrix: Matrix = field(metadata={"unit": "none"})
+    matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
     side: Side = field(metadata={"unit": "none"})
     rank: int = field(metadata={"unit": "none"})
@@ -111,7 +111,7 @@ class CountAgreement:
         probings: all probings with a prediction.
     """
 
-    matrix: Matrix = field(metadata={"unit": "none"})
+    matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
     agreeing: int = field(metadata={"unit": "probings"})
     decided: int = field(metadata={"unit": "probings"})
@@ -130,7 +130,7 @@ class BulkDistance:
             not resolve: the distance is then that of the quadrature.
     """
 
-    matrix: Matrix = field(metadata={"unit": "none"})
+    matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
     mean: float = field(metadata=_SHARE)
     largest: float = field(metadata=_SHARE)
@@ -140,7 +140,7 @@ class BulkDistance:
 
 def comparisons(records: Sequence[Record]) -> tuple[Comparison, ...]:
     """Every outlier, predicted or measured, at the first, the middle and the last record."""
-    shown = landmarks([record for record in records if not record.failure])
+    shown = landmarks([record for record in records if not failed(record)])
     times, _ = clock(shown)
     return tuple(
         comparison
@@ -175,7 +175,7 @@ def gram_differences(records: Sequence[Record], dimension: int) -> tuple[GramDif
 
 def count_agreements(records: Sequence[Record]) -> tuple[CountAgreement, ...]:
     """Counts of measured eigenvalues beyond the predicted detection edge against predicted ones."""
-    totals: dict[tuple[Matrix, str], list[int]] = {}
+    totals: dict[tuple[str, str], list[int]] = {}
     for record in records:
         for measured, predicted in both(record):
             total = totals.setdefault((predicted.matrix, predicted.block), [0, 0, 0])
@@ -204,8 +204,8 @@ def counts_agree(measured: Spectrum, predicted: Spectrum, side: Side) -> bool | 
 
 def bulk_distances(records: Sequence[Record]) -> tuple[BulkDistance, ...]:
     """Distance of cumulative distributions, for every matrix and block with both densities."""
-    found: dict[tuple[Matrix, str], list[tuple[float, int]]] = {}
-    hard: set[tuple[Matrix, str]] = set()
+    found: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    hard: set[tuple[str, str]] = set()
     for record in records:
         for measured, predicted in both(record):
             distance = bulk_distance(measured, predicted)

@@ -9,22 +9,23 @@ import numpy as np
 
 from ..probes.records.outliers import SIDES, edge, last_inside
 from ..probes.records.record import Record
+from ..theory.matrix_kind import HESSIAN, INFORMATION
 from ..theory.spectrum import Bulk, Spectrum
 from .comparisons import bulk_distance, compared, counts_agree
-from .readings import MATRICES, both, gram_difference, relative_difference
+from .readings import both, gram_difference, relative_difference
 
 __all__ = ["ERROR_NAMES", "errors"]
 
 _OF_A_MATRIX = ("outliers", "overlaps", "edges", "counts", "bulk")
 ERROR_NAMES = (
-    *(f"{matrix}/{name}" for matrix in MATRICES for name in _OF_A_MATRIX),
+    *(f"{kind.name}/{name}" for kind in (HESSIAN, INFORMATION) for name in _OF_A_MATRIX),
     "gram",
     "loss",
 )
 
 
 def errors(record: Record) -> dict[str, float]:
-    """The largest deviations over all blocks, by the names of `ERROR_NAMES`.
+    """The largest deviations over all blocks, by name; `ERROR_NAMES` has those that are usual.
 
     Only outliers that are predicted clear of the detection edge and were measured count, except
     for ``counts``. What cannot be compared is left out.
@@ -48,7 +49,8 @@ def errors(record: Record) -> dict[str, float]:
             if agree is not None:
                 name = f"{predicted.matrix}/counts"
                 found[name] = found.get(name, 0.0) + (not agree)
-    return {name: found[name] for name in ERROR_NAMES if name in found}
+    order = {name: place for place, name in enumerate(ERROR_NAMES)}
+    return {name: found[name] for name in sorted(found, key=lambda each: order.get(each, -1))}
 
 
 def _all(record: Record) -> Iterator[tuple[str, float]]:

@@ -9,33 +9,47 @@ import numpy as np
 
 from ..probes.records.outliers import SIDES, pairs
 from ..probes.records.record import Geometry, Record, Transition
-from ..theory.spectrum import FloatArray, Matrix, Spectrum
+from ..theory.matrix_kind import MatrixKind, kind_named
+from ..theory.spectrum import FloatArray, Spectrum
 
 __all__ = [
     "EPOCHS",
-    "MATRICES",
-    "MATRIX_NAMES",
     "STEPS",
-    "TIME",
     "blocks",
     "both",
     "clock",
     "clock_symbol",
     "describe",
+    "failed",
     "gram_difference",
     "landmarks",
+    "matrices",
     "relative_difference",
     "spectrum_of",
 ]
 
-MATRICES: tuple[Matrix, ...] = ("hessian", "information")
-MATRIX_NAMES: dict[Matrix, str] = {"hessian": "Hessian", "information": "Information matrix"}
-
-# What a clock shows; labels of axes.
-TIME, EPOCHS, STEPS = "time t = steps × c/d", "epochs", "optimiser steps"
+# What a clock shows where a theory has none; labels of axes.
+EPOCHS, STEPS = "epochs", "optimiser steps"
 
 
-def spectrum_of(geometry: Geometry | None, matrix: Matrix, block: str) -> Spectrum | None:
+def failed(record: Record) -> bool:
+    """Whether a probing has no spectrum to show, for a reason it says."""
+    return bool(record.failures) and not record.measured.spectra
+
+
+def matrices(records: Iterable[Record]) -> tuple[MatrixKind, ...]:
+    """Kinds of all matrices that were asked for, measured or predicted, in order of appearance."""
+    kinds: dict[str, MatrixKind] = {}
+    for record in records:
+        for kind in record.matrices:
+            kinds.setdefault(kind.name, kind)
+        for geometry in (record.measured, record.predicted):
+            for spectrum in geometry.spectra if geometry is not None else ():
+                kinds.setdefault(spectrum.matrix, kind_named(spectrum.matrix))
+    return tuple(kinds.values())
+
+
+def spectrum_of(geometry: Geometry | None, matrix: str, block: str) -> Spectrum | None:
     """The spectrum of one block; None where there is no geometry or no such block in it."""
     return None if geometry is None else geometry.spectrum(matrix, block)
 
@@ -75,8 +89,8 @@ def blocks(records: Iterable[Record]) -> tuple[str, ...]:
 def clock(records: Sequence[Record]) -> tuple[FloatArray, str]:
     """When the records were taken: (N,) times t, or epochs or steps without theory; axis label."""
     times = np.array([record.time for record in records])
-    if np.all(np.isfinite(times)):
-        return times, TIME
+    if len(records) and np.all(np.isfinite(times)):
+        return times, records[0].clock
     epochs = np.array([record.epoch for record in records])
     if np.all(np.isfinite(epochs)):
         return epochs, EPOCHS
@@ -85,12 +99,13 @@ def clock(records: Sequence[Record]) -> tuple[FloatArray, str]:
 
 def clock_symbol(label: str) -> str:
     """What stands before a single time of that clock."""
-    return "t" if label == TIME else label
+    return label if label in (EPOCHS, STEPS) else "t"
 
 
 def describe(transition: Transition) -> str:
     """One sentence on a transition."""
-    place = f"{MATRIX_NAMES[transition.matrix]}, {transition.block}, {transition.side} of the bulk"
+    title = kind_named(transition.matrix).title
+    place = f"{title}, {transition.block}, {transition.side} of the bulk"
     if transition.is_meeting:
         return f"{place}: two outliers {transition.kind.removesuffix('s')}"
     counts = f"{transition.before} -> {transition.after} predicted"

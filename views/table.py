@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..probes.records.record import Record
 from .comparisons import bulk_distances, comparisons, count_agreements, gram_differences
-from .readings import clock, clock_symbol
+from .readings import clock, clock_symbol, failed
 
 __all__ = ["format_table"]
 
@@ -27,11 +27,12 @@ def format_table(records: Sequence[Record], dimension: int) -> str:
         _format_counts(records),
         _format_distances(records),
     ]
-    failed = [record for record in records if record.failure]
-    if failed:
+    incomplete = [record for record in records if record.failures]
+    if incomplete:
+        first = incomplete[0]
         parts.append(
-            f"{len(failed)} of {len(records)} probings failed, the first at step "
-            f"{failed[0].step}: {failed[0].failure}"
+            f"{len(incomplete)} of {len(records)} probings are incomplete, the first at step "
+            f"{first.step}: {'; '.join(map(str, first.failures))}"
         )
     text = "\n\n".join(part for part in parts if part)
     return text or "Nothing to compare: no record holds both a measurement and a prediction."
@@ -41,7 +42,7 @@ def _format_outliers(records: Sequence[Record]) -> str:
     rows = comparisons(records)
     if not rows:
         return ""
-    label = clock([record for record in records if not record.failure])[1]
+    label = clock([record for record in records if not failed(record)])[1]
     symbol = clock_symbol(label)
     head = (
         symbol,

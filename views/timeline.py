@@ -8,9 +8,10 @@ from typing import Literal
 
 from ..probes.records.outliers import is_clear, is_outlier, pairs
 from ..probes.records.record import Record, Transition
+from ..theory.matrix_kind import kind_named
 from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
-from .readings import EPOCHS, MATRIX_NAMES, TIME, both, clock
+from .readings import EPOCHS, STEPS, both, clock
 
 __all__ = ["Failure", "Happening", "Moment", "Timeline", "markdown", "rows"]
 
@@ -149,8 +150,8 @@ def markdown(timeline: Timeline) -> str:
 
 def _moment(record: Record) -> Moment:
     (time,), label = clock([record])
-    words = {TIME: f"t = {time:.4g}", EPOCHS: f"{time:.4g} epochs"}
-    return Moment(record.step, words.get(label, ""))
+    words = {STEPS: "", EPOCHS: f"{time:.4g} epochs"}
+    return Moment(record.step, words.get(label, f"t = {time:.4g}"))
 
 
 def _single(transitions: Iterable[Transition]) -> Iterator[Transition]:
@@ -231,7 +232,7 @@ def _what(transition: Transition) -> tuple[str, str, str]:
     else:
         change = f"an outlier {transition.kind} {place}"
         change += f" ({transition.before} → {transition.after})"
-    return MATRIX_NAMES[transition.matrix], transition.block, change
+    return kind_named(transition.matrix).title, transition.block, change
 
 
 def _when(moment: Moment | None) -> str:

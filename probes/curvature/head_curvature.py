@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...models.heads import HeadModel, curvature_factors, gradient_factors
-from ...theory.spectrum import Matrix
 from .operator import CurvatureOperator
 
-__all__ = ["HeadCurvature", "head_curvature"]
+__all__ = ["HeadCurvature", "HeadMatrix", "head_curvature"]
+
+HeadMatrix = Literal["hessian", "information"]
 
 # Samples whose products with a panel are held at once: they stay in the cache between the two
 # products with the data. Fewer would leave the threads too little work between their meetings.
@@ -211,7 +213,7 @@ def head_curvature(
     model: nn.Module,
     inputs: Tensor,
     targets: Tensor,
-    selections: Sequence[tuple[Matrix, tuple[int, ...]]],
+    selections: Sequence[tuple[HeadMatrix, tuple[int, ...]]],
 ) -> HeadCurvature:
     """Hessian or information matrix of some rows of the direction parameter, for each selection.
 
@@ -255,7 +257,7 @@ def head_curvature(
     extra = [parameters[name].flatten() for name in model.head_parameter_names]
     v = torch.cat(extra) if extra else directions.new_zeros(0)
     h = inputs @ directions.T
-    factors: dict[Matrix, Tensor] = {}
+    factors: dict[HeadMatrix, Tensor] = {}
     if any(matrix == "hessian" for matrix, _ in chosen):
         factors["hessian"] = curvature_factors(model.head, h, v, targets)
     if any(matrix == "information" for matrix, _ in chosen):

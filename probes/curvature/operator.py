@@ -47,6 +47,27 @@ class CurvatureOperator(Protocol):
         """Whether no eigenvalue is negative, beyond rounding."""
         return False
 
+    @property
+    def samples(self) -> int:
+        """Number of samples that the matrix is a mean over: its weight among those of others."""
+        return 1
+
+    def traces(self) -> Tensor | None:
+        """Tr H, of shape ``batch``; None where it costs more than it tells."""
+        return None
+
+    def sampling_errors(self, vectors: Tensor, resolvent: Tensor) -> Tensor | None:
+        """Standard deviation of eigenvalues over the draw of the samples; None if it is unknown.
+
+        Args:
+            vectors: (*batch, size, k) unit eigenvectors.
+            resolvent: (*batch, k), tr (H - value)^-1 / size without the eigenvalue itself.
+
+        Returns:
+            (*batch, k).
+        """
+        return None
+
     @abstractmethod
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for a panel V (*batch, size, width); same shape."""

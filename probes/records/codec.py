@@ -9,9 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ...theory.direction import Direction
+from ...theory.matrix_kind import MatrixKind
+from ...theory.quantity import Quantity
+from ...theory.source import Source
 from ...theory.spectrum import Bulk, Density, Edge, Eigenpair, Gap, Jacobi, Spectrum
-from .record import Geometry, Record, Transition
+from .record import Failure, Geometry, Record, Transition
 from .track import Followed, Track
+from .version1 import upgraded
 
 __all__ = ["ENCODING", "decode", "encode", "schema"]
 
@@ -26,6 +31,11 @@ _TYPES: dict[str, type] = {
     for kind in (
         Record,
         Geometry,
+        Quantity,
+        Direction,
+        MatrixKind,
+        Source,
+        Failure,
         Transition,
         Track,
         Followed,
@@ -106,18 +116,18 @@ def _decode_array(value: dict[str, Any]) -> Array:
 
 
 def _decode_object(value: dict[str, Any]) -> Any:
-    content = dict(value)
-    name = content.pop("$type")
+    name = value["$type"]
     kind = _TYPES.get(name)
     if kind is None:
         raise ValueError(f"type: expected one of {sorted(_TYPES)}, got {name!r}")
+    content = upgraded(name, {key: decode(item) for key, item in value.items() if key != "$type"})
     known = {field.name: field for field in fields(kind)}
     if unknown := sorted(set(content) - set(known)):
         raise ValueError(f"fields of {name}: expected among {sorted(known)}, got {unknown}")
     needed = {key for key, field in known.items() if _is_required(field)}
     if missing := sorted(needed - set(content)):
         raise ValueError(f"fields of {name}: expected {sorted(needed)}, {missing} missing")
-    return kind(**{key: decode(item) for key, item in content.items()})
+    return kind(**content)
 
 
 def _is_required(field: Field[Any]) -> bool:

@@ -5,49 +5,37 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from ...theory.spectrum import FloatArray, Matrix, Spectrum
+from ...theory.direction import Direction
+from ...theory.geometry import Geometry
+from ...theory.matrix_kind import MatrixKind
+from ...theory.source import Source
 from ...theory.transitions import Transition, TransitionKind
 from .track import Track
 
-__all__ = ["Geometry", "Record", "Transition", "TransitionKind"]
-
-
-def _no_gram() -> FloatArray:
-    return np.zeros((0, 0))
+__all__ = ["Failure", "Geometry", "Record", "Transition", "TransitionKind"]
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """The local geometry of the loss at one step.
+class Failure:
+    """Something that a probing could not have, which kept nothing else from the record.
 
     Attributes:
-        gram: (r, r) Gram matrix of the reference directions (x_1..x_C, mu_1..mu_k); (0, 0) without
-            reference directions.
-        loss: mean loss on the probe sample (measured) or its expectation (predicted).
-        loss_error: standard error of ``loss`` (measured) or its numerical error (predicted).
-        accuracy: share of right labels; NaN if unknown.
-        accuracy_error: standard error of ``accuracy``; NaN if unknown.
-        spectra: one for each matrix and block.
-        gram_band: (r, r) standard deviation over runs of each entry of ``gram``, of a forecast; NaN
-            where it is unknown, (0, 0) if there is none.
+        part: of the probing: "sample", "loss", "spectra", "prediction", ..., or a measure's name;
+            empty where the whole of it failed.
+        reason: type and text of what was raised.
+        matrix: whose spectrum is missing; empty for other parts.
+        block: likewise.
     """
 
-    gram: FloatArray = field(default_factory=_no_gram, metadata={"unit": "squared parameter"})
-    loss: float = field(default=math.nan, metadata={"unit": "loss"})
-    loss_error: float = field(default=math.nan, metadata={"unit": "loss"})
-    accuracy: float = field(default=math.nan, metadata={"unit": "1, between 0 and 1"})
-    accuracy_error: float = field(default=math.nan, metadata={"unit": "1, between 0 and 1"})
-    spectra: tuple[Spectrum, ...] = field(default=(), metadata={"unit": "see Spectrum"})
-    gram_band: FloatArray = field(default_factory=_no_gram, metadata={"unit": "squared parameter"})
+    part: str = field(metadata={"unit": "none"})
+    reason: str = field(metadata={"unit": "none"})
+    matrix: str = field(default="", metadata={"unit": "none"})
+    block: str = field(default="", metadata={"unit": "none"})
 
-    def spectrum(self, matrix: Matrix, block: str) -> Spectrum | None:
-        """The spectrum of one block, or None if it is not here."""
-        for spectrum in self.spectra:
-            if spectrum.matrix == matrix and spectrum.block == block:
-                return spectrum
-        return None
+    def __str__(self) -> str:
+        place = f"{self.matrix}, {self.block}" if self.matrix else self.part
+        # One line each.
+        return " ".join((f"{place}: {self.reason}" if place else self.reason).split())
 
 
 @dataclass(frozen=True)
@@ -57,34 +45,49 @@ class Record:
     Attributes:
         step: number of optimiser steps taken.
         epoch: number of epochs finished; NaN outside the provided loop.
-        time: step * delta, the clock of the effective dynamics; NaN without theory.
-        directions: names of the reference directions, rows of the Gram matrix: "x0", .., "mu0", ..
+        time: of the clock of the dynamics; NaN without theory.
+        clock: what that clock counts; empty without theory.
+        reference: the reference directions, rows of the Gram matrix where there is one.
+        matrices: the kinds of matrix that were asked for.
+        sources: what the predictions rest on.
         measured: on the probe sample.
-        predicted: from the Gram matrix measured at this step alone; its ``gram`` is empty.
-        forecast: from the initial Gram matrix alone, through the effective dynamics.
+        predicted: from the statistics measured at this step alone.
+        forecast: from the initial statistics alone, through the effective dynamics.
         transitions: changes of the predicted outliers since the record before.
         tracks: how the measured spectra go on from those of the probing before, one for each.
         operator: how curvature was multiplied: "head" (hand-written; blocks of other parameters
             than the head's directions by automatic differentiation all the same) or "autograd".
-        failure: why the probing failed; empty if it did not. The other fields then hold what was
-            measured before the failure.
+        failures: what could not be had; empty if everything was.
         seconds: wall time of each part of the probing; not reproducible.
     """
 
     step: int = field(metadata={"unit": "optimiser steps"})
     epoch: float = field(default=math.nan, metadata={"unit": "epochs"})
-    time: float = field(default=math.nan, metadata={"unit": "steps times scaled step size / d"})
-    directions: tuple[str, ...] = field(default=(), metadata={"unit": "none"})
+    time: float = field(default=math.nan, metadata={"unit": "see clock"})
+    clock: str = field(default="", metadata={"unit": "none"})
+    reference: tuple[Direction, ...] = field(default=(), metadata={"unit": "see Direction"})
+    matrices: tuple[MatrixKind, ...] = field(default=(), metadata={"unit": "see MatrixKind"})
+    sources: tuple[Source, ...] = field(default=(), metadata={"unit": "see Source"})
     measured: Geometry = field(default_factory=Geometry, metadata={"unit": "see Geometry"})
     predicted: Geometry | None = field(default=None, metadata={"unit": "see Geometry"})
     forecast: Geometry | None = field(default=None, metadata={"unit": "see Geometry"})
     transitions: tuple[Transition, ...] = field(default=(), metadata={"unit": "see Transition"})
     tracks: tuple[Track, ...] = field(default=(), metadata={"unit": "see Track"})
     operator: str = field(default="", metadata={"unit": "none"})
-    failure: str = field(default="", metadata={"unit": "none"})
+    failures: tuple[Failure, ...] = field(default=(), metadata={"unit": "see Failure"})
     seconds: dict[str, float] = field(default_factory=dict, metadata={"unit": "s"})
 
-    def track(self, matrix: Matrix, block: str) -> Track | None:
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Names of the reference directions: "x0", .., "mu0", .."""
+        return tuple(direction.name for direction in self.reference)
+
+    @property
+    def failure(self) -> str:
+        """Why something could not be had, a line for each; empty if everything was."""
+        return "\n".join(map(str, self.failures))
+
+    def track(self, matrix: str, block: str) -> Track | None:
         """The track of one block, or None if it is not here."""
         for track in self.tracks:
             if track.matrix == matrix and track.block == block:

@@ -20,7 +20,6 @@ from typing import Any
 import yaml
 from numpy.typing import NDArray
 
-from ...theory.spectrum import Matrix
 from .append import WholeEntries
 from .codec import ENCODING, decode, encode, schema
 from .environment import environment
@@ -39,7 +38,9 @@ __all__ = [
 ]
 
 FORMAT = "spectrain-records"
-VERSION = 1
+VERSION = 2
+# Those that can be read.
+_READABLE = (1, VERSION)
 
 # Names of the files in a run folder.
 RECORDS = "records.jsonl"
@@ -74,7 +75,7 @@ def _is_intact(line: bytes) -> bool:
     return line == _wrap(line[len(_wrap(b"")) - 2 : -2])
 
 
-def parse_record(line: bytes, only: tuple[Matrix, str] | None = None) -> Record:
+def parse_record(line: bytes, only: tuple[str, str] | None = None) -> Record:
     """The record of one complete line behind the header.
 
     Args:
@@ -108,9 +109,9 @@ def check_header(line: bytes, path: Path) -> dict[str, Any]:
         header = None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError(f"path: expected a file of format {FORMAT!r}, got {str(path)!r}")
-    if header.get("version") != VERSION:
+    if header.get("version") not in _READABLE:
         raise ValueError(
-            f"version of {str(path)!r}: expected {VERSION}, got {header.get('version')!r}"
+            f"version of {str(path)!r}: expected one of {_READABLE}, got {header.get('version')!r}"
         )
     return header
 
@@ -194,7 +195,12 @@ class RecordFile:
             if not line.endswith(b"\n"):
                 break
             if number == 1:
-                check_header(line, self.path)
+                version = check_header(line, self.path)["version"]
+                if version != VERSION:
+                    raise ValueError(
+                        f"version of {str(self.path)!r}: expected {VERSION} to go on with it, got "
+                        f"{version}: only the release that began it can"
+                    )
             elif not _is_intact(line):
                 raise ValueError(
                     f"path: expected whole records, got {str(self.path)!r} with line {number} "

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...theory.matrix_kind import MatrixKind, kind_named
 from ...theory.spectrum import Bulk, Edge, Eigenpair, FloatArray, Spectrum
 from .record import Geometry, Record
 from .track import Followed, Track
 
 __all__ = ["BAND", "Row", "record_table", "rows"]
 
-_CURVATURE = "loss per squared parameter"
-_LENGTH = "squared parameter"
 _SHARE = "share"
 # Half width of a band, in standard errors or in standard deviations of a run.
 BAND = 2.0
@@ -39,7 +38,7 @@ class Row:
         value: the number; never NaN.
         error: numerical error: residual of a measured eigenvalue, quadrature error of a prediction.
         standard_error: over the draw of the probe sample (of an outlier also predicted); of a
-            forecast entry of the Gram matrix the standard deviation over runs.
+            forecast quantity the standard deviation over runs.
         band_lower: predicted or forecast value minus two standard errors of the measurement, or of
             its own where none was measured.
         band_upper: the same above.
@@ -96,7 +95,7 @@ def rows(record: Record) -> Iterator[Row]:
         "forecast": record.forecast,
     }
     numbers = {
-        kind: list(_geometry(geometry, kind, record.directions))
+        kind: list(_geometry(geometry, kind, record.directions, record.matrices))
         for kind, geometry in kinds.items()
         if geometry is not None
     }
@@ -111,7 +110,7 @@ def rows(record: Record) -> Iterator[Row]:
                 continue
             half = math.nan
             if kind != "measured":
-                # Entries of the Gram matrix are measured exactly: what varies is the run.
+                # Where the measurement is exact, what varies is the run.
                 measured = errors.get((number.matrix, number.block, number.quantity), math.nan)
                 half = BAND * (measured if math.isfinite(measured) else number.standard_error)
             yield Row(
@@ -122,48 +121,54 @@ def rows(record: Record) -> Iterator[Row]:
             )  # fmt: skip
 
 
-def _geometry(geometry: Geometry, kind: str, directions: tuple[str, ...]) -> Iterator[_Number]:
-    for name, unit in (("loss", "loss"), ("accuracy", _SHARE)):
-        # Of a measurement the one, of a theory the other.
-        known = "standard_error" if kind == "measured" else "error"
-        error = {known: float(getattr(geometry, f"{name}_error"))}
-        yield _Number("", "", name, float(getattr(geometry, name)), unit, **error)
-    for (a, b), value in np.ndenumerate(geometry.gram):
-        if a <= b < len(directions):
-            band = geometry.gram_band
-            deviation = float(band[a, b]) if band.shape == geometry.gram.shape else math.nan
-            name = f"gram/{directions[a]}.{directions[b]}"
-            yield _Number("", "", name, float(value), _LENGTH, standard_error=deviation)
+def _geometry(
+    geometry: Geometry, kind: str, directions: tuple[str, ...], kinds: Sequence[MatrixKind]
+) -> Iterator[_Number]:
+    for quantity in geometry.quantities:
+        for entry in quantity.entries():
+            # The error of a measurement is a standard error; a theory has bands for that.
+            measured = kind == "measured"
+            yield _Number(
+                "",
+                "",
+                entry.name,
+                entry.value,
+                quantity.unit,
+                error=math.nan if measured else entry.error,
+                standard_error=entry.error if measured else entry.band,
+            )
     for spectrum in geometry.spectra:
-        yield from _spectrum(spectrum, directions)
+        yield from _spectrum(spectrum, directions, kinds)
 
 
-def _spectrum(spectrum: Spectrum, directions: tuple[str, ...]) -> Iterator[_Number]:
-    place = spectrum.matrix, spectrum.block
+def _spectrum(
+    spectrum: Spectrum, directions: tuple[str, ...], kinds: Sequence[MatrixKind]
+) -> Iterator[_Number]:
+    place, unit = (spectrum.matrix, spectrum.block), kind_named(spectrum.matrix, kinds).unit
     for side in ("top", "bottom", "inside"):
         pairs: tuple[Eigenpair, ...] = getattr(spectrum, side)
         for rank, pair in enumerate(pairs, start=1):
             name = f"{side}_{rank}"
-            yield _Number(*place, name, pair.value, _CURVATURE, pair.error, pair.sampling_error)
+            yield _Number(*place, name, pair.value, unit, pair.error, pair.sampling_error)
             yield _Number(*place, f"overlap_{name}", pair.overlap, _SHARE)
             yield _Number(*place, f"parameter_overlap_{name}", pair.parameter_overlap, _SHARE)
             for direction, share in zip(directions, pair.alignment, strict=False):
                 yield _Number(*place, f"alignment_{name}/{direction}", float(share), _SHARE)
             if len(pair.draws) > 1:
                 for draw, value in enumerate(pair.draws, start=1):
-                    yield _Number(*place, f"{name}/draw_{draw}", float(value), _CURVATURE)
+                    yield _Number(*place, f"{name}/draw_{draw}", float(value), unit)
     if spectrum.bulk is not None:
-        yield from _bulk(*place, spectrum.bulk)
+        yield from _bulk(*place, spectrum.bulk, unit)
 
 
-def _bulk(matrix: str, block: str, bulk: Bulk) -> Iterator[_Number]:
+def _bulk(matrix: str, block: str, bulk: Bulk, unit: str) -> Iterator[_Number]:
     edges: dict[str, Edge] = {"lower_edge": bulk.lower, "upper_edge": bulk.upper}
     for number, gap in enumerate(bulk.gaps, start=1):
         edges |= {f"gap_{number}/lower_edge": gap.lower, f"gap_{number}/upper_edge": gap.upper}
     for name, edge in edges.items():
-        yield _Number(matrix, block, name, edge.finite_size, _CURVATURE)
-        yield _Number(matrix, block, f"{name}/limit", edge.value, _CURVATURE, edge.error)
-        yield _Number(matrix, block, f"{name}/detection", edge.detection, _CURVATURE)
+        yield _Number(matrix, block, name, edge.finite_size, unit)
+        yield _Number(matrix, block, f"{name}/limit", edge.value, unit, edge.error)
+        yield _Number(matrix, block, f"{name}/detection", edge.detection, unit)
     yield _Number(matrix, block, "atom", bulk.atom, _SHARE)
 
 

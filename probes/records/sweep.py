@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...theory.spectrum import FloatArray, Matrix
+from ...theory.spectrum import FloatArray
 from .record import Record
 
 if TYPE_CHECKING:  # it imports torch, which figures do without
@@ -27,7 +27,7 @@ class Threshold:
         error: its estimated numerical error.
     """
 
-    matrix: Matrix = field(metadata={"unit": "none"})
+    matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
     value: float = field(metadata={"unit": "that of the parameter"})
     error: float = field(default=math.nan, metadata={"unit": "that of the parameter"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ...theory.spectrum import FloatArray, Matrix
+from ...theory.spectrum import FloatArray
 
 __all__ = ["Followed", "IntArray", "Track"]
 
@@ -54,7 +54,7 @@ class Track:
         warm: whether the search started from the eigenvectors found before.
     """
 
-    matrix: Matrix = field(metadata={"unit": "none"})
+    matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
     top: Followed = field(metadata={"unit": "see Followed"})
     bottom: Followed = field(metadata={"unit": "see Followed"})

@@ -15,7 +15,8 @@ from spectrain.probes.curvature.operator import CurvatureOperator
 from spectrain.probes.krylov.block_lanczos import block_lanczos, krylov_space, random_frame
 from spectrain.probes.krylov.density import spectral_densities
 from spectrain.probes.krylov.eigenpairs import Eigenpairs, eigenpairs, extreme_eigenpairs
-from spectrain.theory.spectrum import Density, FloatArray, Matrix
+from spectrain.theory.mixture.factors import Matrix
+from spectrain.theory.spectrum import Density, FloatArray
 
 from .peers import Law
 from .problems import Problem

@@ -17,9 +17,10 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from spectrain.models.heads import Head, curvature_factors, gradient_factors
 from spectrain.theory.mixture.dynamics import SGD
+from spectrain.theory.mixture.factors import Matrix
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.spectrum import FloatArray, Matrix
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
+from spectrain.theory.spectrum import FloatArray
 
 from .timing import once
 

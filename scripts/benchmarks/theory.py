@@ -17,9 +17,10 @@ import numpy as np
 from spectrain.models.heads import SoftmaxHead, TwoLayerHead
 from spectrain.theory.mixture.dynamics import SGD, DynamicsPath, EffectiveDynamics
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
+from spectrain.theory.mixture.factors import Matrix
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.spectrum import Matrix, Spectrum
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
+from spectrain.theory.spectrum import Spectrum
 
 from .simulation import Problem, SampledPath, SampledSpectrum, Simulation, scaling
 from .timing import duration, machine, once, side_by_side

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spectrain.probes.records.record import Geometry, Record, Transition
+from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.probes.records.record_file import RECORDS, RecordFile, load
+from spectrain.probes.records.version1 import direction, quantities
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
 from spectrain.views.board import compared_runs, tab_address
 
@@ -149,10 +150,13 @@ def make_record(index, count=12):
         step=10 * index,
         epoch=float(index),
         time=index / 4,
-        directions=DIRECTIONS,
-        measured=Geometry(gram + 0.01, 1 - share, 0.01, spectra=(spectra["measured"],)),
+        clock="time t = steps × c/d",
+        reference=tuple(map(direction, DIRECTIONS)),
+        measured=Geometry(
+            quantities(gram=gram + 0.01, loss=1 - share, loss_error=0.01), (spectra["measured"],)
+        ),
         predicted=Geometry(spectra=(spectra["predicted"],)),
-        forecast=Geometry(gram, spectra=(spectra["predicted"],)),
+        forecast=Geometry(quantities(gram=gram), (spectra["predicted"],)),
         transitions=(appears,) if is_first else (),
     )
 
@@ -576,10 +580,10 @@ def test_names_are_text(open_tab, logs):
 
     record = replace(
         record,
-        directions=("<i>x</i>", "x1", "mu0", "=mu1"),
+        reference=tuple(map(direction, ("<i>x</i>", "x1", "mu0", "=mu1"))),
         measured=renamed(record.measured),
         predicted=renamed(record.predicted),
-        failure="<script>alert(3)</script>",
+        failures=(Failure("", "<script>alert(3)</script>"),),
     )
     write(logs / name, [record])
     tab = open_tab()
@@ -600,7 +604,10 @@ def test_what_is_missing_is_said(open_tab, logs, records):
     content = (path / RECORDS).read_bytes()
     (path / RECORDS).write_bytes(content[:-2000].replace(b'"step":20', b'"step":21'))
     write(logs / "new", [])
-    write(logs / "failed", [Record(0, failure="ValueError: loss: expected finite numbers")])
+    write(
+        logs / "failed",
+        [Record(0, failures=(Failure("", "ValueError: loss: expected finite numbers"),))],
+    )
     (logs / "events").mkdir()
     (logs / "events" / "events.out.tfevents.1.broken").write_bytes(b"no event")
     (logs / "nothing").mkdir()

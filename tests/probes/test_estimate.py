@@ -10,7 +10,7 @@ from torch import nn
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.estimate import LiveTensors
-from spectrain.probes.krylov.block_lanczos import block_lanczos as krylov
+from spectrain.probes.krylov import block_lanczos as krylov
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
 from spectrain.probes.records.codec import encode

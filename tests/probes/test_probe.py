@@ -13,17 +13,21 @@ from torch.nn import functional
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression, TwoLayerNetwork
 from spectrain.models.heads import SoftmaxHead
 from spectrain.models.logistic_regression import LogisticRegression
+from spectrain.probes import operators
 from spectrain.probes.curvature.block import Block
+from spectrain.probes.curvature.matrix import Covariance, GaussNewton, Hessian
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
-from spectrain.probes.probing import MATRICES
 from spectrain.probes.records.codec import encode
 from spectrain.theory.finite_law import COEFFICIENTS
+from spectrain.theory.matrix_kind import HESSIAN, INFORMATION
 from spectrain.theory.mixture.dynamics import SGD
+from spectrain.theory.quantity import Quantity
 from spectrain.theory.recurrence import PointMasses, recurrence
 from spectrain.training.loop import fit
 
 D, N = 24, 96
+MATRICES = HESSIAN.name, INFORMATION.name
 SMALL = Measurement(eigenvalues=4, smallest=3)
 
 
@@ -417,10 +421,164 @@ def test_inputs_of_several_arguments(kind):
 def test_a_loss_that_is_no_mean_over_samples_has_a_hessian_and_no_information_matrix():
     model, inputs = network(), inputs_for_network()
     targets = torch.randint(3, (40,), generator=generator(3))
-    record = SpectralProbe(model, nn.CrossEntropyLoss(reduction="sum"), (inputs, targets))(0)
-    assert record.failure.startswith("ValueError: loss: expected the mean over samples")
+    loss = nn.CrossEntropyLoss(reduction="sum")
+    probe = SpectralProbe(model, loss, (inputs, targets), measurement=SMALL)
+    with pytest.warns(RuntimeWarning, match="could not have information, all: ValueError: loss"):
+        record = probe(0)
     assert math.isnan(record.measured.loss_error)
     assert math.isfinite(record.measured.loss)
+    (spectrum,) = record.measured.spectra
+    assert_spectrum(spectrum, dense(model, loss, inputs, targets, Block("all"))["hessian"])
+    (failure,) = record.failures
+    assert (failure.part, failure.matrix, failure.block) == ("spectra", "information", "all")
+    assert failure.reason.startswith("ValueError: loss: expected the mean over samples")
+    assert record.failure == f"information, all: {failure.reason}"
+    assert [(track.matrix, track.block) for track in record.tracks] == [("hessian", "all")]
+    assert probe(1).failure == record.failure  # and no warning a second time
+
+
+def test_a_block_that_the_loss_does_not_see_costs_the_others_nothing():
+    class Unused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.spare = network(), nn.Linear(3, 3).double()
+
+        def forward(self, x):
+            return self.inner(x)
+
+    torch.manual_seed(2)
+    model, inputs = Unused(), inputs_for_network()
+    targets = torch.randint(3, (40,), generator=generator(3))
+    blocks = [Block("spare", ("spare.*",)), Block("last", ("inner.2.*",))]
+    loss = nn.CrossEntropyLoss()
+    probe = SpectralProbe(model, loss, (inputs, targets), blocks=blocks, measurement=SMALL)
+    with pytest.warns(RuntimeWarning, match="depends on the parameters of block 'spare'") as told:
+        record = probe(0)
+    assert len(told) == 2
+    matrices = dense(model, loss, inputs, targets, blocks[1])
+    assert [(each.matrix, each.block) for each in record.measured.spectra] == [
+        ("hessian", "last"),
+        ("information", "last"),
+    ]
+    for spectrum in record.measured.spectra:
+        assert_spectrum(spectrum, matrices[spectrum.matrix])
+    assert [(each.matrix, each.block) for each in record.failures] == [
+        ("hessian", "spare"),
+        ("information", "spare"),
+    ]
+
+
+def test_a_failure_of_one_block_of_a_head_is_not_that_of_the_others(monkeypatch):
+    """Blocks of a head share one operator: where it cannot be made, each has its own."""
+    system = softmax()
+    make = operators.head_curvature
+
+    def failing(module, inputs, targets, chosen):
+        if ("information", (1,)) in chosen:
+            raise ArithmeticError("overflow")
+        return make(module, inputs, targets, chosen)
+
+    monkeypatch.setattr(operators, "head_curvature", failing)
+    with pytest.warns(RuntimeWarning, match="information, direction 1: ArithmeticError: overflow"):
+        record = system.probe(**MEASURED_ONLY)(0)
+    found = [(each.matrix, each.block) for each in record.measured.spectra]
+    assert ("information", "direction 1") not in found
+    assert len(found) == 5
+    assert found[0] == ("hessian", "direction 0")
+    assert len(record.failures) == 1
+
+
+def test_gauss_newton_and_covariance_are_matrices_like_the_others():
+    model, inputs = network(), inputs_for_network()
+    targets = torch.randint(3, (40,), generator=generator(3))
+    loss = nn.CrossEntropyLoss()
+    matrices = (Covariance(), GaussNewton(), Hessian())
+    probe = SpectralProbe(model, loss, (inputs, targets), matrices=matrices, measurement=SMALL)
+    record = probe(0)
+    assert record.failure == ""
+    assert [each.matrix for each in record.measured.spectra] == [
+        "covariance",
+        "gauss-newton",
+        "hessian",
+    ]
+    assert [kind.letter for kind in record.matrices] == ["C", "G", "H"]
+    parts = dense(model, loss, inputs, targets, Block("all"))
+    loss(model(inputs), targets).backward()
+    mean = torch.cat([p.grad.flatten() for p in model.parameters()])
+    expected = parts["information"] - torch.outer(mean, mean)
+    assert_spectrum(record.measured.spectrum("covariance", "all"), expected)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    jacobian = jacrev(lambda given: functional_call(model, given, (inputs,)))(parameters)
+    J = torch.cat([part.flatten(2) for part in jacobian.values()], dim=2)
+    p = model(inputs).detach().softmax(1)
+    L = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    assert_spectrum(
+        record.measured.spectrum("gauss-newton", "all"),
+        torch.einsum("nap,nab,nbq->pq", J, L, J) / len(inputs),
+    )
+
+
+class Mean:
+    """A measure: mean of the weights, and a random number."""
+
+    name = "weights"
+
+    def __call__(self, model, loss, batch, source):
+        weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+        return [
+            Quantity.number("mean_weight", float(weights.mean()), "parameter"),
+            Quantity("draw", torch.rand(2, generator=source).double().numpy(), "1", (("a", "b"),)),
+        ]
+
+
+class Failing:
+    name = "flatness"
+
+    def __call__(self, model, loss, batch, source):
+        raise ArithmeticError("no plateau")
+
+
+class Taken:
+    name = "second loss"
+
+    def __call__(self, model, loss, batch, source):
+        return [Quantity.number("loss", 1.0, "loss")]
+
+
+def test_measures_give_quantities_and_fail_alone():
+    model = network()
+    targets = torch.randint(3, (40,), generator=generator(3))
+    batch = (inputs_for_network(), targets)
+    lean = replace(SMALL, density=False)
+    probe = SpectralProbe(
+        model,
+        nn.CrossEntropyLoss(),
+        batch,
+        measures=[Failing(), Mean(), Taken()],
+        measurement=lean,
+        seed=3,
+    )
+    with pytest.warns(RuntimeWarning) as told:
+        record = probe(4)
+    assert len(told) == 2
+    assert [str(failure) for failure in record.failures] == [
+        "flatness: ArithmeticError: no plateau",
+        "second loss: ValueError: quantities: expected names of their own, "
+        "got 'loss' a second time",
+    ]
+    assert len(record.measured.spectra) == 2
+    mean = record.measured.quantity("mean_weight")
+    expected = torch.cat([p.detach().flatten() for p in model.parameters()]).mean()
+    assert float(mean.values) == float(expected)
+    # The numbers of a measure depend on seed and step alone, not on what else is measured.
+    alone = SpectralProbe(
+        model, nn.CrossEntropyLoss(), batch, measures=[Mean()], matrices=(), seed=3
+    )
+    torch.manual_seed(17)
+    first = record.measured.quantity("draw").values
+    assert alone(4).measured.spectra == ()
+    np.testing.assert_array_equal(first, alone(4).measured.quantity("draw").values)
+    assert not np.array_equal(first, alone(5).measured.quantity("draw").values)
 
 
 OTHER_LOSSES = {
@@ -500,14 +658,7 @@ def test_predictions_are_the_theorys_at_the_measured_statistics(system):
         for _selection in (_select(matrix, row) for matrix in MATRICES)
     ]
     expected = system.theory.predict(statistics, selections, True)
-    assert encode(record.predicted) == encode(
-        replace(
-            record.predicted,
-            loss=expected.loss,
-            loss_error=expected.loss_error,
-            spectra=expected.spectra,
-        )
-    )
+    assert encode(record.predicted) == encode(expected)
     assert record.predicted.gram.shape == (0, 0)
     # Five standard errors, of the sample and of the quadrature.
     bound = 5 * record.measured.loss_error + record.predicted.loss_error
@@ -528,10 +679,11 @@ def test_the_forecast_goes_on_from_the_first_probing(system):
     with torch.no_grad():
         system.model.weight.mul_(1.1)
     later = probe(40)
-    expected = system.theory.forecast(initial, 30 * 0.5 / D)
+    expected = system.theory.forecast(initial, 30, [])
     np.testing.assert_allclose(later.forecast.gram, expected.gram, rtol=1e-12)
     assert not np.allclose(later.measured.gram, first.measured.gram)
-    assert later.forecast.loss == system.theory.predict(expected, [], False).loss
+    there = system.theory.restore(expected.quantities)
+    assert later.forecast.loss == system.theory.predict(there, [], False).loss
 
 
 def test_nothing_is_forecast_without_an_algorithm():
@@ -852,9 +1004,12 @@ def failing(name, **options):
 def test_a_failure_is_recorded_with_its_reason_and_training_goes_on(name):
     kept = Kept()
     probe, message = failing(name, sinks=[kept])
-    record = probe(0)
+    with pytest.warns(RuntimeWarning, match="the probing at step 0 could not have"):
+        record = probe(0)
     assert message in record.failure
-    assert record.measured.spectra == ()
+    # A loss that is linear has gradients all the same.
+    kept_spectra = [spectrum.matrix for spectrum in record.measured.spectra]
+    assert kept_spectra == (["information"] if name == "linear" else [])
     assert kept.records == [record]
     assert probe.setup.model.training
     assert probe(1).failure == record.failure
@@ -876,8 +1031,9 @@ def test_nan_weights_are_a_recorded_failure(system):
     probe(0)
     with torch.no_grad():
         system.model.weight[0, 0] = math.nan
-    record = probe(1)
-    assert "expected finite numbers" in record.failure
+    with pytest.warns(RuntimeWarning, match="could not have"):
+        record = probe(1)
+    assert [failure.part for failure in record.failures] == ["statistics", "loss"]
     assert record.predicted is None
     assert [each.failure == "" for each in kept.records] == [True, False]
 
@@ -886,20 +1042,26 @@ def test_nan_weights_without_theory_are_a_loss_that_is_not_finite():
     model = plain()
     with torch.no_grad():
         model.weight[0, 0] = math.nan
-    record = SpectralProbe(model, nn.CrossEntropyLoss(), plain_batch())(0)
-    assert record.failure == "ValueError: loss: expected a finite number, got nan"
+    probe = SpectralProbe(model, nn.CrossEntropyLoss(), plain_batch())
+    with pytest.warns(RuntimeWarning, match="loss: expected a finite number"):
+        record = probe(0)
+    assert record.failure == "loss: ValueError: loss: expected a finite number, got nan"
 
 
 def test_a_failed_prediction_keeps_what_was_measured(monkeypatch):
     system = softmax()
     probe = system.probe()
 
-    def predict(*_):
+    def predict(*_, **__):
         raise ArithmeticError("no branch")
 
     monkeypatch.setattr(system.theory, "predict", predict)
-    record = probe(0)
-    assert record.failure == "ArithmeticError: no branch"
+    with pytest.warns(RuntimeWarning, match="could not have"):
+        record = probe(0)
+    assert record.failure.splitlines() == [
+        "prediction: ArithmeticError: no branch",
+        "forecast: ArithmeticError: no branch",
+    ]
     assert len(record.measured.spectra) == 6
     assert record.predicted is None
 

@@ -20,7 +20,7 @@ from spectrain.models.heads import (
 )
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from spectrain.models.heads import SoftmaxHead
 from spectrain.theory.finite_law import COEFFICIENTS, finite_jacobi, finite_law
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.quadrature import MixtureLaw
+from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.recurrence import PointMasses, recurrence
 from spectrain.theory.spectrum import Bulk, Edge
-from spectrain.theory.statistics import Statistics
 
 
 def marchenko_pastur(phi, dimension=None):

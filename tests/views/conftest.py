@@ -6,15 +6,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spectrain.probes.records.record import Geometry, Record, Transition
+from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.probes.records.sweep import CountMap, Sweep, Threshold
+from spectrain.probes.records.version1 import direction, quantities
 from spectrain.theory.finite_law import finite_jacobi
 from spectrain.theory.recurrence import PointMasses, recurrence
 from spectrain.theory.scans.phase_diagram import counted, phase_diagram
+from spectrain.theory.source import Source
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
 
 MEANS = 3
 DIRECTIONS = ("x0", "x1", "x2", "mu0", "mu1", "mu2")
+REFERENCE = tuple(map(direction, DIRECTIONS))
+SOURCES = (
+    Source("Ben Arous", "Local geometry", "2502.15655", "predicted spectra"),
+    Source("Ben Arous", "Limits", "2206.04030", "forecasts"),
+)
+BOOM = (Failure("sample", "boom"),)
+
+
+def named(**fields):
+    """Quantities, the Gram matrix with the names of its rows."""
+    return tuple(
+        replace(each, axes=(DIRECTIONS, DIRECTIONS)) if each.name == "gram" else each
+        for each in quantities(**fields)
+    )
 
 
 class Covariance:
@@ -198,17 +214,30 @@ def make_records(kind="softmax", size=80, count=7, last=20.0, seed=0):
                 step=index * 100,
                 epoch=float(index),
                 time=float(time),
-                directions=DIRECTIONS,
+                clock="time t = steps × c/d",
+                reference=REFERENCE,
+                sources=SOURCES,
                 measured=Geometry(
-                    forward + (noise + noise.T) / 2,
-                    loss + 0.01 * rng.standard_normal(),
-                    0.01,
-                    1 - loss / 2,
-                    0.008,
+                    named(
+                        gram=forward + (noise + noise.T) / 2,
+                        loss=loss + 0.01 * rng.standard_normal(),
+                        loss_error=0.01,
+                        accuracy=1 - loss / 2,
+                        accuracy_error=0.008,
+                    ),
                     tuple(measured),
                 ),
-                predicted=Geometry(loss=loss, loss_error=1e-5, spectra=tuple(predicted)),
-                forecast=Geometry(forward, loss, 1e-5, 1 - loss / 2, 1e-5, tuple(forecast)),
+                predicted=Geometry(named(loss=loss, loss_error=1e-5), tuple(predicted)),
+                forecast=Geometry(
+                    named(
+                        gram=forward,
+                        loss=loss,
+                        loss_error=1e-5,
+                        accuracy=1 - loss / 2,
+                        accuracy_error=1e-5,
+                    ),
+                    tuple(forecast),
+                ),
                 transitions=() if before is None else transitions(before, predicted),
                 operator="head",
                 seconds={"hessian": 0.2, "theory": 0.1},
@@ -235,7 +264,7 @@ def make_sweep(size=80, count=9):
         records.append(
             Record(
                 0,
-                directions=DIRECTIONS,
+                reference=REFERENCE,
                 measured=Geometry(spectra=tuple(measured)),
                 predicted=Geometry(spectra=tuple(predicted)),
             )
@@ -285,11 +314,13 @@ def maps():
 
 
 def without_theory(record):
-    measured = replace(record.measured, gram=np.zeros((0, 0)))
+    kept = tuple(each for each in record.measured.quantities if each.name != "gram")
+    measured = replace(record.measured, quantities=kept)
     return replace(
         record,
         time=math.nan,
-        directions=(),
+        clock="",
+        reference=(),
         predicted=None,
         forecast=None,
         transitions=(),
@@ -320,10 +351,10 @@ def without_end(record):
 def failed(record):
     return replace(
         record,
-        measured=Geometry(gram=record.measured.gram),
+        measured=Geometry(named(gram=record.measured.gram)),
         predicted=None,
         transitions=(),
-        failure="ValueError: loss: expected finite numbers, got NaN",
+        failures=(Failure("loss", "ValueError: loss: expected finite numbers, got NaN"),),
     )
 
 
@@ -349,5 +380,5 @@ def any_records(request, records):
         "no density": tuple(map(without_density, records)),
         "no end": tuple(map(without_end, records)),
         "one failed": (records[0], failed(records[1]), *records[2:]),
-        "all failed": (Record(0, failure="boom"), Record(5, failure="boom")),
+        "all failed": (Record(0, failures=BOOM), Record(5, failures=BOOM)),
     }[request.param]

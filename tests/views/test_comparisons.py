@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spectrain.probes.records.record import Geometry, Record
+from spectrain.probes.records.version1 import quantities
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Spectrum
 from spectrain.views.comparisons import (
     bulk_distances,
@@ -44,9 +45,9 @@ def record(step, top, predicted_top, gram=0.0, bottom=0.5):
     return Record(
         step,
         time=step / 10,
-        measured=Geometry(gram=np.array([[1.0, gram], [gram, 1.0]]), spectra=(measured,)),
+        measured=Geometry(quantities(gram=np.array([[1.0, gram], [gram, 1.0]])), (measured,)),
         predicted=Geometry(spectra=(predicted,)),
-        forecast=Geometry(gram=np.eye(2)),
+        forecast=Geometry(quantities(gram=np.eye(2))),
     )
 
 
@@ -152,4 +153,4 @@ def test_table_takes_any_records(any_records):
     if any(record.predicted for record in any_records):
         assert "Outliers" in text
     failures = sum(bool(record.failure) for record in any_records)
-    assert (f"{failures} of {len(any_records)} probings failed" in text) == (failures > 0)
+    assert (f"{failures} of {len(any_records)} probings are incomplete" in text) == (failures > 0)

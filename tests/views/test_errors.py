@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from spectrain.probes.records.record import Geometry, Record
+from spectrain.probes.records.version1 import quantities
 from spectrain.theory.spectrum import Bulk, Edge, Eigenpair, Spectrum
 from spectrain.views.errors import ERROR_NAMES, errors
 
@@ -17,8 +18,10 @@ def record(measured, predicted, **parts):
     bulk = Bulk(Edge(0.0, "square-root", 0.1, -0.2, 0.0), Edge(1.2, "square-root", 1.1, 1.5, 0.0))
     return Record(
         0,
-        measured=Geometry(spectra=(Spectrum("hessian", "all", 9, measured, ()),), **parts),
-        predicted=Geometry(loss=2.0, spectra=(Spectrum("hessian", "all", 9, predicted, (), bulk),)),
+        measured=Geometry(quantities(**parts), (Spectrum("hessian", "all", 9, measured, ()),)),
+        predicted=Geometry(
+            quantities(loss=2.0), (Spectrum("hessian", "all", 9, predicted, (), bulk),)
+        ),
     )
 
 
@@ -64,5 +67,5 @@ def test_what_cannot_be_compared_is_left_out(any_records):
     for each in any_records:
         assert all(math.isfinite(error) for error in errors(each).values())
     assert errors(Record(0)) == {}
-    unknown = replace(Record(0), predicted=Geometry(), measured=Geometry(loss=1.0))
+    unknown = replace(Record(0), predicted=Geometry(), measured=Geometry(quantities(loss=1.0)))
     assert errors(unknown) == {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectrain.cli import main
-from spectrain.probes.records.record import Record
+from spectrain.probes.records.record import Failure, Record
 from spectrain.probes.records.record_file import RecordFile, Run
 from spectrain.views.export import FORMATS, arrays, export
 from spectrain.views.sinks.scalars import safe, scalars
@@ -29,7 +29,12 @@ def named(record, block):
 @pytest.fixture(scope="module")
 def run(records):
     shown = [named(record, 'größe "1",\n<b>') for record in records[:3]]
-    failed = Record(shown[1].step, shown[1].epoch, shown[1].time, failure="boom: ∞\n, again")
+    failed = Record(
+        shown[1].step,
+        shown[1].epoch,
+        shown[1].time,
+        failures=(Failure("", "boom: ∞\n, again"),),
+    )
     return Run({"dimension": 80}, (shown[0], failed, shown[2]))
 
 

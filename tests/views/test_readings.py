@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spectrain.probes.records.record import Geometry, Record, Transition
+from spectrain.probes.records.version1 import quantities
 from spectrain.theory.spectrum import Eigenpair, Spectrum
 from spectrain.views.readings import (
     blocks,
@@ -59,8 +60,8 @@ def test_relative_differences_keep_their_sign_and_are_relative_to_the_size():
 
 
 def test_the_gram_matrix_differs_from_its_forecast_only_where_there_are_both():
-    gram = Geometry(gram=np.array([[1.0]]))
-    record = Record(0, measured=Geometry(gram=np.array([[1.5]])), forecast=gram)
+    gram = Geometry(quantities(gram=np.array([[1.0]])))
+    record = Record(0, measured=Geometry(quantities(gram=np.array([[1.5]]))), forecast=gram)
     assert gram_difference(record) == np.array([[0.5]])
     assert gram_difference(Record(0, forecast=gram)) is None
     assert gram_difference(Record(0, measured=gram)) is None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spectrain.probes.records.record import Geometry, Record, Transition
+from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.theory.spectrum import Bulk, Edge, Eigenpair, Spectrum
 from spectrain.views.timeline import Timeline, markdown, rows
 
@@ -172,7 +172,9 @@ def test_splits_are_predicted_and_times_are_told():
 
 def test_failures_are_in_their_place_and_count_as_no_change():
     body, news = table(
-        record(0, 1, 1, 1), Record(10, failure="ValueError: a\n b"), record(20, 0, 1, 1)
+        record(0, 1, 1, 1),
+        Record(10, failures=(Failure("", "ValueError: a\n b"),)),
+        record(20, 0, 1, 1),
     )
     assert [row[2:4] for row in body] == [
         ("probing failed: ValueError: a b", "10"),
@@ -187,7 +189,7 @@ def test_marks_of_markdown_and_html_are_shown_as_they_are():
 
     timeline = Timeline()
     reason = "<script>|x|</script> *a* _b_ [c](d) `e` \\f & ünï"
-    timeline.add(Record(0, failure=reason))
+    timeline.add(Record(0, failures=(Failure("", reason),)))
     html = markdown_to_safe_html(markdown(timeline))
     assert "<script" not in html
     assert "<em>" not in html

@@ -8,9 +8,9 @@ import torch
 from ...models.heads import Head, gradient_factors
 from ..sgd import SGD
 from ..spectrum import FloatArray
-from ..statistics import Statistics
 from ..threads import single_thread
 from .quadrature import MixtureLaw, project, quadrature
+from .statistics import Statistics
 
 __all__ = ["Drift"]
 

@@ -11,12 +11,12 @@ import numpy as np
 from ...models.heads import Head
 from ..sgd import SGD
 from ..spectrum import FloatArray
-from ..statistics import Statistics
 from .drift import Drift
 from .fluctuations import Fluctuations
 from .performance import performance
 from .quadrature import MixtureLaw
 from .solution import Solution
+from .statistics import Statistics
 
 __all__ = ["SGD", "DynamicsPath", "EffectiveDynamics"]
 

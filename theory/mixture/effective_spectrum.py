@@ -13,14 +13,15 @@ from ..bulk.exterior import exterior
 from ..bulk.law import CurvatureLaw
 from ..bulk.moments import Moments, law_moments
 from ..bulk.outliers import count_outliers
-from ..spectrum import Bulk, Density, Eigenpair, FloatArray, Matrix, Spectrum
-from ..statistics import Statistics
+from ..spectrum import Bulk, Density, Eigenpair, FloatArray, Spectrum
 from .bulk_edges import bulk_edge, bulk_gaps
+from .factors import Matrix
 from .jacobi import Jacobi, block_jacobi
 from .located_outliers import LocatedOutlier, located_between, located_beyond, outlier_eigenpair
 from .ordered_eigenvalues import ordered_eigenvalues
 from .quadrature import MixtureLaw
 from .refinement import Refinement
+from .statistics import Statistics
 
 __all__ = ["EffectiveSpectrum"]
 

@@ -6,15 +6,12 @@ import numpy as np
 import torch
 
 from ...models.heads import Head, sample_losses
-from ..bulk.law import (
-    CurvatureLaw,
-    JointCurvature,
-)
-from ..spectrum import FloatArray, Matrix
-from ..statistics import Statistics
+from ..bulk.law import CurvatureLaw, JointCurvature
+from ..spectrum import FloatArray
 from ..threads import single_thread
-from .factors import FactorRange, factor_range, factor_values, merged
+from .factors import FactorRange, Matrix, factor_range, factor_values, merged
 from .quadrature import Quadrature
+from .statistics import Statistics
 
 __all__ = [
     "FactorLaw",

@@ -6,25 +6,26 @@ import math
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from scipy.stats import norm, qmc
 
 from ...models.heads import Head, curvature_factors, gradient_factors, joint_curvature_factors
-from ..bulk.law import (
-    outermost,
-)
-from ..spectrum import FloatArray, Matrix
+from ..bulk.law import outermost
+from ..spectrum import FloatArray
 from ..threads import single_thread
 
 __all__ = [
     "FactorRange",
+    "Matrix",
     "factor_range",
     "factor_values",
     "merged",
 ]
+
+Matrix = Literal["hessian", "information"]
 
 _SCAN_DIRECTIONS = 256
 _SCAN_SCALES = np.geomspace(0.05, 1e3, 28)

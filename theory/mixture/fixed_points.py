@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from ..spectrum import FloatArray
-from ..statistics import Statistics
 from .drift import Drift
 from .linear_noise import linear_noise
+from .statistics import Statistics
 
 __all__ = ["FixedPoint", "Stability", "find_fixed_point"]
 

@@ -9,10 +9,10 @@ import torch
 
 from ...models.heads import Head, curvature_factors, gradient_factors, joint_curvature_factors
 from ..spectrum import FloatArray
-from ..statistics import Statistics
 from ..threads import single_thread
 from .drift import Drift
 from .quadrature import Projection, project, quadrature
+from .statistics import Statistics
 
 __all__ = ["LinearNoise", "linear_noise"]
 

@@ -18,9 +18,9 @@ from ..bulk.law_spectrum import mirrored
 from ..bulk.outlier_noise import outlier_noise
 from ..bulk.outliers import Outlier, find_outliers
 from ..spectrum import Edge, Eigenpair, FloatArray
-from ..statistics import Statistics
 from .quadrature import Projection
 from .refinement import Refined
+from .statistics import Statistics
 
 __all__ = ["LocatedOutlier", "located_between", "located_beyond", "outlier_eigenpair"]
 

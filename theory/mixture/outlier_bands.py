@@ -26,13 +26,14 @@ from ..bulk.law import CurvatureLaw
 from ..bulk.matrix_equation import MatrixEquation
 from ..bulk.outlier_matrix import OutlierMatrix
 from ..bulk.outlier_noise import pull
-from ..spectrum import Bulk, Edge, Eigenpair, FloatArray, Matrix
-from ..statistics import Statistics
+from ..spectrum import Bulk, Edge, Eigenpair, FloatArray
 from .dynamics import DynamicsPath
 from .effective_spectrum import EffectiveSpectrum
 from .factor_law import FactorLaw
+from .factors import Matrix
 from .located_outliers import LocatedOutlier
 from .quadrature import MixtureLaw, project, quadrature
+from .statistics import Statistics
 
 __all__ = ["OutlierBand", "Side", "outlier_bands"]
 

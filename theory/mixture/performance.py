@@ -13,9 +13,9 @@ from scipy.stats import norm, qmc
 
 from ...models.heads import Head, sample_classified, sample_losses
 from ..spectrum import FloatArray
-from ..statistics import Statistics
 from ..threads import single_thread
 from .quadrature import MixtureLaw, project, quadrature
+from .statistics import Statistics
 
 __all__ = ["Performance", "performance"]
 

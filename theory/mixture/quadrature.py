@@ -11,7 +11,7 @@ from scipy.stats import norm, qmc
 
 from ...models.heads import Head
 from ..spectrum import FloatArray
-from ..statistics import Statistics
+from .statistics import Statistics
 
 __all__ = ["MixtureLaw", "Projection", "Quadrature", "project", "quadrature"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from ...models.heads import Head
 from ..bulk.law import CurvatureLaw
 from ..bulk.law_spectrum import LawSpectrum
-from ..spectrum import Matrix
-from ..statistics import Statistics
 from .factor_law import FactorLaw
+from .factors import Matrix
 from .quadrature import MixtureLaw, project, quadrature
+from .statistics import Statistics
 
 __all__ = ["Refined", "Refinement"]
 

@@ -14,9 +14,10 @@ from ..bulk.law import CurvatureLaw
 from ..bulk.outliers import Outlier, find_outliers
 from ..mixture.effective_spectrum import EffectiveSpectrum
 from ..mixture.factor_law import FactorLaw
+from ..mixture.factors import Matrix
 from ..mixture.quadrature import quadrature
-from ..spectrum import EdgeKind, FloatArray, Matrix
-from ..statistics import Statistics
+from ..mixture.statistics import Statistics
+from ..spectrum import EdgeKind, FloatArray
 
 __all__ = [
     "SIDES",

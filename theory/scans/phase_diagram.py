@@ -12,8 +12,9 @@ from scipy.optimize import brentq
 
 from ..bulk.law import CurvatureLaw
 from ..mixture.effective_spectrum import EffectiveSpectrum
+from ..mixture.factors import Matrix
 from ..sign_changes import entry, positives
-from ..spectrum import FloatArray, Matrix
+from ..spectrum import FloatArray
 from ..transitions import Boundary
 from .block_path import Side, block_law, side_excess, varied
 

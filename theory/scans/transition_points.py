@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from ..mixture.factors import Matrix
 from ..sign_changes import SignChange, entry, scan, sign_changes
-from ..spectrum import EdgeKind, Matrix
+from ..spectrum import EdgeKind
 from .block_path import SIDES, BlockPath, Path, Side, SideState
 from .crossings import CrossingKind, crossings
 

@@ -15,11 +15,12 @@ from ...probes.records.outliers import outlier_count
 from ...probes.records.record import Record
 from ...probes.records.sweep import CountMap, Sweep, Threshold
 from ...theory.mixture.effective_spectrum import EffectiveSpectrum
+from ...theory.mixture.factors import Matrix
 from ...theory.mixture.mixture_theory import MixtureTheory
 from ...theory.scans.block_path import varied
 from ...theory.scans.phase_diagram import phase_diagram, snr_aspect_ratio_plane
 from ...theory.scans.transition_points import transition_points
-from ...theory.spectrum import FloatArray, Matrix
+from ...theory.spectrum import FloatArray
 from ..system import System
 from .softmax_mixture import SoftmaxMixtureConfig
 

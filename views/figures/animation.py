@@ -12,8 +12,8 @@ from PIL import Image
 
 from ...probes.records.atomic import write_atomically
 from ...probes.records.record import Record
-from ...theory.spectrum import Matrix
-from ..readings import MATRICES, MATRIX_NAMES, blocks, clock, clock_symbol
+from ...theory.matrix_kind import MatrixKind
+from ..readings import blocks, clock, clock_symbol, matrices
 from . import style
 from .density_panel import draw_density
 
@@ -55,8 +55,11 @@ def write_animation(records: Sequence[Record], path: Path, block: str = "") -> N
 @style.paper()
 def _frames(records: Sequence[Record], block: str) -> list[NDArray[np.uint8]]:
     name = block or next(iter(blocks(records)), "")
+    kinds = matrices(records)
     held = [
-        record for record in records if any(record.measured.spectrum(m, name) for m in MATRICES)
+        record
+        for record in records
+        if any(record.measured.spectrum(kind.name, name) for kind in kinds)
     ]
     if not held:
         return [style.pixels(style.empty_figure("No spectral density to show."))]
@@ -65,16 +68,16 @@ def _frames(records: Sequence[Record], block: str) -> list[NDArray[np.uint8]]:
     chosen = np.unique(np.linspace(0, len(held) - 1, min(len(held), _MOST_FRAMES)).round())
     shown = [int(place) for place in chosen]
     # A first pass finds the limits and the entries of the legend, which must not jump about.
-    figure, panels = style.new_figure(1, 2, 2.9)
+    figure, panels = style.new_figure(1, len(kinds), 2.9)
     limits = {}
-    for axes, matrix in zip(panels.flat, MATRICES, strict=True):
-        limits[matrix] = _limits(axes, [held[place] for place in shown], matrix, name)
+    for axes, kind in zip(panels.flat, kinds, strict=True):
+        limits[kind.name] = _limits(axes, [held[place] for place in shown], kind.name, name)
     style.legend_below(figure)
     figure.suptitle(" ")
     frames = []
     for place in shown:
-        for axes, matrix in zip(panels.flat, MATRICES, strict=True):
-            _draw(axes, held[place], matrix, name, limits[matrix])
+        for axes, kind in zip(panels.flat, kinds, strict=True):
+            _draw(axes, held[place], kind, name, limits[kind.name])
         figure.suptitle(f"{symbol} = {times[place]:.4g}, step {held[place].step}")
         frames.append(style.pixels(figure))
         if place == shown[0]:
@@ -82,7 +85,7 @@ def _frames(records: Sequence[Record], block: str) -> list[NDArray[np.uint8]]:
     return frames
 
 
-def _limits(axes: Axes, records: Sequence[Record], matrix: Matrix, block: str) -> _Limits | None:
+def _limits(axes: Axes, records: Sequence[Record], matrix: str, block: str) -> _Limits | None:
     """Ranges of both axes that hold every frame, all drawn at once; None if there is nothing."""
     heights = [axes.get_ylim() for record in records if draw_density(axes, record, matrix, block)]
     if not heights:
@@ -91,12 +94,12 @@ def _limits(axes: Axes, records: Sequence[Record], matrix: Matrix, block: str) -
     return axes.get_xlim(), (float(lowest.min()), float(highest.max()))
 
 
-def _draw(axes: Axes, record: Record, matrix: Matrix, block: str, limits: _Limits | None) -> None:
+def _draw(axes: Axes, record: Record, kind: MatrixKind, block: str, limits: _Limits | None) -> None:
     axes.clear()
-    axes.set_title(style.heading(2, MATRIX_NAMES[matrix], block))
+    axes.set_title(style.heading(2, kind.title, block))
     axes.set_xlabel(f"eigenvalue ({style.CURVATURE})")
     axes.set_ylabel("density (1 / eigenvalue unit)")
-    if not draw_density(axes, record, matrix, block):
+    if not draw_density(axes, record, kind.name, block):
         axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")
     if limits is not None:
         axes.set_xlim(limits[0])

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ...probes.records.outliers import SIDES, estimate, is_outlier, pairs
 from ...probes.records.record import Record
-from ...theory.spectrum import Bulk, Density, Matrix, Spectrum
+from ...theory.spectrum import Bulk, Density, Spectrum
 from ..readings import spectrum_of
 from . import style
 
@@ -20,7 +20,7 @@ _POINTS = 70
 _DECADES, _HEADROOM = 4.0, 4.0
 
 
-def draw_density(axes: Axes, record: Record, matrix: Matrix, block: str) -> bool:
+def draw_density(axes: Axes, record: Record, matrix: str, block: str) -> bool:
     """Draw the measured density over the predicted one, with the outliers of both.
 
     Args:

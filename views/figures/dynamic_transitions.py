@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...probes.records.record import Record, Transition
-from ...theory.spectrum import FloatArray, Matrix
-from ..readings import MATRICES, MATRIX_NAMES, blocks, clock
+from ...theory.spectrum import FloatArray
+from ..readings import blocks, clock, matrices
 from . import style
 from .eigenvalue_paths import draw_failures, draw_paths
 
@@ -24,7 +24,7 @@ _TEXT_WIDTH: dict[style.Columns, float] = {1: 0.043, 2: 0.019}
 def dynamic_transitions(
     records: Sequence[Record], names: Sequence[str] = (), columns: style.Columns = 2
 ) -> Figure:
-    """Extreme eigenvalues along training: Hessian left, information matrix right.
+    """Extreme eigenvalues along training, one column for each matrix.
 
     Args:
         records: of one run, in order.
@@ -35,17 +35,18 @@ def dynamic_transitions(
     if not blocks(records):
         return style.empty_figure("No spectrum along training to show.")
     times, label = clock(records)
+    kinds = matrices(records)
     figure, panels = style.new_figure(
-        len(shown), 2, *style.size(columns, len(shown), 2.2), sharex=True
+        len(shown), len(kinds), *style.size(columns, len(shown), 2.2), sharex=True
     )
     for row, block in zip(panels, shown, strict=True):
-        for axes, matrix in zip(row, MATRICES, strict=True):
-            if not draw_paths(axes, times, records, matrix, block):
+        for axes, kind in zip(row, kinds, strict=True):
+            if not draw_paths(axes, times, records, kind.name, block):
                 axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")
             draw_failures(axes, times, records)
             style.finish_scale(axes.yaxis)
-            lines = _mark_transitions(axes, times, records, matrix, block, columns)
-            title = style.heading(columns, MATRIX_NAMES[matrix], block)
+            lines = _mark_transitions(axes, times, records, kind.name, block, columns)
+            title = style.heading(columns, kind.title, block)
             axes.set_title(title, pad=6 + 7 * lines)
     style.label_rows(columns, figure, panels[:, 0], f"eigenvalue\n({style.CURVATURE})")
     for axes in panels[-1]:
@@ -58,7 +59,7 @@ def _mark_transitions(
     axes: Axes,
     times: FloatArray,
     records: Sequence[Record],
-    matrix: Matrix,
+    matrix: str,
     block: str,
     columns: style.Columns,
 ) -> int:

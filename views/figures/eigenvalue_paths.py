@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from ...probes.records.outliers import SIDES, Side, edge, estimate, is_outlier, pairs
 from ...probes.records.record import Record
-from ...theory.spectrum import Edge, FloatArray, Matrix, Spectrum
-from ..readings import spectrum_of
+from ...theory.spectrum import Edge, FloatArray, Spectrum
+from ..readings import failed, spectrum_of
 from . import style
 
 __all__ = ["draw_failures", "draw_paths"]
@@ -22,7 +22,7 @@ _LINEAR_RANGE = 12.0
 
 
 def draw_paths(
-    axes: Axes, x: FloatArray, records: Sequence[Record], matrix: Matrix, block: str
+    axes: Axes, x: FloatArray, records: Sequence[Record], matrix: str, block: str
 ) -> bool:
     """Draw measured eigenvalues over predicted bulk and outliers of one block.
 
@@ -56,11 +56,11 @@ def draw_paths(
 
 def draw_failures(axes: Axes, x: FloatArray, records: Sequence[Record]) -> None:
     """A cross on the lower axis for every failed probing."""
-    failed = np.array([bool(record.failure) for record in records], dtype=bool)
-    if failed.any():
+    missing = np.array([failed(record) for record in records], dtype=bool)
+    if missing.any():
         axes.plot(
-            x[failed],
-            np.zeros(int(failed.sum())),
+            x[missing],
+            np.zeros(int(missing.sum())),
             transform=axes.get_xaxis_transform(),
             label="failed probing",
             **style.FAILED,

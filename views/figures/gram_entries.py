@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ...probes.records.record import Record
 from ...probes.records.record_table import BAND
+from ...theory.direction import Direction
 from ...theory.spectrum import FloatArray
 from ..readings import clock
 from . import style
@@ -34,7 +35,7 @@ def gram_entries(
             which is drawn where its standard deviation is not known; None if d is not known.
         columns: of the page that the figure spans.
     """
-    panels = _panels(next((record.directions for record in records if record.directions), ()))
+    panels = _panels(next((record.reference for record in records if record.reference), ()))
     with_loss = any(math.isfinite(record.measured.loss) for record in records)
     if not (panels or with_loss):
         return style.empty_figure("No Gram matrix and no loss to show.")
@@ -70,10 +71,10 @@ def gram_entries(
     return figure
 
 
-def _panels(directions: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
+def _panels(directions: Sequence[Direction]) -> dict[str, list[tuple[int, int]]]:
     """Entries (row, column) of the Gram matrix by panel; the fixed means' own products left out."""
-    trained = [i for i, name in enumerate(directions) if not name.startswith("mu")]
-    means = [i for i, name in enumerate(directions) if name.startswith("mu")]
+    trained = [i for i, direction in enumerate(directions) if direction.trained]
+    means = [i for i, direction in enumerate(directions) if not direction.trained]
     panels = {
         f"{style.symbol(directions[a])} with the means": [(a, b) for b in means]
         for a in trained
@@ -94,7 +95,7 @@ def _draw_entries(
     scale: float | None,
 ) -> None:
     """Measured points over forecast lines with bands, of one width if a scale is given."""
-    names = next(record.directions for record in records if record.directions)
+    names = next(record.reference for record in records if record.reference)
     for place, (a, b) in enumerate(entries):
         color, marker, line = style.SERIES[place % len(style.SERIES)]
         forecast = np.array(

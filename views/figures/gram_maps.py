@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...probes.records.record import Record
+from ...theory.direction import Direction
 from ...theory.spectrum import FloatArray
 from ..readings import gram_difference
 from . import style
@@ -38,12 +39,12 @@ def gram_maps(record: Record, columns: style.Columns = 2) -> Figure:
     shared = float(max(np.nanmax(np.abs(maps[name])) for name in list(maps)[:2]))
     for axes, (title, values) in zip(panels.flat, maps.items(), strict=True):
         limit = shared if title in ("measured", "forecast") else float(np.nanmax(np.abs(values)))
-        _draw_map(axes, values, limit or 1.0, record.directions)
+        _draw_map(axes, values, limit or 1.0, record.reference)
         axes.set_title(f"{title}\n(squared parameter)")
     return figure
 
 
-def _draw_map(axes: Axes, values: FloatArray, limit: float, names: tuple[str, ...]) -> None:
+def _draw_map(axes: Axes, values: FloatArray, limit: float, names: tuple[Direction, ...]) -> None:
     axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for (row, column), value in np.ndenumerate(values):
         dark = abs(value) > 0.6 * limit

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from ...probes.records.outliers import SIDES, Side, is_outlier, pairs
 from ...probes.records.record import Record
-from ...theory.spectrum import FloatArray, Matrix
-from ..readings import MATRICES, MATRIX_NAMES, blocks, clock, spectrum_of
+from ...theory.spectrum import FloatArray
+from ..readings import blocks, clock, matrices, spectrum_of
 from . import style
 from .eigenvalue_paths import draw_failures
 
@@ -35,9 +35,9 @@ def overlaps(records: Sequence[Record], block: str = "", columns: style.Columns 
     names = blocks(records)
     name = block or (names[0] if names else "")
     shown = [
-        (matrix, side, rank)
-        for matrix in MATRICES
-        for side, rank in _outlier_ranks(records, matrix, name)
+        (kind, side, rank)
+        for kind in matrices(records)
+        for side, rank in _outlier_ranks(records, kind.name, name)
     ]
     if not shown:
         return style.empty_figure("No predicted outlier with an eigenvector to show.")
@@ -46,10 +46,10 @@ def overlaps(records: Sequence[Record], block: str = "", columns: style.Columns 
     figure, panels = style.new_figure(
         rows, 2, *style.size(columns, rows, 1.7), sharex=True, sharey=True
     )
-    for axes, (matrix, side, rank) in zip(panels.flat, shown, strict=False):
-        _draw_outlier(axes, times, records, matrix, name, side, rank)
+    for axes, (kind, side, rank) in zip(panels.flat, shown, strict=False):
+        _draw_outlier(axes, times, records, kind.name, name, side, rank)
         draw_failures(axes, times, records)
-        axes.set_title(style.heading(columns, MATRIX_NAMES[matrix], name, f"{side} {rank + 1}"))
+        axes.set_title(style.heading(columns, kind.title, name, f"{side} {rank + 1}"))
     for axes in panels.flat[len(shown) :]:
         axes.set_axis_off()
     style.label_rows(columns, figure, panels[:, 0], "squared cosine (1)")
@@ -62,7 +62,7 @@ def overlaps(records: Sequence[Record], block: str = "", columns: style.Columns 
 
 
 def _outlier_ranks(
-    records: Sequence[Record], matrix: Matrix, block: str
+    records: Sequence[Record], matrix: str, block: str
 ) -> tuple[tuple[Side, int], ...]:
     """Sides and ranks that are predicted to be an outlier at least once."""
     most: dict[Side, int] = dict.fromkeys(SIDES, 0)
@@ -77,14 +77,14 @@ def _draw_outlier(
     axes: Axes,
     times: FloatArray,
     records: Sequence[Record],
-    matrix: Matrix,
+    matrix: str,
     block: str,
     side: Side,
     rank: int,
 ) -> None:
-    directions = next((record.directions for record in records if record.directions), ())
-    means = [i for i, name in enumerate(directions) if name.startswith("mu")]
-    curves = [("span(x, μ)", None), *((style.symbol(directions[i]), i) for i in means)]
+    directions = next((record.reference for record in records if record.reference), ())
+    fixed = [i for i, direction in enumerate(directions) if not direction.trained]
+    curves = [("span(x, μ)", None), *((style.symbol(directions[i]), i) for i in fixed)]
     for place, (name, index) in enumerate(curves):
         color, marker, line = style.SERIES[place % len(style.SERIES)]
         measured = _series(records, matrix, block, side, rank, index, predicted=False)
@@ -110,7 +110,7 @@ def _draw_outlier(
 
 def _series(
     records: Sequence[Record],
-    matrix: Matrix,
+    matrix: str,
     block: str,
     side: Side,
     rank: int,
@@ -131,7 +131,7 @@ def _series(
     return values
 
 
-def _is_clear(record: Record, matrix: Matrix, block: str, side: Side, rank: int) -> bool:
+def _is_clear(record: Record, matrix: str, block: str, side: Side, rank: int) -> bool:
     """Whether the measured eigenvalue lies beyond the predicted detection edge."""
     theory = spectrum_of(record.predicted, matrix, block)
     found = pairs(record.measured.spectrum(matrix, block), side)

@@ -6,8 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...probes.records.sweep import Sweep
-from ...theory.spectrum import Matrix
-from ..readings import MATRICES, MATRIX_NAMES, blocks
+from ..readings import blocks, matrices
 from . import style
 from .eigenvalue_paths import draw_paths
 
@@ -25,17 +24,18 @@ def static_transition(sweep: Sweep, columns: style.Columns = 2) -> Figure:
     names = blocks(sweep.records)
     if not names:
         return style.empty_figure(f"No spectrum over {sweep.parameter} to show.")
+    kinds = matrices(sweep.records)
     figure, panels = style.new_figure(
-        len(names), 2, *style.size(columns, len(names), 2.3), sharex=True
+        len(names), len(kinds), *style.size(columns, len(names), 2.3), sharex=True
     )
     for row, block in zip(panels, names, strict=True):
-        for axes, matrix in zip(row, MATRICES, strict=True):
-            if not draw_paths(axes, sweep.values, sweep.records, matrix, block):
+        for axes, kind in zip(row, kinds, strict=True):
+            if not draw_paths(axes, sweep.values, sweep.records, kind.name, block):
                 axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")
             when = ("at initialisation",) if columns == 2 else ()
-            axes.set_title(style.heading(columns, MATRIX_NAMES[matrix], block, *when))
+            axes.set_title(style.heading(columns, kind.title, block, *when))
             axes.set_xscale(style.scale_for(sweep.values, ratio=8))
-            _mark_thresholds(axes, sweep, matrix, block)
+            _mark_thresholds(axes, sweep, kind.name, block)
     style.label_rows(columns, figure, panels[:, 0], f"eigenvalue\n({style.CURVATURE})")
     for axes in panels.flat:
         style.finish_scale(axes.yaxis)
@@ -50,7 +50,7 @@ def static_transition(sweep: Sweep, columns: style.Columns = 2) -> Figure:
     return figure
 
 
-def _mark_thresholds(axes: Axes, sweep: Sweep, matrix: Matrix, block: str) -> None:
+def _mark_thresholds(axes: Axes, sweep: Sweep, matrix: str, block: str) -> None:
     for threshold in sweep.thresholds:
         if (threshold.matrix, threshold.block) == (matrix, block):
             axes.axvline(

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from numpy.typing import NDArray
 
 from ...probes.records.atomic import write_atomically
+from ...theory.direction import Direction
 from ...theory.spectrum import FloatArray
 
 __all__ = [
@@ -207,13 +208,11 @@ def draw_line(axes: Axes, x: FloatArray, y: FloatArray, **style: Any) -> None:
         axes.plot(x[alone], y[alone], marker="_", markersize=8, markeredgewidth=1.5, **dash)
 
 
-def symbol(direction: str) -> str:
-    """Mathematical name of a reference direction: "x0" -> x with index 0, "mu1" -> mu with 1."""
-    letters = direction.rstrip("0123456789")
-    index = direction[len(letters) :]
-    known = {"x": "x", "mu": r"\mu"}
-    name = literal(_shortened(direction, 12))
-    return f"${known[letters]}_{{{index}}}$" if letters in known and index else name
+def symbol(direction: Direction) -> str:
+    """Mathematical name of a reference direction; its plain name if it has none."""
+    if direction.symbol:
+        return f"${direction.symbol}$"
+    return literal(_shortened(direction.name, 12))
 
 
 def _shortened(text: str, limit: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...probes.records.outliers import SIDES, Side, edge, is_outlier, pairs
 from ...probes.records.record import Record
-from ...theory.spectrum import Bulk, Density, Edge, Eigenpair, FloatArray, Jacobi, Matrix, Spectrum
+from ...theory.spectrum import Bulk, Density, Edge, Eigenpair, FloatArray, Jacobi, Spectrum
 from ..readings import describe, spectrum_of
 
 __all__ = ["Message", "heading", "history", "moment", "text"]
@@ -41,7 +41,7 @@ def heading(record: Record) -> Message:
     }
 
 
-def history(record: Record, matrix: Matrix, block: str) -> Message:
+def history(record: Record, matrix: str, block: str) -> Message:
     """Eigenvalues and edges of one block, to be drawn along the time axis."""
     measured, predicted, forecast = _spectra(record, matrix, block)
     bulk = predicted.bulk if predicted else None
@@ -63,7 +63,7 @@ def history(record: Record, matrix: Matrix, block: str) -> Message:
     return message
 
 
-def moment(record: Record, matrix: Matrix, block: str) -> Message:
+def moment(record: Record, matrix: str, block: str) -> Message:
     """Everything that is drawn of one block at one step."""
     measured, predicted, forecast = _spectra(record, matrix, block)
     bulk = predicted.bulk if predicted else None
@@ -85,7 +85,7 @@ def moment(record: Record, matrix: Matrix, block: str) -> Message:
     }
 
 
-def _spectra(record: Record, matrix: Matrix, block: str) -> list[Spectrum | None]:
+def _spectra(record: Record, matrix: str, block: str) -> list[Spectrum | None]:
     geometries = (record.measured, record.predicted, record.forecast)
     return [spectrum_of(geometry, matrix, block) for geometry in geometries]
 

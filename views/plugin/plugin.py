@@ -11,7 +11,6 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug.wrappers import Request, Response
 
-from ...theory.spectrum import Matrix
 from .messages import moment, text
 from .run_folders import NO_RECORDS, RunFolders, log_folders
 from .run_index import RunIndex
@@ -83,7 +82,7 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
     def _record(self, request: Request) -> str:
         index, step = self._index(request), _integer(request, "step")
-        matrix, block = cast(Matrix, request.args.get("matrix", "")), request.args.get("block", "")
+        matrix, block = request.args.get("matrix", ""), request.args.get("block", "")
         try:
             record = index.record(step, matrix, block)
         except (LookupError, OSError) as error:

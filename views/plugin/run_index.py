@@ -10,7 +10,6 @@ from time import monotonic
 
 from ...probes.records.record import Record
 from ...probes.records.record_file import check_header, parse_record
-from ...theory.spectrum import Matrix
 from .messages import Message, heading, history, text
 
 __all__ = ["RunIndex"]
@@ -76,7 +75,7 @@ class RunIndex:
             }
             return f'{text(frame)[:-1]},"records":[{",".join(records)}]}}'
 
-    def record(self, step: int, matrix: Matrix, block: str) -> Record:
+    def record(self, step: int, matrix: str, block: str) -> Record:
         """The record of a step with the spectra of one block; the last one if there are several.
 
         Raises:
@@ -102,7 +101,7 @@ class RunIndex:
         self._last = (0, b"")  # offset and beginning of the last line that was read
         self._entries: list[_Entry] = []
         self._by_step: dict[int, _Entry] = {}
-        self._blocks: dict[tuple[Matrix, str], None] = {}
+        self._blocks: dict[tuple[str, str], None] = {}
         self._directions: list[str] = []
 
     def _refresh(self) -> None:

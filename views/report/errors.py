@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...probes.records.record import Record
+from ...theory.matrix_kind import kind_named
 from ..comparisons import bulk_distances, comparisons, count_agreements
-from ..readings import MATRIX_NAMES, gram_difference, landmarks
+from ..readings import failed, gram_difference, landmarks
 from .markup import Cell, number, table
 
 __all__ = ["error_tables"]
@@ -17,7 +18,7 @@ __all__ = ["error_tables"]
 
 def error_tables(records: Sequence[Record]) -> list[str]:
     """Outliers, loss and Gram matrix at the start, in the middle and at the end; counts; bulks."""
-    sound = [record for record in records if not record.failure]
+    sound = [record for record in records if not failed(record)]
     return [
         table(
             "Outliers (loss per squared parameter)",
@@ -36,7 +37,7 @@ def error_tables(records: Sequence[Record]) -> list[str]:
             ("matrix", "block", "agree", "of", "share", "undecided"),
             (
                 (
-                    MATRIX_NAMES[row.matrix], row.block, number(row.agreeing, "d"),
+                    kind_named(row.matrix).title, row.block, number(row.agreeing, "d"),
                     number(row.decided, "d"),
                     number(row.agreeing / row.decided if row.decided else math.nan, ".0%"),
                     number(row.probings - row.decided, "d"),
@@ -49,7 +50,7 @@ def error_tables(records: Sequence[Record]) -> list[str]:
             ("matrix", "block", "mean", "largest", "at step", ""),
             (
                 (
-                    MATRIX_NAMES[row.matrix], row.block, number(row.mean, ".4f"),
+                    kind_named(row.matrix).title, row.block, number(row.mean, ".4f"),
                     number(row.largest, ".4f"), number(row.step, "d"),
                     "hard edge at zero, not resolved by the measurement" if row.hard else "",
                 )
@@ -62,7 +63,8 @@ def error_tables(records: Sequence[Record]) -> list[str]:
 def _outliers(records: Sequence[Record]) -> Iterator[Sequence[Cell]]:
     for row in comparisons(records):
         yield (
-            number(row.step, "d"), MATRIX_NAMES[row.matrix], row.block, f"{row.side} {row.rank}",
+            number(row.step, "d"), kind_named(row.matrix).title, row.block,
+            f"{row.side} {row.rank}",
             number(row.measured), number(row.error, "#.2g"), number(row.predicted),
             number(row.difference, "+.1%"),
             number(_z(row.measured - row.predicted, row.error), "+.1f"),

@@ -12,7 +12,7 @@ import yaml
 from ...probes.records.record import Record
 from ...probes.records.record_file import Run
 from ..figures.run_figures import RUN_FIGURES
-from ..readings import blocks, clock
+from ..readings import blocks, clock, failed
 from ..timeline import Happening, Timeline, rows
 from .errors import error_tables
 from .markup import number, paragraph, picture, preformatted, section, table
@@ -66,7 +66,7 @@ def report(run: Run, name: str, notices: Sequence[str] = ()) -> str:
         "Figures": _figures(run),
         "Errors": _errors(run.records),
         "Transitions": _transitions(run.records),
-        "Failed probings": _failures(run.records),
+        "What failed": _failures(run.records),
         "Configuration": _configuration(run),
         "Environment": _environment(run),
         "How to reproduce": _reproduction(run),
@@ -122,10 +122,10 @@ def _missing(run: Run) -> Iterator[str]:
     if not records:
         yield "The data file holds no record: nothing was measured, or the run was stopped before."
         return
-    failed = sum(bool(record.failure) for record in records)
-    if failed:
-        yield f"{failed} of {len(records)} probings failed; see Failed probings."
-    if failed < len(records):
+    incomplete = sum(bool(record.failures) for record in records)
+    if incomplete:
+        yield f"{incomplete} of {len(records)} probings are incomplete; see What failed."
+    if not all(map(failed, records)):
         if not any(record.predicted for record in records):
             yield "Nothing is predicted: the probe had no theory."
         elif not any(record.forecast for record in records):
@@ -183,11 +183,14 @@ def _transition_table(caption: str, happenings: Sequence[Happening]) -> str:
 
 
 def _failures(records: Sequence[Record]) -> list[str]:
-    failed = [record for record in records if record.failure]
-    if not failed:
-        return [paragraph("None." if records else "There was no probing.")]
-    rows = ((number(record.step, "d"), record.failure) for record in failed)
-    return [table("Failed probings", ("step", "reason"), rows)]
+    rows = [
+        (number(record.step, "d"), failure.matrix or failure.part, failure.block, failure.reason)
+        for record in records
+        for failure in record.failures
+    ]
+    if not rows:
+        return [paragraph("Nothing." if records else "There was no probing.")]
+    return [table("What failed", ("step", "what", "block", "reason"), rows)]
 
 
 def _configuration(run: Run) -> list[str]:

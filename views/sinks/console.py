@@ -12,15 +12,15 @@ from tqdm import tqdm
 
 from ...probes.records.outliers import SIDES, outlier_count
 from ...probes.records.record import Record
-from ...theory.spectrum import Matrix, Spectrum
+from ...theory.matrix_kind import kind_named
+from ...theory.spectrum import Spectrum
 from ..errors import errors
-from ..readings import STEPS, TIME, clock
+from ..readings import EPOCHS, STEPS, clock, failed
 
 __all__ = ["ConsoleSink"]
 
 _MISSING = "–"
 _BETWEEN = " | "
-_LETTERS: dict[Matrix, str] = {"hessian": "H", "information": "I"}
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class _Column:
 class ConsoleSink:
     """Prints records as lines of a table, above a progress bar of tqdm if there is one.
 
-    Of each block of the Hessian (H) and of the information matrix (I) a line has the largest
-    eigenvalue and the number of outliers, further the loss, each measured/predicted, and the
-    largest deviation of an entry of the Gram matrix from its forecast. The head of the table is
-    printed at the start, and again where its columns change.
+    Of each block of the Hessian (H), of the information matrix (I) or of another, a line has the
+    largest eigenvalue and the number of outliers, further the loss, each measured/predicted, and
+    the largest deviation of an entry of the Gram matrix from its forecast. The head of the table is
+    printed at the start, and again where its columns change. What failed has lines of its own.
 
     Args:
         stream: to print to; None is the standard output.
@@ -71,10 +71,8 @@ class ConsoleSink:
         Raises:
             OSError: if the stream does not take it.
         """
-        if record.failure:
-            reason = " ".join(record.failure.split())
-            lines = [f"{record.step:>8}{_BETWEEN}probing failed: {reason}"]
-        else:
+        lines = []
+        if not failed(record):
             columns = list(_columns(record))
             head = [
                 _BETWEEN.join(column.title.ljust(column.width) for column in columns).rstrip(),
@@ -84,6 +82,7 @@ class ConsoleSink:
             if head != self._head:
                 lines = [*head, *lines]
                 self._head = head
+        lines += [f"{record.step:>8}{_BETWEEN}failed: {failure}" for failure in record.failures]
         stream = self._stream or sys.stdout
         encoding = stream.encoding or "utf-8"
         for line in lines:
@@ -102,7 +101,7 @@ def _columns(record: Record) -> Iterator[_Column]:
     if label == STEPS:
         yield _Column(title, ("step",), (str(record.step),), (8,))
     else:
-        name = "t" if label == TIME else "epoch"
+        name = "epoch" if label == EPOCHS else "t"
         yield _Column(title, ("step", name), (str(record.step), f"{time:.4g}"), (8, 6))
     loss = _number(record.measured.loss, 4)
     if record.predicted is not None:
@@ -111,7 +110,7 @@ def _columns(record: Record) -> Iterator[_Column]:
     if record.forecast is not None:
         yield _Column("Gram", ("error",), (_number(errors(record).get("gram", math.nan)),), (7,))
     for spectrum in record.measured.spectra:
-        title = f"{_LETTERS[spectrum.matrix]} {spectrum.block}"
+        title = f"{kind_named(spectrum.matrix, record.matrices).letter} {spectrum.block}"
         top = _number(_top(spectrum))
         if record.predicted is None:
             yield _Column(title, ("top",), (top,), (8,))

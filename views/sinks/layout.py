@@ -6,8 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from ...probes.records.outliers import SIDES
-from ...theory.spectrum import Matrix
-from ..readings import MATRIX_NAMES
+from ...theory.matrix_kind import kind_named
 from .scalars import safe
 
 __all__ = ["Layout", "layout"]
@@ -25,7 +24,7 @@ _ERRORS = {
 }
 
 
-def layout(blocks: Iterable[tuple[Matrix, str]], tags: Collection[str]) -> Layout:
+def layout(blocks: Iterable[tuple[str, str]], tags: Collection[str]) -> Layout:
     """The charts for all blocks: margin charts where there is a predicted band, lines otherwise.
 
     Args:
@@ -36,7 +35,7 @@ def layout(blocks: Iterable[tuple[Matrix, str]], tags: Collection[str]) -> Layou
         category -> chart -> [kind, tags], as `SummaryWriter.add_custom_scalars` takes it.
     """
     charts = {
-        f"{MATRIX_NAMES[matrix]}, {block}": _block_charts(f"{matrix}/{safe(block)}", tags)
+        f"{kind_named(matrix).title}, {block}": _block_charts(f"{matrix}/{safe(block)}", tags)
         for matrix, block in blocks
     }
     return charts | _mean_charts(tags) | _error_charts(tags)

@@ -6,13 +6,12 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from ...probes.records.outliers import SIDES, Side, edge, last_inside, pairs
 from ...probes.records.record import Geometry, Record
 from ...probes.records.record_table import BAND
 from ...probes.records.track import Track
-from ...theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
+from ...theory.direction import Direction
+from ...theory.spectrum import Eigenpair, Spectrum
 from ..errors import errors
 
 __all__ = ["EDGE_NAMES", "safe", "scalars"]
@@ -40,11 +39,11 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
     forecast, predicted = record.forecast, record.predicted
     if forecast is not None:
         # What the Gram matrix alone does not give is predicted by the dynamics only.
-        found.update(_prefixed("predicted", _means(forecast, record.directions)))
-        found.update(_prefixed("forecast", _geometry(forecast, record.directions)))
+        found.update(_prefixed("predicted", _means(forecast)))
+        found.update(_prefixed("forecast", _geometry(forecast, record.reference)))
     if predicted is not None:
-        found.update(_prefixed("predicted", _geometry(predicted, record.directions)))
-    found.update(_prefixed("measured", _geometry(record.measured, record.directions)))
+        found.update(_prefixed("predicted", _geometry(predicted, record.reference)))
+    found.update(_prefixed("measured", _geometry(record.measured, record.reference)))
     for track in record.tracks:
         found.update(_prefixed("measured", _track(track)))
     if predicted is not None:
@@ -65,29 +64,22 @@ def _prefixed(prefix: str, named: Iterable[tuple[str, float]]) -> Iterator[tuple
     return ((f"{prefix}/{name}", value) for name, value in named if math.isfinite(value))
 
 
-def _geometry(geometry: Geometry, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    yield from _means(geometry, directions)
+def _geometry(geometry: Geometry, directions: tuple[Direction, ...]) -> Iterator[tuple[str, float]]:
+    yield from _means(geometry)
     for spectrum in geometry.spectra:
         yield from _spectrum(spectrum, directions)
 
 
-def _means(geometry: Geometry, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    yield "loss", geometry.loss
-    yield "accuracy", geometry.accuracy
-    yield from _gram(geometry.gram, directions)
+def _means(geometry: Geometry) -> Iterator[tuple[str, float]]:
+    for quantity in geometry.quantities:
+        yield from ((safe(entry.name), entry.value) for entry in quantity.entries())
 
 
-def _gram(gram: FloatArray, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    for (row, column), value in np.ndenumerate(gram):
-        if row <= column < len(directions):
-            yield f"gram/{safe(directions[row])}.{safe(directions[column])}", float(value)
-
-
-def _place(matrix: Matrix, block: str) -> str:
+def _place(matrix: str, block: str) -> str:
     return f"{matrix}/{safe(block)}"
 
 
-def _spectrum(spectrum: Spectrum, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+def _spectrum(spectrum: Spectrum, directions: tuple[Direction, ...]) -> Iterator[tuple[str, float]]:
     place = _place(spectrum.matrix, spectrum.block)
     for side in SIDES:
         for rank, pair in enumerate(pairs(spectrum, side), 1):
@@ -97,11 +89,11 @@ def _spectrum(spectrum: Spectrum, directions: tuple[str, ...]) -> Iterator[tuple
                 yield f"{place}/alignment_{side}_{rank}/{name}", share
 
 
-def _alignments(pair: Eigenpair, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    """Alignment with each mean."""
-    for name, share in zip(directions, pair.alignment, strict=False):
-        if name.startswith("mu"):
-            yield safe(name), float(share)
+def _alignments(pair: Eigenpair, directions: tuple[Direction, ...]) -> Iterator[tuple[str, float]]:
+    """Alignment with each direction that stays."""
+    for direction, share in zip(directions, pair.alignment, strict=False):
+        if not direction.trained:
+            yield safe(direction.name), float(share)
 
 
 def _track(track: Track) -> Iterator[tuple[str, float]]:
@@ -138,21 +130,27 @@ def _bands(
     record: Record, found: dict[str, float], dimension: int | None
 ) -> Iterator[tuple[str, float]]:
     measured = record.measured
-    widths = {"loss": measured.loss_error, "accuracy": measured.accuracy_error}
+    widths: dict[str, float] = {}
+    for quantity in measured.quantities:
+        widths.update({safe(entry.name): entry.error for entry in quantity.entries()})
     for spectrum in measured.spectra:
         for side in SIDES:
             for rank, pair in enumerate(pairs(spectrum, side), 1):
                 name = f"{_place(spectrum.matrix, spectrum.block)}/{side}_{rank}"
                 widths[name] = pair.sampling_error
-    if dimension is not None:
-        scale = 1 / math.sqrt(dimension)
-        widths.update({name: scale for name, _ in _gram(measured.gram, record.directions)})
-    if record.forecast is not None:
-        known = _gram(record.forecast.gram_band, record.directions)
-        widths.update({name: deviation for name, deviation in known if math.isfinite(deviation)})
+    gram = measured.quantity("gram")
+    if dimension is not None and gram is not None:
+        widths.update(
+            dict.fromkeys((safe(e.name) for e in gram.entries()), 1 / math.sqrt(dimension))
+        )
+    for quantity in record.forecast.quantities if record.forecast is not None else ():
+        for entry in quantity.entries():
+            if math.isfinite(entry.band):
+                widths[safe(entry.name)] = entry.band
+    known = _products_of_fixed(record.reference)
     for name, width in widths.items():
-        if name.startswith("gram/mu"):
-            continue  # of means alone: known without theory
+        if width == 0 or name in known:
+            continue  # it is known without theory
         value = found.get(f"measured/{name}", math.nan)
         center = found.get(f"predicted/{name}", math.nan)
         # All three or none: a chart of a curve in its band needs them at the same steps.
@@ -160,3 +158,9 @@ def _bands(
             yield f"band/{name}/measured", value
             yield f"band/{name}/lower", center - BAND * width
             yield f"band/{name}/upper", center + BAND * width
+
+
+def _products_of_fixed(directions: tuple[Direction, ...]) -> set[str]:
+    """Entries of a Gram matrix that no training changes."""
+    fixed = [direction.name for direction in directions if not direction.trained]
+    return {safe(f"gram/{a}.{b}") for a in fixed for b in fixed}

@@ -15,7 +15,6 @@ from torch.utils.tensorboard import summary
 
 from ...probes.records.record import Record
 from ...probes.records.record_file import RECORDS, read_records
-from ...theory.spectrum import Matrix
 from ..figures import style
 from ..figures.gram_maps import gram_maps
 from ..figures.spectra import spectra
@@ -67,7 +66,7 @@ class TensorBoardSink:
         self._dimension = dimension
         self._written = 0
         self._timeline = Timeline()
-        self._blocks: dict[tuple[Matrix, str], None] = {}
+        self._blocks: dict[tuple[str, str], None] = {}
         self._tags: dict[str, None] = {}
         for record in _earlier(Path(directory), purge_step):
             self._timeline.add(record)

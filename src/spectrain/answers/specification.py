@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from ..theory.mixture.factors import Matrix
+from ..theory.mixture.statistics import Statistics
 from ..theory.sgd import SGD
-from ..theory.spectrum import Matrix
-from ..theory.statistics import Statistics
 from .head_specification import HeadSpecification, read_head
 from .values import (
     Table,

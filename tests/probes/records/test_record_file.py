@@ -14,8 +14,12 @@ import pytest
 
 from spectrain.probes.records.codec import decode, encode, schema
 from spectrain.probes.records.environment import environment
-from spectrain.probes.records.record import Geometry, Record, Transition
+from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.probes.records.record_file import RecordFile, load, parse_record, read_records
+from spectrain.probes.records.version1 import direction
+from spectrain.theory.matrix_kind import HESSIAN
+from spectrain.theory.quantity import Quantity
+from spectrain.theory.source import Source
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
 
 
@@ -38,12 +42,27 @@ def full_record(step=7):
     return Record(
         step=step,
         epoch=1.0,
-        directions=("x0", "mu0"),
-        measured=Geometry(gram=generator.standard_normal((2, 2)).T, spectra=(spectrum,)),
-        predicted=Geometry(loss=math.nan),
+        reference=(direction("x0"), direction("mu0")),
+        matrices=(HESSIAN,),
+        sources=(Source("Ärzte", "über $x$", "1234.56789", "all"),),
+        measured=Geometry(
+            (
+                Quantity(
+                    "gram",
+                    generator.standard_normal((2, 2)).T,
+                    "squared parameter",
+                    (("x0", "mu0"),) * 2,
+                    band=np.array([[0.0, math.nan], [1.0, 2.0]]),
+                    symmetric=True,
+                ),
+                Quantity.number("loss", math.inf, "loss"),
+            ),
+            (spectrum,),
+        ),
+        predicted=Geometry((Quantity.number("loss", 1.5, "loss", 0.25),)),
         transitions=(Transition("hessian", "class 0", "left", "splits", 1, 2),),
         operator="head",
-        failure='a "quoted"\nline with € and \x00',
+        failures=(Failure("", 'a "quoted"\nline with € and \x00'),),
         seconds={"krylov": 0.1},
     )
 
@@ -138,7 +157,7 @@ def test_a_spectrum_of_an_earlier_version_has_no_coefficients():
 def test_the_schema_has_type_and_unit_of_every_field():
     assert schema()["Eigenpair"]["value"] == {
         "type": "float",
-        "unit": "loss per squared parameter",
+        "unit": "that of the matrix",
     }
     assert all(field["unit"] for kind in schema().values() for field in kind.values())
 
@@ -248,7 +267,7 @@ from spectrain.probes.records.record_file import RecordFile
 file = RecordFile(sys.argv[1])
 gram = np.random.default_rng(0).standard_normal((200, 200))
 for step in count(int(sys.argv[2])):
-    file.write(Record(step=step, measured=Geometry(gram=gram)))
+    file.write(Record(step=step, measured=Geometry(quantities(gram=gram))))
     print(step, flush=True)
 """
 
@@ -277,7 +296,10 @@ def test_what_a_killed_writer_had_written_is_there_and_the_next_goes_on_behind_i
     ("content", "words"),
     [
         (b"step,loss\n", "path: expected a file of format"),
-        (b'{"format":"spectrain-records","version":2}\n', "version.*expected 1, got 2"),
+        (
+            b'{"format":"spectrain-records","version":3}\n',
+            r"version.*expected one of \(1, 2\), got 3",
+        ),
     ],
 )
 def test_other_files_and_other_versions_are_refused_and_left_alone(path, content, words):

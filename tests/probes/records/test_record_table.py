@@ -3,26 +3,40 @@ from dataclasses import replace
 
 import numpy as np
 
-from spectrain.probes.records.record import Geometry, Record
+from spectrain.probes.records.record import Failure, Geometry, Record
 from spectrain.probes.records.record_file import Run
 from spectrain.probes.records.record_table import Row, record_table, rows
 from spectrain.probes.records.track import Followed, Track
+from spectrain.probes.records.version1 import direction, quantities
+from spectrain.theory.matrix_kind import MatrixKind
+from spectrain.theory.quantity import Quantity
 from spectrain.theory.spectrum import Bulk, Edge, Eigenpair, Gap, Spectrum
 
 PAIR = Eigenpair(2.0, 1e-3, 0.5, np.array([0.1, 0.4]), 0.25, np.array([2.0, 2.5]))
 EDGE = Edge(1.0, "square-root", 0.9, 1.2, 1e-9)
 OUTLIER = Eigenpair(1.9, 1e-8, 0.55, np.array([0.2, 0.35]), 0.3)
 GRAM = np.array([[1.0, 0.25], [0.25, 4.0]])
+
+
+def named(**fields):
+    return tuple(
+        replace(each, axes=(("x0", "mu0"),) * 2) if each.name == "gram" else each
+        for each in quantities(**fields)
+    )
+
+
 RECORD = Record(
     step=40,
     epoch=2.0,
     time=0.5,
-    directions=("x0", "mu0"),
-    measured=Geometry(GRAM, 0.7, 0.01, spectra=(Spectrum("hessian", "größe 1", 9, (PAIR,), ()),)),
+    reference=(direction("x0"), direction("mu0")),
+    measured=Geometry(
+        named(gram=GRAM, loss=0.7, loss_error=0.01),
+        (Spectrum("hessian", "größe 1", 9, (PAIR,), ()),),
+    ),
     predicted=Geometry(
-        loss=0.69,
-        loss_error=1e-7,
-        spectra=(
+        named(loss=0.69, loss_error=1e-7),
+        (
             Spectrum(
                 "hessian",
                 "größe 1",
@@ -33,7 +47,9 @@ RECORD = Record(
             ),
         ),
     ),
-    forecast=Geometry(GRAM + 0.1, gram_band=np.array([[0.01, math.nan], [math.nan, 0.02]])),
+    forecast=Geometry(
+        named(gram=GRAM + 0.1, gram_band=np.array([[0.01, math.nan], [math.nan, 0.02]]))
+    ),
 )
 
 
@@ -69,6 +85,27 @@ def test_a_forecast_entry_has_the_band_of_a_run():
     assert math.isnan(row("forecast", "gram/x0.mu0").band_upper)
 
 
+def test_units_are_those_of_the_matrix():
+    spectra = (Spectrum("information", "a", 9, (PAIR,), ()), Spectrum("other", "a", 9, (PAIR,), ()))
+    record = Record(
+        0,
+        matrices=(MatrixKind("other", "Other", "O", "1"),),
+        measured=Geometry(spectra=spectra),
+    )
+    found = row("measured", "top_1", "information", "a", record)
+    assert found.unit == "squared loss per squared parameter"
+    assert row("measured", "top_1", "other", "a", record).unit == "1"
+
+
+def test_any_quantity_has_rows():
+    vector = Quantity("strength", np.array([1.0, 2.0]), "1", (("v0", "v1"),), np.array([0.1, 0.2]))
+    number = Quantity("rho", np.array(3.0), "volt", band=np.array(0.5))
+    record = Record(0, measured=Geometry((vector, number)), forecast=Geometry((number,)))
+    assert row("measured", "strength/v1", record=record).standard_error == 0.2
+    assert row("measured", "rho", record=record).unit == "volt"
+    assert row("forecast", "rho", record=record).band_lower == 2.0
+
+
 def test_the_bulk_has_its_edges_and_gaps():
     place = "hessian", "größe 1"
     assert row("predicted", "upper_edge", *place).value == 0.9
@@ -97,7 +134,7 @@ def test_tracks_have_rows():
 def test_what_is_not_known_has_no_row():
     assert not any(found.quantity == "accuracy" for found in rows(RECORD))
     assert not any(math.isnan(found.value) for found in rows(RECORD))
-    assert list(rows(Record(0, failure="boom"))) == []
+    assert list(rows(Record(0, failures=(Failure("", "boom"),)))) == []
 
 
 def test_each_quantity_has_one_row_a_step():

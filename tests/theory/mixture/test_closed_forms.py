@@ -13,7 +13,7 @@ from spectrain.theory.bulk.law import CurvatureLaw
 from spectrain.theory.bulk.outliers import count_outliers, find_outliers
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 TIGHT = 1e-8
 

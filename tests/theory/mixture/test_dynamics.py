@@ -17,7 +17,7 @@ from spectrain.theory.mixture.drift import Drift
 from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 # Everything is a moment of a Gaussian.
 LEAST_SQUARES = FunctionHead(lambda h, v, y: (h[0] - y) ** 2 / 2, directions=1)

@@ -7,7 +7,7 @@ from spectrain.models.heads import SoftmaxHead, TwoLayerHead
 from spectrain.theory.bulk.exterior import NoSolutionError
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 
 def summary(spectrum):

@@ -10,7 +10,7 @@ from spectrain.theory.bulk.outliers import find_outliers
 from spectrain.theory.mixture.factor_law import FactorLaw
 from spectrain.theory.mixture.factors import factor_values
 from spectrain.theory.mixture.quadrature import MixtureLaw, project, quadrature
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 
 def factor_law(problem, level=0):

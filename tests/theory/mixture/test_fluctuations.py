@@ -8,7 +8,7 @@ from spectrain.models.heads import FunctionHead, TwoLayerHead
 from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.linear_noise import linear_noise
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.threads import single_thread
 
 

@@ -6,8 +6,8 @@ import pytest
 from spectrain.models.heads import SoftmaxHead
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.quadrature import MixtureLaw
+from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.recurrence import PointMasses, recurrence
-from spectrain.theory.statistics import Statistics
 
 
 def jacobi_matrix(found):

@@ -12,9 +12,11 @@ from spectrain.models.two_layer import TwoLayerNetwork
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
+from spectrain.probes.records.codec import encode
 from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.mixture_theory import MixtureTheory
-from spectrain.theory.protocol import Selection
+from spectrain.theory.mixture.statistics import Statistics
+from spectrain.theory.protocol import Clock, Selection
 from spectrain.theory.threads import single_thread
 
 D = 30
@@ -43,15 +45,18 @@ def block(matrix, *rows, name="some", parameters=("weight",)):
 
 
 def test_directions_are_named_in_the_order_of_the_gram_matrix():
-    assert theory().directions == ("x0", "x1", "mu0", "mu1", "mu2")
-    assert theory(TwoLayerHead(3)).directions == ("x0", "x1", "x2", "mu0", "mu1", "mu2")
+    names = [direction.name for direction in theory().directions]
+    assert names == ["x0", "x1", "mu0", "mu1", "mu2"]
+    directions = theory(TwoLayerHead(3)).directions
+    assert [each.name for each in directions] == ["x0", "x1", "x2", "mu0", "mu1", "mu2"]
+    assert [each.trained for each in directions] == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize("model", [softmax(), two_layer()])
 def test_the_gram_matrix_is_numpys(model):
     directions = np.concatenate([model.weight.detach().numpy(), MEANS.numpy()])
     found = theory(model.head)
-    np.testing.assert_array_equal(found.reference(model).numpy(), directions.T)
+    np.testing.assert_array_equal(found.reference(model).vectors.numpy(), directions.T)
     np.testing.assert_allclose(
         found.statistics(model).gram, directions @ directions.T, rtol=1e-13, atol=1e-15
     )
@@ -73,7 +78,7 @@ def test_the_second_layer_is_among_the_statistics():
 
 def test_neither_reference_nor_statistics_touch_the_model():
     model = softmax()
-    reference = theory().reference(model)
+    reference = theory().reference(model).vectors
     assert not reference.requires_grad
     reference.zero_()
     assert model.weight.abs().min() > 0
@@ -81,17 +86,18 @@ def test_neither_reference_nor_statistics_touch_the_model():
 
 
 def test_time_counts_steps_in_units_of_the_learning_rate():
-    assert theory(sgd=SGD(0.5)).time(60) == 60 * 0.5 / D
-    assert math.isnan(theory().time(60))
+    assert theory(sgd=SGD(0.5)).clock(60) == Clock(60 * 0.5 / D, "time t = steps × c/d")
+    assert math.isnan(theory().clock(60).time)
 
 
 def test_a_forecast_continues():
     """G(t) then G(s) from there is G(t + s), and G(0) is where it starts."""
     found = theory(sgd=SGD(0.5, ridge=0.1))
     start = found.statistics(softmax())
-    assert found.forecast(start, 0.0) is start
-    middle, end = found.forecast(start, 1.0), found.forecast(start, 2.5)
-    again = theory(sgd=SGD(0.5, ridge=0.1)).forecast(middle, 1.5)
+    np.testing.assert_array_equal(found.forecast(start, 0, []).gram, start.gram)
+    middle, end = found.forecast(start, 60, []), found.forecast(start, 150, [])
+    there = found.restore(middle.quantities)
+    again = theory(sgd=SGD(0.5, ridge=0.1)).forecast(there, 90, [])
     np.testing.assert_allclose(again.gram, end.gram, rtol=0, atol=1e-5)
 
 
@@ -99,10 +105,10 @@ def test_a_forecast_does_not_depend_on_what_was_asked_before():
     """To the bit: a resumed run, which asks for the later times only, writes the same records."""
     start = theory().statistics(softmax())
     asked_in_order, asked_once = theory(sgd=SGD(0.5)), theory(sgd=SGD(0.5))
-    times = [0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8]
-    grams = [asked_in_order.forecast(start, time).gram for time in times]
-    np.testing.assert_array_equal(asked_once.forecast(start, times[-1]).gram, grams[-1])
-    np.testing.assert_array_equal(asked_in_order.forecast(start, times[0]).gram, grams[0])
+    steps = [24, 48, 72, 96, 120, 144, 168]
+    grams = [asked_in_order.forecast(start, step, []).gram for step in steps]
+    np.testing.assert_array_equal(asked_once.forecast(start, steps[-1], []).gram, grams[-1])
+    np.testing.assert_array_equal(asked_in_order.forecast(start, steps[0], []).gram, grams[0])
 
 
 def test_a_forecast_is_that_of_the_effective_dynamics():
@@ -111,29 +117,30 @@ def test_a_forecast_is_that_of_the_effective_dynamics():
     found = theory(model.head, sgd)
     start = found.statistics(model)
     expected = EffectiveDynamics(model.head, found.law, sgd, start).at(1.0)
-    forecast = found.forecast(start, 1.0)
+    forecast = found.forecast(start, 60, [])
+    parameters = forecast.quantity("parameters").values
     np.testing.assert_allclose(forecast.gram, expected.gram, rtol=1e-12)
-    np.testing.assert_allclose(forecast.parameters, expected.parameters, rtol=1e-12)
-    assert not np.allclose(forecast.parameters, start.parameters)
+    np.testing.assert_allclose(parameters, expected.parameters, rtol=1e-12)
+    assert not np.allclose(parameters, start.parameters)
 
 
 def test_forecasts_from_two_starts_do_not_mix():
     found = theory(sgd=SGD(0.5))
     first = found.statistics(softmax())
     second = found.statistics(SoftmaxRegression(D, 2, 0.1, generator(1), torch.float64))
-    before = found.forecast(first, 1.0).gram
-    found.forecast(second, 1.0)
-    np.testing.assert_array_equal(found.forecast(first, 1.0).gram, before)
+    before = found.forecast(first, 60, []).gram
+    found.forecast(second, 60, [])
+    np.testing.assert_array_equal(found.forecast(first, 60, []).gram, before)
 
 
 def test_nothing_is_forecast_without_an_algorithm():
-    assert theory().forecast(theory().statistics(softmax()), 1.0) is None
+    assert theory().forecast(theory().statistics(softmax()), 60, []) is None
 
 
 def test_means_do_not_move_in_a_forecast():
     found = theory(sgd=SGD(0.5))
     start = found.statistics(softmax())
-    later = found.forecast(start, 3.0).gram
+    later = found.forecast(start, 180, []).gram
     np.testing.assert_array_equal(later[2:, 2:], start.gram[2:, 2:])
     np.testing.assert_allclose(later, later.T)
 
@@ -182,14 +189,38 @@ def test_a_fixed_second_layer_belongs_to_no_block():
     model = two_layer()
     model.second_layer.requires_grad_(False)
     found = theory(model.head)
-    asked = [
-        block("hessian", parameters=("weight", "second_layer"), name="both"),
-        block("hessian", parameters=(), name="all"),
-        block("hessian", name="directions"),
-    ]
+    chosen = [Block("both", ("weight", "second_layer")), Block("all"), Block("x", ("weight",))]
+    asked = [block("hessian", parameters=tuple(each.resolve(model))) for each in chosen]
     spectra = found.predict(found.statistics(model), asked, False).spectra
     assert [each.size for each in spectra] == [2 * D] * 3
     assert len({each.top[0].value for each in spectra}) == 1
+
+
+def test_a_prediction_is_the_same_whatever_was_asked_before():
+    """Of a theory just made too, and of statistics read back: a row, a layer, everything."""
+    model = two_layer()
+    statistics = theory(model.head).statistics(model)
+    bare = Statistics(statistics.gram, statistics.parameters)
+    restored = theory(model.head).restore(statistics.quantities())
+    used = theory(model.head)
+    used.statistics(model)
+    asked = [
+        block("hessian", 0),
+        block("hessian"),
+        block("hessian", parameters=("weight", "second_layer")),
+    ]
+    expected = used.predict(statistics, asked, False).spectra
+    assert [each.size for each in expected] == [D, 2 * D, 2 * D + 2]
+    for given in (statistics, bare, restored):
+        found = theory(model.head).predict(given, asked, False).spectra
+        assert [encode(each) for each in found] == [encode(each) for each in expected]
+
+
+def test_a_matrix_that_the_theory_does_not_know_is_left_out():
+    found = theory()
+    asked = [block("gauss-newton", 0), block("hessian", 0)]
+    (spectrum,) = found.predict(found.statistics(softmax()), asked, False).spectra
+    assert spectrum.matrix == "hessian"
 
 
 def test_the_joint_block_is_that_of_the_modules_parameters():
@@ -236,9 +267,8 @@ def test_the_band_of_a_forecast_is_that_of_the_path():
     found = theory(model.head, sgd)
     start = found.statistics(model)
     path = EffectiveDynamics(model.head, found.law, sgd, start).path([0.0, 1.0])
-    for i, time in enumerate((0.0, 1.0)):
-        np.testing.assert_array_equal(found.forecast_band(start, time), path.band(D)[i])
-    assert theory().forecast_band(theory().statistics(softmax()), 1.0) is None
+    for i, step in enumerate((0, 60)):
+        np.testing.assert_array_equal(found.forecast(start, step, []).gram_band, path.band(D)[i])
 
 
 def test_a_density_is_made_if_asked_for():

@@ -8,7 +8,7 @@ from spectrain.theory.bulk.law import CurvatureLaw
 from spectrain.theory.bulk.moments import law_moments
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 
 def discrete_law(factors, weights, phi, snr):

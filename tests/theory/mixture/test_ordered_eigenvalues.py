@@ -17,7 +17,7 @@ from scipy.linalg import eigh_tridiagonal
 
 from spectrain.models.heads import LogisticHead
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 DIMENSION, DRAWS = 1000, {1: 8, 2: 4}  # by the number of directions
 AIRY_POINTS = 3

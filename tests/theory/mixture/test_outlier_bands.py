@@ -11,7 +11,7 @@ from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.outlier_bands import outlier_bands
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.threads import single_thread
 
 SHIFT = 3e-3

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from spectrain.models.heads import MultiIndexHead, SoftmaxHead, sample_classified
 from spectrain.theory.mixture.performance import performance
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 
 def test_two_classes_have_a_closed_form():

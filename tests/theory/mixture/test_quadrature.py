@@ -3,7 +3,7 @@ import pytest
 
 from spectrain.models.heads import SoftmaxHead, TwoLayerHead
 from spectrain.theory.mixture.quadrature import MixtureLaw, project, quadrature
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 
 def random_statistics(rank, directions, components, scale=1.0, seed=0):

@@ -22,7 +22,7 @@ from spectrain.models.heads import LogisticHead, MultiIndexHead, SoftmaxHead, Tw
 from spectrain.theory.bulk.exterior import exterior
 from spectrain.theory.bulk.outliers import find_outliers
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 SIZES = {1: (300, 24), 2: (300, 8)}  # d and draws by the number of directions
 SIZE = (200, 8)  # of more directions

@@ -10,7 +10,7 @@ import pytest
 
 from spectrain.models.heads import LogisticHead, MultiIndexHead, SoftmaxHead, TwoLayerHead
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 SAME = 1e-8  # the very same numbers go through other rounding errors
 QUADRATURE = 2e-4  # other nodes: twice the tolerance of an edge

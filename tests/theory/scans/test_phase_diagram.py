@@ -15,6 +15,7 @@ from spectrain.models.heads import SoftmaxHead
 from spectrain.theory.bulk.law_spectrum import LawSpectrum
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.quadrature import MixtureLaw
+from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.scans.block_path import block_law, varied
 from spectrain.theory.scans.phase_diagram import (
     counted,
@@ -24,7 +25,6 @@ from spectrain.theory.scans.phase_diagram import (
 )
 from spectrain.theory.scans.transition_points import transition_points
 from spectrain.theory.sign_changes import positives
-from spectrain.theory.statistics import Statistics
 
 K = 3
 

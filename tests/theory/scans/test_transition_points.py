@@ -19,9 +19,9 @@ from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.factor_law import FactorLaw
 from spectrain.theory.mixture.quadrature import MixtureLaw, quadrature
+from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.scans.block_path import BlockPath, block_law, edge_excess, varied
 from spectrain.theory.scans.transition_points import transition_points
-from spectrain.theory.statistics import Statistics
 
 PHI, SNR = 4.0, 6.0
 WEIGHTS = np.array([0.5, 0.3, 0.2])

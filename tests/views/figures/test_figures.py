@@ -6,8 +6,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from spectrain.probes.records.record import Geometry, Record, Transition
+from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.probes.records.sweep import CountMap, Sweep
+from spectrain.probes.records.version1 import quantities
 from spectrain.theory.spectrum import Eigenpair
 from spectrain.views.figures import (
     dynamic_transitions,
@@ -147,7 +148,11 @@ def test_what_has_no_standard_error_does_not_say_so(records):
 
 
 def test_failed_probings_are_marked(records):
-    broken = (*records[:3], replace(records[3], failure="boom"), *records[4:])
+    broken = (
+        *records[:3],
+        replace(records[3], failures=(Failure("", "boom"),)),
+        *records[4:],
+    )
     assert "failed probing" in legend_labels(dynamic_transitions(broken, ("class 0",)))
 
 
@@ -242,7 +247,7 @@ def test_gram_maps_show_measured_forecast_and_difference(records):
     assert titles == ["measured", "forecast", "measured − forecast"]
     alone = gram_maps(replace(records[3], forecast=None))
     assert len(alone.axes) == 1
-    without = replace(records[3], measured=Geometry(loss=1.0))
+    without = replace(records[3], measured=Geometry(quantities(loss=1.0)))
     assert "No Gram matrix" in words(gram_maps(without))
 
 

@@ -44,6 +44,12 @@ class Tab:
         return self.history(run)["problem"]
 
 
+def changed(geometry, name, **fields):
+    """The geometry with other fields of one of its quantities."""
+    each = (replace(q, **fields) if q.name == name else q for q in geometry.quantities)
+    return replace(geometry, quantities=tuple(each))
+
+
 def write(folder, records):
     folder.mkdir(parents=True, exist_ok=True)
     file = RecordFile(folder / RECORDS)
@@ -164,7 +170,9 @@ def test_any_record_is_shown(tmp_path, any_records):
 
 def test_what_json_cannot_hold_is_unknown(tmp_path, records):
     gram = np.full((6, 6), np.nan)
-    broken = replace(records[0], time=np.inf, measured=replace(records[0].measured, gram=gram))
+    broken = replace(
+        records[0], time=np.inf, measured=changed(records[0].measured, "gram", values=gram)
+    )
     write(tmp_path / "run", [broken])
     moment = Tab(tmp_path).ask("/record", run="run", step=0, **BLOCK)
     assert moment["time"] is None

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from spectrain.cli import main
-from spectrain.probes.records.record import Record
+from spectrain.probes.records.record import Failure, Record
 from spectrain.probes.records.record_file import RecordFile, Run
+from spectrain.theory.direction import Direction
 from spectrain.views.figures.run_figures import RUN_FIGURES
 from spectrain.views.report import report
 from spectrain.views.report.sources import sources
@@ -60,7 +61,7 @@ def page(text):
 
 
 def test_all_sections_are_there_and_can_be_reached(page):
-    headings = ["Figures", "Errors", "Transitions", "Failed probings", "Configuration"]
+    headings = ["Figures", "Errors", "Transitions", "What failed", "Configuration"]
     headings += ["Environment", "How to reproduce", "Citations"]
     names = [attributes["id"] for attributes in page.all("section")]
     assert names == [heading.lower().replace(" ", "-") for heading in headings]
@@ -125,7 +126,7 @@ def test_transitions_are_those_of_the_timeline(text, records):
     timeline = Timeline()
     for record in records:
         timeline.add(record)
-    section = text[text.index('id="transitions"') : text.index('id="failed-probings"')]
+    section = text[text.index('id="transitions"') : text.index('id="what-failed"')]
     foreseen = [each for each in timeline.happenings if each.is_foreseen]
     others = [each for each in timeline.happenings if not each.is_foreseen]
     expected = [list(row) for part in (foreseen, others) for row in rows(part)[1:]]
@@ -139,11 +140,11 @@ def hostile(records):
     predicted = [replace(each, block=HOSTILE) for each in records[0].predicted.spectra[:2]]
     first = replace(
         records[0],
-        directions=(HOSTILE, *records[0].directions[1:]),
+        reference=(Direction(HOSTILE, "", True), *records[0].reference[1:]),
         measured=replace(records[0].measured, spectra=tuple(spectra)),
         predicted=replace(records[0].predicted, spectra=tuple(predicted)),
     )
-    return first, Record(7, failure=HOSTILE)
+    return first, Record(7, failures=(Failure("", HOSTILE),))
 
 
 def test_what_a_run_calls_itself_is_text(records):
@@ -173,7 +174,7 @@ def test_any_run_has_a_page_that_says_what_is_missing(any_records, monkeypatch):
         assert page.all("img") == []
         assert "No Gram matrix and no loss to show." in page.text
     if failed:
-        assert "probings failed" in page.text
+        assert "probings are incomplete" in page.text
     assert "holds no configuration" in page.text
     assert "does not say where the run began" in page.text
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from spectrain.probes.records.record import Geometry, Record
+from spectrain.probes.records.record import Failure, Geometry, Record
 from spectrain.views.sinks.console import ConsoleSink
 
 
@@ -55,9 +55,9 @@ def test_without_theory_nothing_is_said_of_predictions(records):
 
 
 def test_failures_are_one_line_and_the_head_is_printed_when_it_changes(records):
-    failed = Record(5, failure="ValueError: a\n  b")
+    failed = Record(5, failures=(Failure("", "ValueError: a\n  b"),))
     printed = lines([records[0], failed, records[1], replace(records[2], forecast=None)])
-    assert printed[3] == "       5 | probing failed: ValueError: a b"
+    assert printed[3] == "       5 | failed: ValueError: a b"
     assert [line.startswith("measured/theory") for line in printed] == [
         *(True, False, False),
         *(False, False),
@@ -80,8 +80,8 @@ def test_any_records_will_do(any_records):
 def test_letters_that_the_stream_does_not_have_cost_no_line():
     content = io.BytesIO()
     stream = io.TextIOWrapper(content, encoding="ascii")
-    ConsoleSink(stream).write(Record(3, failure="ValueError: größer"))
-    assert content.getvalue().decode("ascii") == "       3 | probing failed: ValueError: gr??er\n"
+    ConsoleSink(stream).write(Record(3, failures=(Failure("", "ValueError: größer"),)))
+    assert content.getvalue().decode("ascii") == "       3 | failed: ValueError: gr??er\n"
 
 
 def test_a_progress_bar_stays_below(records, capsys):

@@ -8,14 +8,21 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import metadata as hparams
 
-from spectrain.probes.records.record import Geometry, Record, Transition
+from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.probes.records.record_file import RECORDS, RecordFile
+from spectrain.probes.records.version1 import direction, quantities
 from spectrain.theory.spectrum import Eigenpair, Spectrum
 from spectrain.views.sinks.histograms import histograms
 from spectrain.views.sinks.hyper_parameters import METRICS
 from spectrain.views.sinks.layout import layout
 from spectrain.views.sinks.scalars import safe, scalars
 from spectrain.views.sinks.tensorboard import TensorBoardSink
+
+
+def changed(geometry, name, **fields):
+    """The geometry with other fields of one of its quantities."""
+    each = (replace(q, **fields) if q.name == name else q for q in geometry.quantities)
+    return replace(geometry, quantities=tuple(each))
 
 
 def read(folder):
@@ -109,10 +116,11 @@ def test_every_predicted_tag_has_its_measured_twin(tmp_path, records, network_re
 
 def test_resuming_leaves_one_value_a_step(tmp_path, records):
     write(tmp_path, records[:5])
-    changed = [
-        replace(record, measured=replace(record.measured, loss=7.0)) for record in records[3:]
+    others = [
+        replace(record, measured=changed(record.measured, "loss", values=np.array(7.0)))
+        for record in records[3:]
     ]
-    events = write(tmp_path, changed, purge_step=records[3].step)
+    events = write(tmp_path, others, purge_step=records[3].step)
     losses = {event.step: event.value for event in events.Scalars("measured/loss")}
     assert len(events.Scalars("measured/loss")) == len(records)
     assert [losses[record.step] for record in records[3:]] == [7.0] * len(changed)
@@ -123,8 +131,11 @@ def test_resuming_leaves_one_value_a_step(tmp_path, records):
 def test_many_writers_within_a_second_are_read_in_order(tmp_path, records):
     """Event files of one second sort by a counter as text: 10 comes before 9."""
     for writer in range(3):
-        changed = replace(records[0], measured=replace(records[0].measured, loss=float(writer)))
-        events = write(tmp_path, [changed], purge_step=records[0].step)
+        other = replace(
+            records[0],
+            measured=changed(records[0].measured, "loss", values=np.array(float(writer))),
+        )
+        events = write(tmp_path, [other], purge_step=records[0].step)
     assert [event.value for event in events.Scalars("measured/loss")] == [2.0]
     names = sorted(path.name for path in tmp_path.glob("events.*"))
     assert len({name.split(".")[3] for name in names}) == len(names)
@@ -134,7 +145,11 @@ def test_one_timeline_grows_with_transitions_and_failures(tmp_path, records):
     transition = Transition("hessian", "class 0", "left", "splits", 2, 2)
     events = write(
         tmp_path,
-        [*records, Record(10_000, transitions=(transition,)), Record(20_000, failure="boom")],
+        [
+            *records,
+            Record(10_000, transitions=(transition,)),
+            Record(20_000, failures=(Failure("", "boom"),)),
+        ],
     )
     found = texts(events)
     assert {r.step for r in records if r.transitions} | {10_000, 20_000} <= set(found)
@@ -251,8 +266,8 @@ def test_sink_draws_any_record(tmp_path, any_records):
 def test_numbers_that_are_not_finite_are_left_out():
     pair = Eigenpair(math.nan, 0.0)
     spectrum = Spectrum("hessian", "all", 1, (pair,), ())
-    geometry = Geometry(np.full((1, 1), math.inf), math.nan, spectra=(spectrum,))
-    assert scalars(Record(0, directions=("x0",), measured=geometry)) == {}
+    geometry = Geometry(quantities(gram=np.full((1, 1), math.inf)), (spectrum,))
+    assert scalars(Record(0, reference=(direction("x0"),), measured=geometry)) == {}
 
 
 def test_bands_are_two_standard_errors_wide(records):
@@ -267,7 +282,7 @@ def test_bands_are_two_standard_errors_wide(records):
     assert "band/gram/x0.x1/upper" not in scalars(record)
     known = np.full((6, 6), 0.07)
     known[1, 1] = math.nan
-    with_bands = replace(record, forecast=replace(record.forecast, gram_band=known))
+    with_bands = replace(record, forecast=changed(record.forecast, "gram", band=known))
     found = scalars(with_bands, dimension=400)
     for name, half in (("x0.x1", 0.14), ("x1.x1", 0.1)):
         upper, lower = found[f"band/gram/{name}/upper"], found[f"band/gram/{name}/lower"]
@@ -311,7 +326,11 @@ def test_layout_overlays_measured_and_predicted(records):
 
 def test_the_layout_follows_what_there_is(tmp_path, records):
     """It is written when there are new tags, such as those of an outlier that appeared."""
-    events = write(tmp_path, [Record(0, failure="boom"), *reversed(records)], dimension=80)
+    events = write(
+        tmp_path,
+        [Record(0, failures=(Failure("", "boom"),)), *reversed(records)],
+        dimension=80,
+    )
     steps = [event.step for event in events.Tensors("custom_scalars__config__")]
     assert 2 <= len(steps) < len(records)
     assert charts(events) == charts(write(tmp_path / "again", reversed(records), dimension=80))

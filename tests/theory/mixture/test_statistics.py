@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spectrain.theory.statistics import Statistics
+from spectrain.theory.mixture.statistics import Statistics
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Which operators cover the spectra that a probing asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from torch import nn
+
+from ..models.heads import HeadModel
+from ..theory.protocol import Selection
+from .curvature.batches import Batch
+from .curvature.block import Block
+from .curvature.distributed import shared
+from .curvature.head_curvature import HeadMatrix, head_curvature
+from .curvature.matrix import Hessian, Information
+from .curvature.observe import ordinary
+from .curvature.operator import CurvatureOperator
+from .setup import Setup
+
+__all__ = ["Group", "groups"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Spectra that share the products of one operator.
+
+    Attributes:
+        selections: in the order of the operator's batch; a single one for an operator without.
+        build: makes the operator, over the samples of all processes; raises what forbids it.
+    """
+
+    selections: tuple[Selection, ...]
+    build: Callable[[], CurvatureOperator]
+
+
+def groups(
+    setup: Setup, module: nn.Module, batch: Batch, selections: Sequence[Selection], by_head: bool
+) -> list[Group]:
+    """Groups that cover all selections: blocks of equal size of a head are in one.
+
+    Args:
+        setup: of the probe.
+        module: unwrapped.
+        batch: the probe sample of this process.
+        selections: what is asked for.
+        by_head: whether the loss is that of the module's head, whose products are hand-written.
+    """
+    found: list[Group] = []
+    of_head: dict[int, list[Selection]] = {}
+    for selection in selections:
+        matrix = setup.matrix(selection.matrix)
+        hand_written = by_head and isinstance(matrix, Hessian | Information)
+        if hand_written and _is_of_directions(module, selection):
+            assert isinstance(module, HeadModel)
+            of_head.setdefault(len(selection.rows) or module.head.directions, []).append(selection)
+        else:
+            found.append(_differentiated(setup, module, batch, selection))
+    found.extend(_hand_written(setup, module, batch, each) for each in of_head.values())
+    return found
+
+
+def _differentiated(setup: Setup, module: nn.Module, batch: Batch, selection: Selection) -> Group:
+    def build() -> CurvatureOperator:
+        block = Block(selection.block, selection.parameters, selection.rows)
+        with setup.processes.agreed():
+            local = setup.matrix(selection.matrix).operator(module, setup.loss, batch, block)
+        return shared(local, local.samples, setup.processes)
+
+    return Group((selection,), build)
+
+
+def _hand_written(
+    setup: Setup, module: nn.Module, batch: Batch, selections: Sequence[Selection]
+) -> Group:
+    inputs, targets = batch
+    chosen = [(cast(HeadMatrix, each.matrix), each.rows) for each in selections]
+
+    def build() -> CurvatureOperator:
+        with setup.processes.agreed():
+            head = head_curvature(module, ordinary(inputs), ordinary(targets), chosen)
+        return shared(head, head.samples, setup.processes)
+
+    return Group(tuple(selections), build)
+
+
+def _is_of_directions(module: nn.Module, selection: Selection) -> bool:
+    """Whether the block is made of rows of a head's direction parameter."""
+    return isinstance(module, HeadModel) and selection.parameters == (module.direction_name,)

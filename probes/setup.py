@@ -1,0 +1,123 @@
+"""What all probings of one probe have in common: what is measured, on which sample, by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..models.heads import HeadModel
+from ..theory.protocol import SampleKind, Theory
+from .curvature.batches import Batch
+from .curvature.block import Block
+from .curvature.distributed import Processes
+from .curvature.losses import Loss
+from .curvature.matrix import CurvatureMatrix
+from .curvature.observe import unwrap
+from .measure import Measure
+from .measurement import Measurement
+from .stability import LearningRate, require_learning_rate
+
+__all__ = ["Sample", "Setup", "default_blocks"]
+
+Sample = Batch | Callable[[torch.Generator], Batch]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all probings of a `SpectralProbe` have in common; its arguments say what each is.
+
+    Raises:
+        ValueError: naming the argument that is wrong.
+    """
+
+    model: nn.Module
+    loss: Loss
+    sample: Sample
+    theory: Theory[Any] | None
+    blocks: tuple[Block, ...]
+    rare_blocks: tuple[Block, ...]
+    matrices: tuple[CurvatureMatrix, ...]
+    measures: tuple[Measure, ...]
+    measurement: Measurement
+    seed: int
+    sample_kind: SampleKind
+    learning_rate: LearningRate | None
+    processes: Processes
+
+    def __post_init__(self) -> None:
+        names = [block.name for block in (*self.blocks, *self.rare_blocks)]
+        if not self.blocks or len(set(names)) != len(names):
+            raise ValueError(f"blocks: expected at least one, with different names, got {names}")
+        for argument, given in (
+            ("matrices", [matrix.kind.name for matrix in self.matrices]),
+            ("measures", [measure.name for measure in self.measures]),
+        ):
+            if len(set(given)) != len(given):
+                raise ValueError(f"{argument}: expected different names, got {given}")
+        if self.sample_kind not in get_args(SampleKind):
+            raise ValueError(
+                f"sample_kind: expected 'fresh', 'held-out' or 'training', got {self.sample_kind!r}"
+            )
+        if self.seed < 0:
+            raise ValueError(f"seed: expected at least 0, got {self.seed}")
+        if not callable(self.sample):
+            _require_samples(self.sample)
+        require_learning_rate(self.learning_rate)
+
+    @property
+    def predicting_theory(self) -> Theory[Any] | None:
+        """The theory, if its predictions hold for samples of this kind."""
+        holds = self.theory is not None and self.sample_kind in self.theory.holds_for
+        return self.theory if holds else None
+
+    def matrix(self, name: str) -> CurvatureMatrix:
+        """The matrix of that name."""
+        return next(matrix for matrix in self.matrices if matrix.kind.name == name)
+
+    def generator(
+        self, step: int, draw: int, purpose: tuple[int, ...], device: torch.device | str = "cpu"
+    ) -> torch.Generator:
+        """A generator that depends on the seed and on these numbers alone."""
+        seed = np.random.SeedSequence([self.seed, step, draw, *purpose])
+        state = int(seed.generate_state(1, np.uint64)[0])
+        return torch.Generator(device).manual_seed(state)
+
+    def batch(self, step: int, draw: int) -> Batch:
+        """The probe sample of this process, or one more draw of it.
+
+        Raises:
+            ValueError: if it is no pair (inputs, targets), or is empty.
+        """
+        sample, processes = self.sample, self.processes
+        with processes.agreed():
+            if callable(sample):
+                parameter = next(unwrap(self.model).parameters())
+                # Alone or first, a process draws the same samples.
+                purpose = (0, processes.rank) if processes.rank else (0,)
+                sample = sample(self.generator(step, draw, purpose, parameter.device))
+            _require_samples(sample)
+        return sample
+
+
+def default_blocks(module: nn.Module) -> list[Block]:
+    """Each direction of a head model, or all parameters together."""
+    if isinstance(module, HeadModel):
+        return [
+            Block(f"direction {row}", (module.direction_name,), (row,))
+            for row in range(module.head.directions)
+        ]
+    return [Block("all")]
+
+
+def _require_samples(batch: Batch) -> None:
+    """Refuse what is not a pair (inputs, targets) with at least one sample."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise ValueError(f"sample: expected (inputs, targets), got {type(batch).__name__}")
+    targets = batch[1]
+    if isinstance(targets, Tensor) and (targets.ndim == 0 or len(targets) == 0):
+        raise ValueError(f"sample: expected at least one sample, got {tuple(targets.shape)}")
