@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from ..theory.finite_law import COEFFICIENTS
 from ..theory.protocol import Selection
-from ..theory.spectrum import Eigenpair, FloatArray, Spectrum
+from ..theory.spectrum import Eigenpair, End, FloatArray, Spectrum
 from .curvature.distributed import SharedHeadCurvature
 from .curvature.head_curvature import HeadCurvature
 from .curvature.operator import CurvatureOperator
@@ -113,7 +112,7 @@ def _eigenpairs(
 def with_draws(first: Spectrum, *others: Spectrum) -> Spectrum:
     """The first spectrum, its eigenpairs with the eigenvalues of equal rank on the others."""
 
-    def merged(side: Literal["top", "bottom"]) -> tuple[Eigenpair, ...]:
+    def merged(side: End) -> tuple[Eigenpair, ...]:
         return tuple(
             replace(
                 pair,

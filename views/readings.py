@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ..probes.records.outliers import SIDES, pairs
+from ..probes.records.outliers import pairs
 from ..probes.records.record import Geometry, Record, Transition
-from ..theory.spectrum import FloatArray, Matrix, Spectrum
+from ..theory.spectrum import ENDS, SIDE_WORDS, FloatArray, Matrix, Spectrum
 
 __all__ = [
     "EPOCHS",
@@ -90,7 +90,8 @@ def clock_symbol(label: str) -> str:
 
 def describe(transition: Transition) -> str:
     """One sentence on a transition."""
-    place = f"{MATRIX_NAMES[transition.matrix]}, {transition.block}, {transition.side} of the bulk"
+    side = SIDE_WORDS[transition.side]
+    place = f"{MATRIX_NAMES[transition.matrix]}, {transition.block}, {side} of the bulk"
     if transition.is_meeting:
         return f"{place}: two outliers {transition.kind.removesuffix('s')}"
     counts = f"{transition.before} -> {transition.after} predicted"
@@ -112,5 +113,5 @@ def landmarks(records: Sequence[Record]) -> tuple[Record, ...]:
 
 def _draw_count(record: Record) -> int:
     """Largest number of probe samples behind one eigenvalue."""
-    sides = (pairs(spectrum, side) for spectrum in record.measured.spectra for side in SIDES)
+    sides = (pairs(spectrum, side) for spectrum in record.measured.spectra for side in ENDS)
     return max((len(pair.draws) for side in sides for pair in side), default=0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...theory.spectrum import Bulk, Density, Edge, Eigenpair, Gap, Jacobi, Spectrum
+from ...theory.spectrum import SIDE_WORDS, Bulk, Density, Edge, Eigenpair, Gap, Jacobi, Spectrum
 from .record import Geometry, Record, Transition
 from .track import Followed, Track
 
@@ -39,6 +39,7 @@ _TYPES: dict[str, type] = {
     )
 }
 _ARRAY_KINDS = "biufc"
+_SIDES = {word: side for side, word in SIDE_WORDS.items()}
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -117,6 +118,8 @@ def _decode_object(value: dict[str, Any]) -> Any:
     needed = {key for key, field in known.items() if _is_required(field)}
     if missing := sorted(needed - set(content)):
         raise ValueError(f"fields of {name}: expected {sorted(needed)}, {missing} missing")
+    if kind is Transition:  # files of the first version say "right" and "left"
+        content["side"] = _SIDES.get(content["side"], content["side"])
     return kind(**{key: decode(item) for key, item in content.items()})
 
 

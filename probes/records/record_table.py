@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...theory.spectrum import Bulk, Edge, Eigenpair, FloatArray, Spectrum
+from ...theory.spectrum import ENDS, SIDES, Bulk, Edge, Eigenpair, FloatArray, Spectrum
+from .outliers import EDGE_NAMES, edge
 from .record import Geometry, Record
 from .track import Followed, Track
 
@@ -140,7 +141,7 @@ def _geometry(geometry: Geometry, kind: str, directions: tuple[str, ...]) -> Ite
 
 def _spectrum(spectrum: Spectrum, directions: tuple[str, ...]) -> Iterator[_Number]:
     place = spectrum.matrix, spectrum.block
-    for side in ("top", "bottom", "inside"):
+    for side in SIDES:
         pairs: tuple[Eigenpair, ...] = getattr(spectrum, side)
         for rank, pair in enumerate(pairs, start=1):
             name = f"{side}_{rank}"
@@ -157,21 +158,21 @@ def _spectrum(spectrum: Spectrum, directions: tuple[str, ...]) -> Iterator[_Numb
 
 
 def _bulk(matrix: str, block: str, bulk: Bulk) -> Iterator[_Number]:
-    edges: dict[str, Edge] = {"lower_edge": bulk.lower, "upper_edge": bulk.upper}
+    edges: dict[str, Edge] = {EDGE_NAMES[end]: edge(bulk, end) for end in reversed(ENDS)}
     for number, gap in enumerate(bulk.gaps, start=1):
         edges |= {f"gap_{number}/lower_edge": gap.lower, f"gap_{number}/upper_edge": gap.upper}
-    for name, edge in edges.items():
-        yield _Number(matrix, block, name, edge.finite_size, _CURVATURE)
-        yield _Number(matrix, block, f"{name}/limit", edge.value, _CURVATURE, edge.error)
-        yield _Number(matrix, block, f"{name}/detection", edge.detection, _CURVATURE)
+    for name, found in edges.items():
+        yield _Number(matrix, block, name, found.finite_size, _CURVATURE)
+        yield _Number(matrix, block, f"{name}/limit", found.value, _CURVATURE, found.error)
+        yield _Number(matrix, block, f"{name}/detection", found.detection, _CURVATURE)
     yield _Number(matrix, block, "atom", bulk.atom, _SHARE)
 
 
 def _track(track: Track) -> Iterator[_Number]:
     place = track.matrix, track.block
     yield _Number(*place, "stability", track.stability, "1")
-    followed: dict[str, Followed] = {"top": track.top, "bottom": track.bottom}
-    for side, ones in followed.items():
+    for side in ENDS:
+        ones: Followed = getattr(track, side)
         columns: dict[str, tuple[FloatArray | NDArray[np.int64], str]] = {
             "branch": (ones.branches, "number of the branch"),
             "subspace_overlap": (ones.subspace_overlap, _SHARE),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -15,14 +14,12 @@ from ..bulk.outliers import Outlier, find_outliers
 from ..mixture.effective_spectrum import EffectiveSpectrum
 from ..mixture.factor_law import FactorLaw
 from ..mixture.quadrature import quadrature
-from ..spectrum import EdgeKind, FloatArray, Matrix
+from ..spectrum import EdgeKind, FloatArray, Matrix, Side
 from ..statistics import Statistics
 
 __all__ = [
-    "SIDES",
     "BlockPath",
     "Path",
-    "Side",
     "SideState",
     "block_law",
     "edge_excess",
@@ -30,9 +27,6 @@ __all__ = [
     "side_excess",
     "varied",
 ]
-
-Side = Literal["right", "left", "gap"]
-SIDES: tuple[Side, ...] = ("right", "left", "gap")
 
 Path = Callable[[float], EffectiveSpectrum]
 
@@ -89,9 +83,9 @@ class BlockPath:
             law = block_law(theory, self._matrix, self._rows, coarser, self._with_parameters)
             to_common = _to_common(theory.projection.coordinates)
             self._states[key] = {
-                "right": _state(exterior(law), 1, to_common),
-                "left": _state(exterior(law.mirrored), -1, to_common),
-                "gap": _gap_state(_gaps(law), to_common),
+                "top": _state(exterior(law), 1, to_common),
+                "bottom": _state(exterior(law.mirrored), -1, to_common),
+                "inside": _gap_state(_gaps(law), to_common),
             }
         return self._states[key][side]
 
@@ -151,9 +145,9 @@ def gap_excess(gap: InnerGap) -> tuple[FloatArray, FloatArray]:
 
 def side_excess(law: CurvatureLaw, side: Side) -> FloatArray:
     """The excess of a side of a law's spectrum, or of all its gaps together, in falling order."""
-    if side == "gap":
+    if side == "inside":
         return _all_gaps(_gaps(law))[0]
-    return edge_excess(exterior(law if side == "right" else law.mirrored))
+    return edge_excess(exterior(law if side == "top" else law.mirrored))
 
 
 def varied(

@@ -13,9 +13,9 @@ from scipy.optimize import brentq
 from ..bulk.law import CurvatureLaw
 from ..mixture.effective_spectrum import EffectiveSpectrum
 from ..sign_changes import entry, positives
-from ..spectrum import FloatArray, Matrix
+from ..spectrum import SIDES, FloatArray, Matrix, Side
 from ..transitions import Boundary
-from .block_path import Side, block_law, side_excess, varied
+from .block_path import block_law, side_excess, varied
 
 __all__ = [
     "PhaseDiagram",
@@ -97,7 +97,7 @@ def excess_plane(
     theory: Callable[[float, float], EffectiveSpectrum],
     matrix: Matrix,
     rows: tuple[int, ...],
-    side: Side = "right",
+    side: Side = "top",
     coarser: bool = False,
     with_parameters: bool = False,
 ) -> Plane:
@@ -107,10 +107,14 @@ def excess_plane(
         theory: the theory at two parameters, for example the length of x and its alignment.
         matrix: "hessian" or "information".
         rows: directions in the block.
-        side: of the bulk, or "gap" for all gaps together (one direction).
+        side: of the bulk, or "inside" for all gaps together (one direction).
         coarser: whether to take the next coarser quadrature.
         with_parameters: whether the head's parameters v belong to the block.
+
+    Raises:
+        ValueError: if there is no such side.
     """
+    _require_side(side)
 
     def excess(x: float, y: float) -> FloatArray:
         return side_excess(block_law(theory(x, y), matrix, rows, coarser, with_parameters), side)
@@ -122,7 +126,7 @@ def snr_aspect_ratio_plane(
     theory: EffectiveSpectrum,
     matrix: Matrix,
     rows: tuple[int, ...],
-    side: Side = "right",
+    side: Side = "top",
     coarser: bool = False,
     with_parameters: bool = False,
 ) -> Plane:
@@ -130,6 +134,7 @@ def snr_aspect_ratio_plane(
 
     phi costs little: the law of D does not know it, and is kept for the last few values of snr.
     """
+    _require_side(side)
 
     @lru_cache(maxsize=_LAWS)
     def law(snr: float) -> CurvatureLaw:
@@ -139,6 +144,11 @@ def snr_aspect_ratio_plane(
         return side_excess(replace(law(snr), aspect_ratio=aspect_ratio), side)
 
     return excess
+
+
+def _require_side(side: str) -> None:
+    if side not in SIDES:
+        raise ValueError(f"side: expected one of {', '.join(SIDES)}, got {side!r}")
 
 
 def counted(count: Callable[[float, float], int], most: int) -> Plane:

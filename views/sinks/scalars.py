@@ -8,16 +8,14 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ...probes.records.outliers import SIDES, Side, edge, last_inside, pairs
+from ...probes.records.outliers import EDGE_NAMES, edge, last_inside, pairs
 from ...probes.records.record import Geometry, Record
 from ...probes.records.record_table import BAND
 from ...probes.records.track import Track
-from ...theory.spectrum import Eigenpair, FloatArray, Matrix, Spectrum
+from ...theory.spectrum import ENDS, Eigenpair, FloatArray, Matrix, Spectrum
 from ..errors import errors
 
-__all__ = ["EDGE_NAMES", "safe", "scalars"]
-
-EDGE_NAMES: dict[Side, str] = {"top": "upper_edge", "bottom": "lower_edge"}
+__all__ = ["safe", "scalars"]
 
 
 def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
@@ -89,7 +87,7 @@ def _place(matrix: Matrix, block: str) -> str:
 
 def _spectrum(spectrum: Spectrum, directions: tuple[str, ...]) -> Iterator[tuple[str, float]]:
     place = _place(spectrum.matrix, spectrum.block)
-    for side in SIDES:
+    for side in ENDS:
         for rank, pair in enumerate(pairs(spectrum, side), 1):
             yield f"{place}/{side}_{rank}", pair.value
             yield f"{place}/overlap_{side}_{rank}", pair.overlap
@@ -109,7 +107,7 @@ def _track(track: Track) -> Iterator[tuple[str, float]]:
     yield f"{place}/stability", track.stability
     yield f"{place}/gradient_share", float(track.top.gradient.sum())
     yield f"{place}/update_share", float(track.top.update.sum())
-    for side in SIDES:
+    for side in ENDS:
         followed = track.top if side == "top" else track.bottom
         for rank in range(1, len(followed.branches) + 1):
             yield f"{place}/branch_{side}_{rank}", float(followed.branches[rank - 1])
@@ -140,7 +138,7 @@ def _bands(
     measured = record.measured
     widths = {"loss": measured.loss_error, "accuracy": measured.accuracy_error}
     for spectrum in measured.spectra:
-        for side in SIDES:
+        for side in ENDS:
             for rank, pair in enumerate(pairs(spectrum, side), 1):
                 name = f"{_place(spectrum.matrix, spectrum.block)}/{side}_{rank}"
                 widths[name] = pair.sampling_error

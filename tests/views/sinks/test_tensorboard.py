@@ -131,7 +131,7 @@ def test_many_writers_within_a_second_are_read_in_order(tmp_path, records):
 
 
 def test_one_timeline_grows_with_transitions_and_failures(tmp_path, records):
-    transition = Transition("hessian", "class 0", "left", "splits", 2, 2)
+    transition = Transition("hessian", "class 0", "bottom", "splits", 2, 2)
     events = write(
         tmp_path,
         [*records, Record(10_000, transitions=(transition,)), Record(20_000, failure="boom")],
