@@ -6,8 +6,12 @@ system; its default instance is the project's default run of that system.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from ..theory.mixture.sgd import SGD
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -15,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
     from ..models.mixture import GaussianMixture
-    from ..theory.mixture.dynamics import SGD
     from .system import System
 
 __all__ = ["MixtureConfig", "OptimiserConfig", "ProbeConfig", "TrainingConfig"]
@@ -25,6 +28,15 @@ def _require_positive(name: str, value: float) -> None:
     """Raise a ValueError that names the argument unless its value is positive and finite."""
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name}: expected a positive number, got {value}")
+
+
+@contextmanager
+def _within(key: str) -> Iterator[None]:
+    """Put the key of a table before the name of the argument that is refused inside."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{key}.{error}") from error
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,9 @@ class OptimiserConfig:
         batch_size: samples of a step.
         ridge: weight decay; not part of the curvature.
         momentum: of the heavy ball, 0 to below 1.
+
+    Raises:
+        ValueError: as `SGD`, naming the key.
     """
 
     scaled_learning_rate: float = 0.5
@@ -89,17 +104,11 @@ class OptimiserConfig:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        _require_positive("optimiser.scaled_learning_rate", self.scaled_learning_rate)
-        _require_positive("optimiser.batch_size", self.batch_size)
-        if not (math.isfinite(self.ridge) and self.ridge >= 0):
-            raise ValueError(f"optimiser.ridge: expected at least 0, got {self.ridge}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"optimiser.momentum: expected 0 to below 1, got {self.momentum}")
+        with _within("optimiser"):
+            self.algorithm()
 
-    def algorithm(self, second_layer_rate: float = 0.0) -> "SGD":
+    def algorithm(self, second_layer_rate: float = 0.0) -> SGD:
         """The algorithm as the effective dynamics knows it."""
-        from ..theory.mixture.dynamics import SGD
-
         return SGD(second_layer_rate=second_layer_rate, **asdict(self))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spectrain.answers.specification import read_dynamics, read_prediction, read_table
-from spectrain.theory.sgd import SGD
+from spectrain.theory.mixture.sgd import SGD
 
 SOFTMAX = {
     "head": {"kind": "softmax"},

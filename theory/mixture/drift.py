@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from ...models.heads import Head, gradient_factors
-from ..sgd import SGD
 from ..spectrum import FloatArray
 from ..statistics import Statistics
 from ..threads import single_thread
 from .quadrature import MixtureLaw, project, quadrature
+from .sgd import SGD
 
 __all__ = ["Drift"]
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...models.heads import Head
-from ..sgd import SGD
 from ..spectrum import FloatArray
 from ..statistics import Statistics
 from .drift import Drift
 from .fluctuations import Fluctuations
 from .performance import performance
 from .quadrature import MixtureLaw
+from .sgd import SGD
 from .solution import Solution
 
 __all__ = ["SGD", "DynamicsPath", "EffectiveDynamics"]

@@ -5,7 +5,6 @@ Nothing here needs torch, so that bad input is refused at once.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import sys
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from ..theory.sgd import SGD
+from ..theory.mixture.sgd import SGD
 from ..theory.spectrum import Matrix
 from ..theory.statistics import Statistics
 from .head_specification import HeadSpecification, read_head
@@ -235,29 +234,14 @@ def read_dynamics(content: Mapping[str, object]) -> DynamicsSpecification:
         second_layer_rate=keys.optional("second_layer_rate", nonnegative, 0.0),
         batch_size=keys.optional("batch_size", integer(1), 1),
         ridge=keys.optional("ridge", nonnegative, 0.0),
-        momentum=keys.optional("momentum", _momentum, 0.0),
-        schedule=keys.optional("schedule", _schedule, constant),
+        momentum=keys.optional("momentum", number, 0.0),
+        schedule=keys.optional("schedule", list_of(_entry), constant),
     )
     times = keys.required("times", list_of(nonnegative))
     keys.finish(ignoring=_PREDICTION_KEYS)
     if not times:
         raise ValueError("times: expected at least one, got none")
     return DynamicsSpecification(problem, sgd, times)
-
-
-def _momentum(key: str, value: object) -> float:
-    momentum = number(key, value)
-    if not 0 <= momentum < 1:
-        raise refusal(key, "a number from 0 to below 1", value)
-    return momentum
-
-
-def _schedule(key: str, value: object) -> tuple[tuple[float, float], ...]:
-    entries = list_of(_entry)(key, value)
-    times = [time for time, _ in entries]
-    if any(later <= earlier for earlier, later in itertools.pairwise(times)):
-        raise refusal(key, "increasing times", value)
-    return entries
 
 
 def _entry(key: str, value: object) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from spectrain.theory.mixture.drift import Drift
 from spectrain.theory.mixture.dynamics import EffectiveDynamics
 from spectrain.theory.mixture.fixed_points import find_fixed_point
 from spectrain.theory.mixture.quadrature import MixtureLaw
-from spectrain.theory.sgd import SGD
+from spectrain.theory.mixture.sgd import SGD
 from spectrain.theory.statistics import Statistics
 
 
