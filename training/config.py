@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..models.mixture_law import MixtureLaw
 from ..theory.mixture.sgd import SGD
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
@@ -48,6 +49,9 @@ class MixtureConfig:
         weights: probabilities of the components.
         labels: 0-based label of each component; several may share one.
         snr: inverse variance of the noise.
+
+    Raises:
+        ValueError: as `MixtureLaw`, naming the key, or if the means differ in length.
     """
 
     means: tuple[tuple[float, ...], ...]
@@ -62,12 +66,14 @@ class MixtureConfig:
                 "mixture.means: expected rows of equal length, at least one, "
                 f"got rows of lengths {lengths}"
             )
+        with _within("mixture"):
+            MixtureLaw.of_means(len(self.means), self.weights, self.labels, self.snr)
 
     def build(self, dimension: int, dtype: "torch.dtype", device: str) -> "GaussianMixture":
         """The law in d dimensions.
 
         Raises:
-            ValueError: if the means have more than d coordinates, or as `GaussianMixture`.
+            ValueError: if the means have more than d coordinates, or one is not finite.
         """
         import torch
 

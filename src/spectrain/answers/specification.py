@@ -6,7 +6,6 @@ Nothing here needs torch, so that bad input is refused at once.
 from __future__ import annotations
 
 import json
-import math
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from ..models.mixture_law import MixtureLaw
 from ..theory.mixture.sgd import SGD
 from ..theory.spectrum import Matrix
 from ..theory.statistics import Statistics
@@ -40,7 +40,6 @@ __all__ = [
     "read_table",
 ]
 
-_WEIGHT_TOLERANCE = 1e-6
 _DENSITY_POINTS = 200
 _PREDICTION_KEYS = ("matrix", "block", "density_points", "eigenvalues")
 _DYNAMICS_KEYS = (
@@ -61,18 +60,14 @@ class Problem:
     Attributes:
         head: the head.
         statistics: the Gram matrix and v.
-        weights: (k,) probabilities of the components.
-        labels: (k,) 0-based label of each component.
-        snr: inverse variance of the noise.
+        law: weights, labels and snr of the mixture.
         aspect_ratio: phi = n/d.
         dimension: d; None if only the limit is asked for.
     """
 
     head: HeadSpecification
     statistics: Statistics
-    weights: tuple[float, ...]
-    labels: tuple[int, ...]
-    snr: float
+    law: MixtureLaw
     aspect_ratio: float
     dimension: int | None
 
@@ -259,15 +254,11 @@ def _read_problem(keys: Table) -> Problem:
     weights = keys.required("weights", list_of(positive))
     labels = keys.required("labels", list_of(integer(0)))
     _require_sizes(directions, gram.shape, len(weights), len(labels))
-    total = math.fsum(weights)
-    if abs(total - 1) > _WEIGHT_TOLERANCE:
-        raise ValueError(f"weights: expected positive numbers that sum to 1, got sum {total:.10g}")
+    law = MixtureLaw.of_means(len(weights), weights, labels, keys.required("snr", positive))
     problem = Problem(
         head=head,
         statistics=Statistics(gram, head.initial),
-        weights=tuple(weight / total for weight in weights),
-        labels=labels,
-        snr=keys.required("snr", positive),
+        law=law.normalised(),
         aspect_ratio=keys.required("aspect_ratio", positive),
         dimension=keys.optional("dimension", integer(1), None),
     )
