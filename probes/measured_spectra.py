@@ -15,7 +15,7 @@ from ..theory.spectrum import Eigenpair, End, FloatArray, Spectrum
 from .curvature.distributed import SharedHeadCurvature
 from .curvature.head_curvature import HeadCurvature
 from .curvature.operator import CurvatureOperator
-from .krylov.alignment import alignment
+from .krylov.alignment import Alignment, alignment, lies_along
 from .krylov.block_lanczos import krylov_space
 from .krylov.density import resolvent_traces, spectral_densities
 from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
@@ -36,8 +36,12 @@ def measured_spectra(
     reference: Tensor | None,
     density: bool,
     start: Tensor | None,
+    axis: int = -1,
 ) -> tuple[list[Spectrum], Eigenpairs, int]:
-    """Spectra of the operator's blocks from one Krylov run, their eigenpairs, and its passes."""
+    """Spectra of the operator's blocks from one Krylov run, their eigenpairs, and its passes.
+
+    The reference directions lie along an axis of the block's parameters; see `alignment`.
+    """
     width = measurement.panel_width(operator, density=density, warm=start is not None)
     min_steps, max_steps = measurement.steps(width, density=density)
     krylov = krylov_space(
@@ -60,7 +64,10 @@ def measured_spectra(
     sampling = None
     if isinstance(operator, HEADS):
         sampling = operator.sampling_errors(pairs.vectors, resolvent_traces(krylov, pairs.values))
-    columns = _eigenpairs(pairs, reference, sampling, len(selections))
+    aligned = None
+    if reference is not None and lies_along(operator.shapes, len(reference), axis):
+        aligned = alignment(pairs.vectors, reference, operator.shapes, axis)
+    columns = _eigenpairs(pairs, aligned, sampling, len(selections))
     spectra = [
         Spectrum(
             matrix=selection.matrix,
@@ -77,7 +84,7 @@ def measured_spectra(
 
 
 def _eigenpairs(
-    pairs: Eigenpairs, reference: Tensor | None, sampling: Tensor | None, blocks: int
+    pairs: Eigenpairs, aligned: Alignment | None, sampling: Tensor | None, blocks: int
 ) -> list[list[Eigenpair]]:
     """The eigenpairs of each block, largest first, then smallest first."""
     count = pairs.values.shape[-1]
@@ -90,9 +97,9 @@ def _eigenpairs(
     errors = np.full((blocks, count), np.nan) if sampling is None else table(sampling)
     overlaps = np.full((blocks, count), np.nan)
     cosines = np.zeros((blocks, count, 0))
-    if reference is not None and pairs.vectors.shape[-2] % len(reference) == 0:
-        found = alignment(pairs.vectors, reference)
-        overlaps, cosines = table(found.overlap), table(found.cosines, reference.shape[1])
+    if aligned is not None:
+        overlaps = table(aligned.overlap)
+        cosines = table(aligned.cosines, aligned.cosines.shape[-1])
     return [
         [
             Eigenpair(
