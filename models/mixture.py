@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-__all__ = ["GaussianMixture"]
+from .mixture_law import MixtureLaw
 
-_WEIGHT_TOLERANCE = 1e-6
+__all__ = ["GaussianMixture"]
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,12 @@ class GaussianMixture:
             )
         if not bool(torch.isfinite(self.means).all()):
             raise ValueError("means: expected finite numbers, got NaN or infinity")
-        k = self.means.shape[0]
-        if len(self.weights) != k:
-            raise ValueError(f"weights: expected {k} (one a mean), got {len(self.weights)}")
-        total = math.fsum(self.weights)
-        if not all(w > 0 for w in self.weights) or abs(total - 1) > _WEIGHT_TOLERANCE:
-            raise ValueError(
-                f"weights: expected positive numbers that sum to 1, got {self.weights} "
-                f"(sum {total:g})"
-            )
-        if len(self.labels) != k or any(label < 0 for label in self.labels):
-            raise ValueError(f"labels: expected {k} labels >= 0 (one a mean), got {self.labels}")
-        if not (math.isfinite(self.snr) and self.snr > 0):
-            raise ValueError(f"snr: expected a positive number, got {self.snr}")
+        _ = self.law  # refused here, not where it is first asked for
+
+    @cached_property
+    def law(self) -> MixtureLaw:
+        """The mixture but for its means."""
+        return MixtureLaw.of_means(len(self.means), self.weights, self.labels, self.snr)
 
     @property
     def dimension(self) -> int:

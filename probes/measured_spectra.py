@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,9 +11,9 @@ from torch import Tensor
 
 from ..theory.finite_law import COEFFICIENTS
 from ..theory.protocol import Reference, Selection
-from ..theory.spectrum import Eigenpair, FloatArray, Spectrum
+from ..theory.spectrum import Eigenpair, End, FloatArray, Spectrum
 from .curvature.operator import CurvatureOperator
-from .krylov.alignment import alignment
+from .krylov.alignment import Alignment, alignment, lies_along
 from .krylov.block_lanczos import krylov_space
 from .krylov.density import resolvent_traces, spectral_densities
 from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
@@ -55,7 +54,7 @@ def measured_spectra(
     coefficients = law_jacobi(krylov, COEFFICIENTS, traces) if density else ()
     resolvent = resolvent_traces(krylov, pairs.values)
     sampling = operator.sampling_errors(pairs.vectors, resolvent)
-    columns = _eigenpairs(pairs, reference, sampling, len(selections))
+    columns = _eigenpairs(pairs, _aligned(operator, pairs, reference), sampling, len(selections))
     spectra = [
         Spectrum(
             matrix=selection.matrix,
@@ -71,8 +70,20 @@ def measured_spectra(
     return spectra, pairs, krylov.basis.shape[-1] // krylov.width + 1
 
 
+def _aligned(
+    operator: CurvatureOperator, pairs: Eigenpairs, reference: Reference | None
+) -> Alignment | None:
+    """With the reference directions; None where the block's parameters are of other shapes."""
+    if reference is None:
+        return None
+    vectors, shapes, axis = reference.vectors, operator.shapes, reference.axis
+    if not lies_along(shapes, len(vectors), axis):
+        return None
+    return alignment(pairs.vectors, vectors, shapes, axis)
+
+
 def _eigenpairs(
-    pairs: Eigenpairs, reference: Reference | None, sampling: Tensor | None, blocks: int
+    pairs: Eigenpairs, aligned: Alignment | None, sampling: Tensor | None, blocks: int
 ) -> list[list[Eigenpair]]:
     """The eigenpairs of each block, largest first, then smallest first."""
     count = pairs.values.shape[-1]
@@ -85,10 +96,9 @@ def _eigenpairs(
     errors = np.full((blocks, count), np.nan) if sampling is None else table(sampling)
     overlaps = np.full((blocks, count), np.nan)
     cosines = np.zeros((blocks, count, 0))
-    if reference is not None and pairs.vectors.shape[-2] % len(reference.vectors) == 0:
-        found = alignment(pairs.vectors, reference.vectors)
-        count_of = reference.vectors.shape[1]
-        overlaps, cosines = table(found.overlap), table(found.cosines, count_of)
+    if aligned is not None:
+        overlaps = table(aligned.overlap)
+        cosines = table(aligned.cosines, aligned.cosines.shape[-1])
     return [
         [
             Eigenpair(
@@ -108,7 +118,7 @@ def _eigenpairs(
 def with_draws(first: Spectrum, *others: Spectrum) -> Spectrum:
     """The first spectrum, its eigenpairs with the eigenvalues of equal rank on the others."""
 
-    def merged(side: Literal["top", "bottom"]) -> tuple[Eigenpair, ...]:
+    def merged(side: End) -> tuple[Eigenpair, ...]:
         return tuple(
             replace(
                 pair,

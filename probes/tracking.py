@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ..theory.spectrum import FloatArray
+from ..theory.spectrum import ENDS, FloatArray
 from .curvature.block import Block
 from .records.track import Followed, Track
 
@@ -46,7 +46,7 @@ class Tracker:
 
     def start(self, matrix: str, block: str, size: int) -> Tensor | None:
         """The vectors of this size found last at both ends, (size, k); None if there are none."""
-        ends = [self._seen.get(_key(matrix, block, side)) for side in ("top", "bottom")]
+        ends = [self._seen.get(_key(matrix, block, side)) for side in ENDS]
         found = [end.vectors for end in ends if end is not None and len(end.vectors) == size]
         return torch.cat(found, dim=1) if found else None
 
@@ -78,7 +78,7 @@ class Tracker:
         if self._weights.keys() >= set(block.parameters):
             change = block_vector(block, weights) - block_vector(block, self._weights)
         sides = {}
-        for side, chosen in (("top", slice(0, largest)), ("bottom", slice(largest, None))):
+        for side, chosen in zip(ENDS, (slice(0, largest), slice(largest, None)), strict=True):
             key = _key(matrix, block.name, side)
             found = vectors[:, chosen]
             before = self._seen.get(key)

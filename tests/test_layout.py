@@ -1,6 +1,7 @@
 """Which room may import from which, read off the source; the reasons are in CONTRIBUTING.md."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,16 @@ def test_training_frameworks_are_imported_late_and_in_their_integration_alone():
             if other.partition(".")[0] in FRAMEWORKS:
                 assert inside(name, "training.integrations"), (name, other)
                 assert not at_top, (name, other)
+
+
+def test_pyhessian_is_a_dependency_that_the_cross_check_alone_imports():
+    """It is the independent library that results are compared with, and nobody's engine."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert any(each.startswith("pyhessian") for each in project["dependencies"])
+    users = {
+        (name, at_top)
+        for name in SOURCES
+        for other, at_top in imports(name)
+        if other.partition(".")[0] == "pyhessian"
+    }
+    assert users == {("probes.crosscheck", False)}

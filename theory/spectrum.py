@@ -10,19 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ENDS",
+    "SIDES",
+    "SIDE_WORDS",
     "Bulk",
     "Density",
     "Edge",
     "EdgeKind",
     "Eigenpair",
+    "End",
     "FloatArray",
     "Gap",
     "Jacobi",
+    "Side",
     "Spectrum",
 ]
 
 FloatArray = NDArray[np.float64]
 EdgeKind = Literal["square-root", "thin", "hard", "infinite"]
+
+# Where an eigenvalue is, in the names that `Spectrum` has for it: above the bulk, below it, or in a
+# gap between two of its bands.
+End = Literal["top", "bottom"]
+Side = Literal["top", "bottom", "inside"]
+ENDS: tuple[End, ...] = ("top", "bottom")
+SIDES: tuple[Side, ...] = (*ENDS, "inside")
+# What documents, messages and record files of the first version call it.
+SIDE_WORDS: dict[Side, str] = {"top": "right", "bottom": "left", "inside": "gap"}
 
 _CURVATURE = {"unit": "that of the matrix"}
 _SHARE = {"unit": "1, between 0 and 1"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .spectrum import FloatArray, Spectrum
+from .spectrum import ENDS, SIDE_WORDS, Eigenpair, End, FloatArray, Spectrum
 
 __all__ = ["Boundary", "Transition", "TransitionKind", "TransitionTracker"]
 
@@ -22,7 +22,7 @@ class Transition:
     """A change in the predicted outliers of one block since the record before.
 
     Attributes:
-        side: "right" or "left" of the bulk.
+        side: of the bulk, "top" or "bottom".
         kind: an outlier "appears" out of the bulk or "disappears" into it; two neighbours "split"
             when their relative distance, below 1 % before, exceeds 4 %, or "merge" the other way.
         before: number of outliers on that side at the record before.
@@ -31,7 +31,7 @@ class Transition:
 
     matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
-    side: Literal["right", "left"] = field(metadata={"unit": "none"})
+    side: End = field(metadata={"unit": "none"})
     kind: TransitionKind = field(metadata={"unit": "none"})
     before: int = field(metadata={"unit": "outliers"})
     after: int = field(metadata={"unit": "outliers"})
@@ -52,7 +52,8 @@ class TransitionTracker:
         """What changed since the spectra of the same blocks that were seen last."""
         found: list[Transition] = []
         for spectrum in spectra:
-            for side, outliers in (("right", spectrum.top), ("left", spectrum.bottom)):
+            for side in ENDS:
+                outliers: tuple[Eigenpair, ...] = getattr(spectrum, side)
                 key = f"{spectrum.matrix}/{spectrum.block}/{side}"
                 values = [outlier.value for outlier in outliers]
                 before = self._pairs.get(key)
@@ -67,14 +68,7 @@ class TransitionTracker:
                     if was != is_now:
                         kinds.append("splits" if was else "merges")
                 found.extend(
-                    Transition(
-                        spectrum.matrix,
-                        spectrum.block,
-                        "right" if side == "right" else "left",
-                        kind,
-                        len(before),
-                        len(now),
-                    )
+                    Transition(spectrum.matrix, spectrum.block, side, kind, len(before), len(now))
                     for kind in kinds
                 )
         return tuple(found)
@@ -85,7 +79,13 @@ class TransitionTracker:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
-        self._pairs = {key: list(value) for key, value in state["pairs"].items()}
+        self._pairs = {_key_now(key): list(value) for key, value in state["pairs"].items()}
+
+
+def _key_now(key: str) -> str:
+    """A key of `TransitionTracker`, its side in today's words: older states say "right", "left"."""
+    place, _, word = key.rpartition("/")
+    return f"{place}/{next((end for end in ENDS if SIDE_WORDS[end] == word), word)}"
 
 
 def _degenerate(values: list[float], before: list[bool]) -> list[bool]:

@@ -6,8 +6,13 @@ system; its default instance is the project's default run of that system.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from ..models.mixture_law import MixtureLaw
+from ..theory.mixture.sgd import SGD
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -15,7 +20,6 @@ if TYPE_CHECKING:
     import torch
 
     from ..models.mixture import GaussianMixture
-    from ..theory.mixture.dynamics import SGD
     from .system import System
 
 __all__ = ["MixtureConfig", "OptimiserConfig", "ProbeConfig", "TrainingConfig"]
@@ -27,6 +31,15 @@ def _require_positive(name: str, value: float) -> None:
         raise ValueError(f"{name}: expected a positive number, got {value}")
 
 
+@contextmanager
+def _within(key: str) -> Iterator[None]:
+    """Put the key of a table before the name of the argument that is refused inside."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{key}.{error}") from error
+
+
 @dataclass(frozen=True)
 class MixtureConfig:
     """A Gaussian mixture as data: Y = mu_b + snr^(-1/2) g, b ~ weights, y = labels[b].
@@ -36,6 +49,9 @@ class MixtureConfig:
         weights: probabilities of the components.
         labels: 0-based label of each component; several may share one.
         snr: inverse variance of the noise.
+
+    Raises:
+        ValueError: as `MixtureLaw`, naming the key, or if the means differ in length.
     """
 
     means: tuple[tuple[float, ...], ...]
@@ -50,12 +66,14 @@ class MixtureConfig:
                 "mixture.means: expected rows of equal length, at least one, "
                 f"got rows of lengths {lengths}"
             )
+        with _within("mixture"):
+            MixtureLaw.of_means(len(self.means), self.weights, self.labels, self.snr)
 
     def build(self, dimension: int, dtype: "torch.dtype", device: str) -> "GaussianMixture":
         """The law in d dimensions.
 
         Raises:
-            ValueError: if the means have more than d coordinates, or as `GaussianMixture`.
+            ValueError: if the means have more than d coordinates, or one is not finite.
         """
         import torch
 
@@ -81,6 +99,9 @@ class OptimiserConfig:
         batch_size: samples of a step.
         ridge: weight decay; not part of the curvature.
         momentum: of the heavy ball, 0 to below 1.
+
+    Raises:
+        ValueError: as `SGD`, naming the key.
     """
 
     scaled_learning_rate: float = 0.5
@@ -89,17 +110,11 @@ class OptimiserConfig:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        _require_positive("optimiser.scaled_learning_rate", self.scaled_learning_rate)
-        _require_positive("optimiser.batch_size", self.batch_size)
-        if not (math.isfinite(self.ridge) and self.ridge >= 0):
-            raise ValueError(f"optimiser.ridge: expected at least 0, got {self.ridge}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"optimiser.momentum: expected 0 to below 1, got {self.momentum}")
+        with _within("optimiser"):
+            self.algorithm()
 
-    def algorithm(self, second_layer_rate: float = 0.0) -> "SGD":
+    def algorithm(self, second_layer_rate: float = 0.0) -> SGD:
         """The algorithm as the effective dynamics knows it."""
-        from ..theory.mixture.dynamics import SGD
-
         return SGD(second_layer_rate=second_layer_rate, **asdict(self))
 
 

@@ -9,17 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..probes.records.distance import cdf_distance
-from ..probes.records.outliers import (
-    SIDES,
-    Side,
-    estimate,
-    is_clear,
-    is_outlier,
-    outlier_count,
-    pairs,
-)
+from ..probes.records.outliers import estimate, is_clear, is_outlier, outlier_count, pairs
 from ..probes.records.record import Record
-from ..theory.spectrum import Spectrum
+from ..theory.spectrum import ENDS, End, Spectrum
 from .readings import both, clock, failed, gram_difference, landmarks, relative_difference
 
 __all__ = [
@@ -63,7 +55,7 @@ class Comparison:
     time: float = field(metadata={"unit": "steps times scaled step size / d"})
     matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
-    side: Side = field(metadata={"unit": "none"})
+    side: End = field(metadata={"unit": "none"})
     rank: int = field(metadata={"unit": "none"})
     measured: float = field(metadata=_CURVATURE)
     error: float = field(metadata=_CURVATURE)
@@ -152,7 +144,7 @@ def comparisons(records: Sequence[Record]) -> tuple[Comparison, ...]:
 def compared(record: Record, time: float = math.nan) -> Iterator[Comparison]:
     """Every outlier, predicted or measured, of one record taken at a time."""
     for measured, predicted in both(record):
-        for side in SIDES:
+        for side in ENDS:
             yield from _compare(record.step, time, measured, predicted, side)
 
 
@@ -179,14 +171,14 @@ def count_agreements(records: Sequence[Record]) -> tuple[CountAgreement, ...]:
     for record in records:
         for measured, predicted in both(record):
             total = totals.setdefault((predicted.matrix, predicted.block), [0, 0, 0])
-            agree = [counts_agree(measured, predicted, side) for side in SIDES]
+            agree = [counts_agree(measured, predicted, side) for side in ENDS]
             total[0] += agree == [True, True]
             total[1] += None not in agree
             total[2] += 1
     return tuple(CountAgreement(*key, *total) for key, total in totals.items())
 
 
-def counts_agree(measured: Spectrum, predicted: Spectrum, side: Side) -> bool | None:
+def counts_agree(measured: Spectrum, predicted: Spectrum, side: End) -> bool | None:
     """Whether as many outliers are measured as predicted.
 
     None where that is undecided: if a predicted one is not clear of the detection edge, if there is
@@ -231,7 +223,7 @@ def bulk_distance(measured: Spectrum, predicted: Spectrum) -> float:
 
 
 def _compare(
-    step: int, time: float, measured: Spectrum, predicted: Spectrum, side: Side
+    step: int, time: float, measured: Spectrum, predicted: Spectrum, side: End
 ) -> Iterator[Comparison]:
     seen, expected = pairs(measured, side), pairs(predicted, side)
     for place in range(max(len(seen), len(expected))):

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..probes.records.outliers import SIDES, edge, last_inside
+from ..probes.records.outliers import edge, last_inside
 from ..probes.records.record import Record
 from ..theory.matrix_kind import HESSIAN, INFORMATION
-from ..theory.spectrum import Bulk, Spectrum
+from ..theory.spectrum import ENDS, Bulk, Spectrum
 from .comparisons import bulk_distance, compared, counts_agree
 from .readings import both, gram_difference, relative_difference
 
@@ -44,7 +44,7 @@ def errors(record: Record) -> dict[str, float]:
         if math.isfinite(error):
             found[name] = max(found.get(name, 0.0), error)
     for measured, predicted in both(record):
-        for side in SIDES:
+        for side in ENDS:
             agree = counts_agree(measured, predicted, side)
             if agree is not None:
                 name = f"{predicted.matrix}/counts"
@@ -73,6 +73,6 @@ def _all(record: Record) -> Iterator[tuple[str, float]]:
 def _edge_errors(measured: Spectrum, bulk: Bulk | None) -> Iterator[float]:
     if bulk is not None:
         width = bulk.upper.finite_size - bulk.lower.finite_size
-        for side in SIDES:
+        for side in ENDS:
             end = edge(bulk, side).finite_size
             yield abs(last_inside(measured, bulk, side) - end) / (width or math.nan)

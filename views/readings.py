@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ..probes.records.outliers import SIDES, pairs
+from ..probes.records.outliers import pairs
 from ..probes.records.record import Geometry, Record, Transition
 from ..theory.matrix_kind import MatrixKind, kind_named
-from ..theory.spectrum import FloatArray, Spectrum
+from ..theory.spectrum import ENDS, SIDE_WORDS, FloatArray, Spectrum
 
 __all__ = [
     "EPOCHS",
@@ -104,8 +104,8 @@ def clock_symbol(label: str) -> str:
 
 def describe(transition: Transition) -> str:
     """One sentence on a transition."""
-    title = kind_named(transition.matrix).title
-    place = f"{title}, {transition.block}, {transition.side} of the bulk"
+    title, side = kind_named(transition.matrix).title, SIDE_WORDS[transition.side]
+    place = f"{title}, {transition.block}, {side} of the bulk"
     if transition.is_meeting:
         return f"{place}: two outliers {transition.kind.removesuffix('s')}"
     counts = f"{transition.before} -> {transition.after} predicted"
@@ -127,5 +127,5 @@ def landmarks(records: Sequence[Record]) -> tuple[Record, ...]:
 
 def _draw_count(record: Record) -> int:
     """Largest number of probe samples behind one eigenvalue."""
-    sides = (pairs(spectrum, side) for spectrum in record.measured.spectra for side in SIDES)
+    sides = (pairs(spectrum, side) for spectrum in record.measured.spectra for side in ENDS)
     return max((len(pair.draws) for side in sides for pair in side), default=0)

@@ -226,7 +226,7 @@ def _row(event: Happening | Failure) -> tuple[str, ...]:
 
 
 def _what(transition: Transition) -> tuple[str, str, str]:
-    place = "above the bulk" if transition.side == "right" else "below the bulk"
+    place = "above the bulk" if transition.side == "top" else "below the bulk"
     if transition.is_meeting:
         change = f"two outliers {transition.kind.removesuffix('s')} {place}"
     else:

@@ -41,6 +41,11 @@ class Derived(CurvatureOperator):
         return self.original.device
 
     @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Those of H."""
+        return self.original.shapes
+
+    @property
     def panel_width(self) -> int:
         """That of H."""
         return self.original.panel_width

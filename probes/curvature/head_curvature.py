@@ -77,6 +77,11 @@ class HeadCurvature(CurvatureOperator):
         return self._inputs.device
 
     @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """(m, d)."""
+        return ((self.rows, int(self._inputs.shape[1])),)
+
+    @property
     def panel_width(self) -> int:
         """48 columns of all blocks' rows together, but 4 to 16 of each."""
         return min(max(4, 48 // (self.batch[0] * self.rows)), 16)

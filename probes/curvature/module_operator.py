@@ -135,6 +135,11 @@ class ModuleOperator(CurvatureOperator):
         return self._leaves[0].device
 
     @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Those of the block's parameters; of the chosen rows alone, if there are some."""
+        return tuple(tuple(leaf.shape) for leaf in self._leaves)
+
+    @property
     def panel_width(self) -> int:
         """Columns that go through a graph together, but 4 to 8.
 

@@ -38,6 +38,11 @@ class CurvatureOperator(Protocol):
         """Device of panels and products."""
 
     @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the parameters whose entries, one after the other, are the rows of H."""
+        return ((self.size,),)
+
+    @property
     def panel_width(self) -> int:
         """Columns of a panel from which on another costs as much as the one before."""
         return 16

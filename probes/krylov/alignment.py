@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
 
-__all__ = ["Alignment", "alignment"]
+__all__ = ["Alignment", "alignment", "lies_along"]
 
 
 @dataclass(frozen=True)
@@ -24,27 +26,57 @@ class Alignment:
     cosines: Tensor
 
 
-def alignment(vectors: Tensor, directions: Tensor) -> Alignment:
-    """|P u|^2 with P = I_m (x) (projector on the span of the directions).
+def lies_along(shapes: Sequence[tuple[int, ...]], length: int, axis: int) -> bool:
+    """Whether every parameter of a block has an axis of this number and length."""
+    return all(-len(shape) <= axis < len(shape) and shape[axis] == length for shape in shapes)
+
+
+def alignment(
+    vectors: Tensor, directions: Tensor, shapes: Sequence[tuple[int, ...]], axis: int = -1
+) -> Alignment:
+    """|P u|^2 with P = (projector on the span of the directions) along an axis (x) I elsewhere.
+
+    A factor U (d, q) holds a copy of R^d in each of its q columns, along axis 0; directions X
+    (C, d) hold one in each row, along axis -1. The projections of u's parts in all copies count
+    together.
 
     Args:
-        vectors: (*batch, m d, k) unit vectors u, each m pieces of length d one after the other.
+        vectors: (*batch, N, k) unit vectors u of the parameters' entries, one after the other.
         directions: (d, r), one direction a column; they may be dependent or zero.
+        shapes: of the block's parameters.
+        axis: along which the directions lie, of length d in every parameter.
 
     Raises:
-        ValueError: if the length of the vectors is no multiple of d.
+        ValueError: if a parameter has no such axis, or the sizes do not fit.
     """
-    if directions.ndim != 2 or not directions.shape[0] or vectors.shape[-2] % directions.shape[0]:
+    if directions.ndim != 2 or not lies_along(shapes, len(directions), axis):
         raise ValueError(
-            "directions: expected shape (d, r) with d a divisor of the vectors' length "
-            f"{vectors.shape[-2]}, got {tuple(directions.shape)}"
+            f"directions: expected shape (d, r) with d the length of axis {axis} of every "
+            f"parameter, of shapes {[tuple(shape) for shape in shapes]}, "
+            f"got {tuple(directions.shape)}"
         )
-    *lead, k = vectors.mT.shape[:-1]
-    pieces = vectors.mT.reshape(*lead, k, -1, directions.shape[0]).double()
+    sizes = [prod(shape) for shape in shapes]
+    if vectors.shape[-2] != sum(sizes):
+        raise ValueError(
+            f"vectors: expected {sum(sizes)} entries, as the block has, got {vectors.shape[-2]}"
+        )
+    span, single = _span(directions), _normalised(directions.double())
+    parts = torch.split(vectors.mT, sizes, dim=-1)
+    copies = [
+        _copies(part, shape, axis).double() for part, shape in zip(parts, shapes, strict=True)
+    ]
     return Alignment(
-        overlap=(pieces @ _span(directions)).square().sum((-2, -1)),
-        cosines=(pieces @ _normalised(directions.double())).square().sum(-2),
+        overlap=torch.stack([(each @ span).square().sum((-2, -1)) for each in copies]).sum(0),
+        cosines=torch.stack([(each @ single).square().sum(-2) for each in copies]).sum(0),
     )
+
+
+def _copies(rows: Tensor, shape: tuple[int, ...], axis: int) -> Tensor:
+    """Vectors (*batch, k, N) of one parameter as (*batch, k, N/d, d), d the length of the axis."""
+    lead, d = rows.shape[:-1], shape[axis]
+    from_the_end = axis if axis < 0 else axis - len(shape)
+    tensors = rows.reshape(*lead, *shape).movedim(from_the_end, -1)
+    return tensors.reshape(*lead, rows.shape[-1] // d, d)
 
 
 def _span(directions: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ...theory.spectrum import ENDS, End
 from ..curvature.derived import Deflated
 from ..curvature.operator import CurvatureOperator
 from .block_lanczos import BlockLanczos, end_places
@@ -16,8 +16,6 @@ from .certificate import ACCEPTED, Certificate, failure_probability
 from .search import Found, Goal, Search, residual_norms, spectral_scale
 
 __all__ = ["eigenpairs_beyond"]
-
-Side = Literal["above", "below"]
 
 
 @dataclass(frozen=True)
@@ -54,21 +52,21 @@ class _Beyond(Goal):
             scale = spectral_scale(values) if self.scale is None else self.scale
             shares = krylov.residual_estimates() / (self.tolerance * scale)
             return float(shares[beyond].max())
-        failure = max(float(self.failure(run, side).max()) for side in ("above", "below"))
+        failure = max(float(self.failure(run, side).max()) for side in ENDS)
         share: float = (failure / ACCEPTED) ** (1 / self.columns)
         return share
 
-    def failure(self, run: BlockLanczos, side: Side) -> Tensor:
+    def failure(self, run: BlockLanczos, side: End) -> Tensor:
         """Bound of the probability that an eigenvalue beyond the value has not shown."""
         values, _ = run.krylov().eigen
         smallest, largest = values[..., 0], values[..., -1]
-        limit = self.above if side == "above" else self.below
+        limit = self.above if side == "top" else self.below
         if math.isinf(limit) or run.complete:
-            beyond = largest > limit if side == "above" else smallest < limit
+            beyond = largest > limit if side == "top" else smallest < limit
             return (beyond & (not run.complete)).double()
         if run.restarted:
             return torch.ones_like(largest)
-        if side == "below":
+        if side == "bottom":
             smallest, largest, limit = -largest, -smallest, -limit
         return failure_probability(run.size, run.steps, self.columns, smallest, largest, limit)
 
@@ -112,9 +110,9 @@ def eigenpairs_beyond(
         # The old basis goes before a new one comes.
         del run
         run, shortage = search.run(deflated, frame, goal, held=known.shape[-1])
-    sides: list[tuple[Side, float | None, Tensor]] = [
-        ("above", above, upper),
-        ("below", below, lower),
+    sides: list[tuple[End, float | None, Tensor]] = [
+        ("top", above, upper),
+        ("bottom", below, lower),
     ]
     ends = [_diagonalised(search.operator, part, side, scale) for side, _, part in sides]
     values, vectors, residuals = (torch.cat(parts, -1) for parts in zip(*ends, strict=True))
@@ -156,12 +154,12 @@ def _ritz_vectors(run: BlockLanczos, goal: _Beyond) -> tuple[Tensor, Tensor]:
 
 
 def _diagonalised(
-    operator: CurvatureOperator, vectors: Tensor, side: Side, scale: Tensor
+    operator: CurvatureOperator, vectors: Tensor, side: End, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ritz values, vectors and residuals within the span, the farthest out first, NaN where 0."""
     if not vectors.shape[-1]:
         return vectors[..., 0, :].double(), vectors, vectors[..., 0, :].double()
-    sign = 1 if side == "above" else -1
+    sign = 1 if side == "top" else -1
     images = operator @ vectors
     present = vectors.norm(dim=-2) > 0
     count = int(present.sum(-1).max())
@@ -177,9 +175,9 @@ def _diagonalised(
     return values.masked_fill(absent, math.nan), vectors, residuals.masked_fill(absent, math.nan)
 
 
-def _remaining(run: BlockLanczos, limit: float, side: Side) -> Tensor:
+def _remaining(run: BlockLanczos, limit: float, side: End) -> Tensor:
     """(*batch,): the Ritz value closest to the limit of those not beyond it."""
     values, _ = run.krylov().eigen
-    if side == "above":
+    if side == "top":
         return values.masked_fill(values > limit, -math.inf).amax(-1)
     return values.masked_fill(values < limit, math.inf).amin(-1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
+
+from ...theory.spectrum import End
 
 __all__ = ["ACCEPTED", "Certificate", "failure_probability"]
 
@@ -27,7 +28,7 @@ class Certificate:
 
     Attributes:
         value: v.
-        side: whether eigenvalues above or below v are counted.
+        side: "top" if eigenvalues above v are counted, "bottom" if below.
         count: (*batch,) int64, eigenvalues beyond v.
         failure: (*batch,) float64, bound of the probability that there are more; 0 where the matrix
             was formed.
@@ -35,7 +36,7 @@ class Certificate:
     """
 
     value: float
-    side: Literal["above", "below"]
+    side: End
     count: Tensor
     failure: Tensor
     remaining: Tensor
@@ -50,7 +51,8 @@ class Certificate:
         """The count and its failure probability, or why the count is not certain."""
         counts = [int(count) for count in self.count.reshape(-1).tolist()]
         count = str(counts[0]) if len(set(counts)) == 1 else str(counts)
-        claim = f"{count} eigenvalues {self.side} {self.value:.6g}"
+        beyond = "above" if self.side == "top" else "below"
+        claim = f"{count} eigenvalues {beyond} {self.value:.6g}"
         if self.certified:
             return f"certified: {claim}, failure probability <= {float(self.failure.max()):.1g}"
         worst = int(self.failure.reshape(-1).argmax())

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 
-from ...theory.spectrum import Bulk, Edge, Eigenpair, Spectrum
+from ...theory.spectrum import Bulk, Edge, Eigenpair, End, Spectrum
 
 __all__ = [
-    "SIDES",
-    "Side",
+    "EDGE_NAMES",
     "edge",
     "estimate",
     "is_clear",
@@ -21,14 +19,14 @@ __all__ = [
     "pairs",
 ]
 
-Side = Literal["top", "bottom"]
-SIDES: tuple[Side, ...] = ("top", "bottom")
+# Of the bulk's two ends, in tags and exported tables.
+EDGE_NAMES: dict[End, str] = {"top": "upper_edge", "bottom": "lower_edge"}
 
 # Eigenvalues that are zero come out as rounding errors: below this share of the bulk's upper edge.
 _ATOM_TOLERANCE = 1e-4
 
 
-def pairs(spectrum: Spectrum | None, side: Side) -> tuple[Eigenpair, ...]:
+def pairs(spectrum: Spectrum | None, side: End) -> tuple[Eigenpair, ...]:
     """Eigenpairs on one side, the most extreme first; none where there is no spectrum."""
     if spectrum is None:
         return ()
@@ -48,12 +46,12 @@ def estimate(pair: Eigenpair) -> tuple[float, float]:
     return pair.value, pair.sampling_error
 
 
-def edge(bulk: Bulk, side: Side) -> Edge:
+def edge(bulk: Bulk, side: End) -> Edge:
     """The end of the bulk on one side."""
     return bulk.upper if side == "top" else bulk.lower
 
 
-def is_outlier(pair: Eigenpair, bulk: Bulk | None, side: Side) -> bool:
+def is_outlier(pair: Eigenpair, bulk: Bulk | None, side: End) -> bool:
     """Whether a measured eigenvalue, as `estimate` has it, lies beyond the detection edge.
 
     False without a predicted bulk, and for eigenvalues that are zero but for rounding where the
@@ -69,22 +67,22 @@ def is_outlier(pair: Eigenpair, bulk: Bulk | None, side: Side) -> bool:
     return _is_beyond(value, edge(bulk, side).detection, side)
 
 
-def is_clear(pair: Eigenpair, bulk: Bulk | None, side: Side) -> bool:
+def is_clear(pair: Eigenpair, bulk: Bulk | None, side: End) -> bool:
     """Whether a predicted outlier lies beyond the detection edge: if not, it may stay unseen."""
     return bulk is not None and _is_beyond(pair.value, edge(bulk, side).detection, side)
 
 
-def last_inside(spectrum: Spectrum | None, bulk: Bulk, side: Side) -> float:
+def last_inside(spectrum: Spectrum | None, bulk: Bulk, side: End) -> float:
     """The most extreme eigenvalue that is no outlier; NaN if none was measured."""
     inside = (pair for pair in pairs(spectrum, side) if not is_outlier(pair, bulk, side))
     return next((pair.value for pair in inside), math.nan)
 
 
-def outlier_count(spectrum: Spectrum | None, bulk: Bulk | None, side: Side) -> int:
+def outlier_count(spectrum: Spectrum | None, bulk: Bulk | None, side: End) -> int:
     """Number of eigenvalues on one side beyond the detection edge of ``bulk``."""
     return sum(is_outlier(pair, bulk, side) for pair in pairs(spectrum, side))
 
 
-def _is_beyond(value: float, limit: float, side: Side) -> bool:
+def _is_beyond(value: float, limit: float, side: End) -> bool:
     """Whether ``value`` lies outside ``limit`` on one side; False if either is NaN."""
     return value > limit if side == "top" else value < limit

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...theory.matrix_kind import MatrixKind, kind_named
-from ...theory.spectrum import Bulk, Edge, Eigenpair, FloatArray, Spectrum
+from ...theory.spectrum import ENDS, SIDES, Bulk, Edge, Eigenpair, FloatArray, Spectrum
+from .outliers import EDGE_NAMES, edge
 from .record import Geometry, Record
 from .track import Followed, Track
 
@@ -145,7 +146,7 @@ def _spectrum(
     spectrum: Spectrum, directions: tuple[str, ...], kinds: Sequence[MatrixKind]
 ) -> Iterator[_Number]:
     place, unit = (spectrum.matrix, spectrum.block), kind_named(spectrum.matrix, kinds).unit
-    for side in ("top", "bottom", "inside"):
+    for side in SIDES:
         pairs: tuple[Eigenpair, ...] = getattr(spectrum, side)
         for rank, pair in enumerate(pairs, start=1):
             name = f"{side}_{rank}"
@@ -162,21 +163,21 @@ def _spectrum(
 
 
 def _bulk(matrix: str, block: str, bulk: Bulk, unit: str) -> Iterator[_Number]:
-    edges: dict[str, Edge] = {"lower_edge": bulk.lower, "upper_edge": bulk.upper}
+    edges: dict[str, Edge] = {EDGE_NAMES[end]: edge(bulk, end) for end in reversed(ENDS)}
     for number, gap in enumerate(bulk.gaps, start=1):
         edges |= {f"gap_{number}/lower_edge": gap.lower, f"gap_{number}/upper_edge": gap.upper}
-    for name, edge in edges.items():
-        yield _Number(matrix, block, name, edge.finite_size, unit)
-        yield _Number(matrix, block, f"{name}/limit", edge.value, unit, edge.error)
-        yield _Number(matrix, block, f"{name}/detection", edge.detection, unit)
+    for name, found in edges.items():
+        yield _Number(matrix, block, name, found.finite_size, unit)
+        yield _Number(matrix, block, f"{name}/limit", found.value, unit, found.error)
+        yield _Number(matrix, block, f"{name}/detection", found.detection, unit)
     yield _Number(matrix, block, "atom", bulk.atom, _SHARE)
 
 
 def _track(track: Track) -> Iterator[_Number]:
     place = track.matrix, track.block
     yield _Number(*place, "stability", track.stability, "1")
-    followed: dict[str, Followed] = {"top": track.top, "bottom": track.bottom}
-    for side, ones in followed.items():
+    for side in ENDS:
+        ones: Followed = getattr(track, side)
         columns: dict[str, tuple[FloatArray | NDArray[np.int64], str]] = {
             "branch": (ones.branches, "number of the branch"),
             "subspace_overlap": (ones.subspace_overlap, _SHARE),

@@ -17,12 +17,13 @@ from ...theory.direction import Direction
 from ...theory.matrix_kind import HESSIAN, INFORMATION
 from ...theory.quantity import Quantity
 from ...theory.source import Source
-from ...theory.spectrum import FloatArray
+from ...theory.spectrum import SIDE_WORDS, FloatArray
 from .record import Failure, Geometry
 
 __all__ = ["direction", "quantities", "upgraded"]
 
 _NONE = np.zeros((0, 0))
+_SIDES = {word: side for side, word in SIDE_WORDS.items()}
 _CLOCK = "time t = steps × c/d"
 
 _SOURCES = (
@@ -51,6 +52,8 @@ def upgraded(kind: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if kind == "Geometry" and content.keys() & {"gram", "loss"}:
         return {"quantities": quantities(**content), "spectra": content.get("spectra", ())}
+    if kind == "Transition" and content["side"] in _SIDES:
+        return {**content, "side": _SIDES[content["side"]]}
     if kind == "Record" and content.keys() & {"directions", "failure"}:
         return _record(content)
     return content

@@ -20,7 +20,7 @@ _ROOMS = {
     "moments detection",
     ("theory", "theory.mixture"): "quadrature factors performance refinement located_outliers "
     "bulk_edges ordered_eigenvalues jacobi effective_spectrum mixture_theory outlier_bands drift "
-    "solution linear_noise fluctuations dynamics fixed_points statistics",
+    "solution linear_noise fluctuations dynamics fixed_points statistics sgd",
     ("theory", "theory.scans"): "block_path crossings transition_points phase_diagram",
     ("probes", "probes.curvature"): "operator derived folding scipy_view module_operator "
     "module_curvature head_curvature pullback shared_products block losses batches observe "

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spectrain.answers.specification import read_dynamics, read_prediction, read_table
-from spectrain.theory.sgd import SGD
+from spectrain.theory.mixture.sgd import SGD
 
 SOFTMAX = {
     "head": {"kind": "softmax"},
@@ -188,7 +188,7 @@ def test_one_specification_serves_both_commands(command, base):
     reader, _ = READERS[command]
     problem = reader(base | SPECTRUM | PATH).problem
     np.testing.assert_array_equal(problem.statistics.gram, base["gram"])
-    assert (problem.weights, problem.snr) == ((0.4, 0.35, 0.25), 3.0)
+    assert (problem.law.weights.tolist(), problem.law.snr) == ([0.4, 0.35, 0.25], 3.0)
     assert (problem.aspect_ratio, problem.dimension) == (4.0, None)
 
 
@@ -227,7 +227,8 @@ def test_the_algorithm_has_the_names_of_its_keys():
 def test_whole_numbers_may_be_written_as_floating_ones():
     asked = SOFTMAX | {"labels": [0.0, 1.0, 2.0], "directions": 3.0, "dimension": 1e3}
     problem = read_prediction(asked | SPECTRUM).problem
-    assert (problem.labels, problem.head.directions, problem.dimension) == ((0, 1, 2), 3, 1000)
+    assert (problem.law.labels.tolist(), problem.head.directions) == ([0, 1, 2], 3)
+    assert problem.dimension == 1000
     assert isinstance(problem.dimension, int)
 
 

@@ -145,7 +145,7 @@ def make_record(index, count=12):
         ),
     }  # fmt: skip
     is_first = spike > 1 and 0.6 + 1.6 * (index - 1) / (count - 1) <= 1
-    appears = Transition("hessian", "all", "right", "appears", 0, 1)
+    appears = Transition("hessian", "all", "top", "appears", 0, 1)
     return Record(
         step=10 * index,
         epoch=float(index),

@@ -22,18 +22,18 @@ def test_outliers_appear_and_disappear():
     tracker = TransitionTracker()
     tracker.update([spectrum([3.0])])
     (change,) = tracker.update([spectrum([3.0, 2.0])])
-    assert (change.matrix, change.block, change.side) == ("hessian", "class 0", "right")
+    assert (change.matrix, change.block, change.side) == ("hessian", "class 0", "top")
     assert (change.kind, change.before, change.after) == ("appears", 1, 2)
     (change,) = tracker.update([spectrum([])])
     assert (change.kind, change.before, change.after) == ("disappears", 2, 0)
     assert tracker.update([spectrum([])]) == ()
 
 
-def test_the_left_side_is_followed_by_itself():
+def test_the_bottom_is_followed_by_itself():
     tracker = TransitionTracker()
     tracker.update([spectrum([1.0], [-2.0, -1.0])])
     (change,) = tracker.update([spectrum([1.0], [-2.0])])
-    assert (change.side, change.kind, change.before, change.after) == ("left", "disappears", 2, 1)
+    assert (change.side, change.kind, change.before, change.after) == ("bottom", "disappears", 2, 1)
 
 
 def test_blocks_and_matrices_are_followed_by_themselves():
@@ -87,3 +87,16 @@ def test_a_restored_tracker_goes_on():
     assert [change.kind for change in other.update([spectrum([1.0, 0.9])])] == ["splits"]
     # The state that was handed over does not change with either of them.
     assert [change.kind for change in tracker.update([spectrum([1.0, 0.9])])] == ["splits"]
+
+
+def test_a_state_of_before_goes_on_with_its_words_for_the_sides():
+    """Checkpoints of earlier versions say "right" and "left"."""
+    other = TransitionTracker()
+    other.load_state_dict(
+        {"pairs": {"hessian/class 0/right": [False, True], "hessian/class 0/left": [False]}}
+    )
+    found = other.update([spectrum([1.0, 0.9], [])])
+    assert [(change.side, change.kind) for change in found] == [
+        ("top", "splits"),
+        ("bottom", "disappears"),
+    ]

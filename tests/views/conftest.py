@@ -154,7 +154,7 @@ def transitions(before, now):
     """Changes of the predicted counts between two lists of spectra."""
     found = []
     for old, new in zip(before, now, strict=True):
-        for side, a, b in (("right", old.top, new.top), ("left", old.bottom, new.bottom)):
+        for side, a, b in (("top", old.top, new.top), ("bottom", old.bottom, new.bottom)):
             if len(a) != len(b):
                 kind = "appears" if len(b) > len(a) else "disappears"
                 found.append(Transition(new.matrix, new.block, side, kind, len(a), len(b)))

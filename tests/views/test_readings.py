@@ -46,9 +46,9 @@ def test_blocks_come_in_order_of_appearance(records):
 
 def test_only_outliers_that_come_or_go_have_numbers():
     place = "Hessian, a, right of the bulk"
-    met = Transition("hessian", "a", "right", "merges", 4, 6)
+    met = Transition("hessian", "a", "top", "merges", 4, 6)
     assert describe(met) == f"{place}: two outliers merge"
-    gone = Transition("hessian", "a", "right", "disappears", 2, 1)
+    gone = Transition("hessian", "a", "top", "disappears", 2, 1)
     assert describe(gone) == f"{place}: an outlier disappears (2 -> 1 predicted)"
 
 

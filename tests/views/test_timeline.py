@@ -30,7 +30,7 @@ def record(step, measured=0, predicted=0, forecast=0, before=None, near=False, *
     changes = ()
     if before is not None and before != predicted:
         kind = "appears" if predicted > before else "disappears"
-        changes = (Transition("hessian", "a", "right", kind, before, predicted),)
+        changes = (Transition("hessian", "a", "top", kind, before, predicted),)
     return Record(
         step,
         measured=geometry(measured, inside),
@@ -146,7 +146,7 @@ def test_splits_that_are_forecast_and_predicted_belong_together_whatever_the_num
         spectrum = Spectrum("hessian", "a", 9, top, (), BULK)
         return Record(step, forecast=Geometry(spectra=(spectrum,)), **fields)
 
-    split = Transition("hessian", "a", "right", "splits", 3, 3)
+    split = Transition("hessian", "a", "top", "splits", 3, 3)
     body, _ = table(
         forecast(0, 3.0, 3.0), forecast(1, 3.0, 2.0), forecast(2, 3.0, 2.0, transitions=(split,))
     )
@@ -154,7 +154,7 @@ def test_splits_that_are_forecast_and_predicted_belong_together_whatever_the_num
 
 
 def test_splits_are_predicted_and_times_are_told():
-    split = Transition("information", "b", "left", "splits", 2, 2)
+    split = Transition("information", "b", "bottom", "splits", 2, 2)
     body, _ = table(Record(5, time=0.25, transitions=(split,)))
     assert body == [
         (

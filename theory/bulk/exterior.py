@@ -1,8 +1,8 @@
-"""The half-line right of the bulk: where it ends, and in what kind of edge.
+"""The half-line above the bulk: where it ends, and in what kind of edge.
 
 Right of the bulk P = phi snr S^(-1) rises from minus infinity as lam falls, with P + D negative
 definite for every D that can occur and the radius of `Resolvent.radius` below 1. The march inwards
-ends in the bulk's edge. The left side is the right side of the mirrored law.
+ends in the bulk's edge. The bottom side is the top side of the mirrored law.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BESIDE = 0.01  # relative distance from the edge of a nearby law at which the m
 
 
 class Exterior:
-    """The half-line right of the bulk, in the parameter tr P, which falls as lam grows.
+    """The half-line above the bulk, in the parameter tr P, which falls as lam grows.
 
     Args:
         law: the law of D.
@@ -36,7 +36,7 @@ class Exterior:
 
     Attributes:
         resolvent: P along the half-line.
-        edge: asymptotic right edge of the bulk; inf if there is none.
+        edge: asymptotic upper edge of the bulk; inf if there is none.
         kind: "square-root"; "thin" where P + D stops being definite first; "hard" where P does, at
             lam = 0; "infinite" where D has no upper bound.
         start: parameter at the edge.
@@ -159,7 +159,7 @@ def edge_between(resolvent: Resolvent, inside: float, outside: float) -> float:
 
 
 def _resolvent(law: CurvatureLaw) -> Resolvent:
-    """The resolvent right of the bulk."""
+    """The resolvent above the bulk."""
     if law.rows > 1:
         return MatrixResolvent(law)
     # P + D < 0; and where D can vanish P < 0, since the resolvent has a pole at P = 0.
@@ -167,5 +167,5 @@ def _resolvent(law: CurvatureLaw) -> Resolvent:
 
 
 def exterior(law: CurvatureLaw, model: Exterior | None = None) -> Exterior:
-    """The right side of a law's spectrum, found from that of a nearby law if there is one."""
+    """The top side of a law's spectrum, found from that of a nearby law if there is one."""
     return Exterior(law, model)

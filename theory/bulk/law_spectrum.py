@@ -13,12 +13,12 @@ from .interior import Interior, interior
 from .law import MANY_BINS, CurvatureLaw
 from .outliers import Outlier, find_outliers
 
-__all__ = ["End", "LawSpectrum", "mirrored"]
+__all__ = ["EdgePlace", "LawSpectrum", "mirrored"]
 
 _MANY = 1_000  # nodes of a law of several directions
 _ALIKE = 1e-4  # relative distance of edges
 
-End = tuple[float, EdgeKind]  # the place of an edge and its kind
+EdgePlace = tuple[float, EdgeKind]  # the place of an edge and its kind
 
 
 class LawSpectrum:
@@ -30,31 +30,33 @@ class LawSpectrum:
 
     Attributes:
         law: the law.
-        right: the half-line right of the bulk.
-        left: the half-line left of it, seen in the mirror.
+        top_side: the half-line above the bulk.
+        bottom_side: the half-line below it, seen in the mirror.
         finer: the spectrum of a nearby law on more nodes.
     """
 
     def __init__(self, law: CurvatureLaw, model: LawSpectrum | None = None) -> None:
         self.law, self._model = law, model
         self._few = law.compressed(MANY_BINS)
-        self.right: Exterior = exterior(self._few, None if model is None else model.right)
-        self.left: Exterior = exterior(self._few.mirrored, None if model is None else model.left)
+        self.top_side: Exterior = exterior(self._few, None if model is None else model.top_side)
+        self.bottom_side: Exterior = exterior(
+            self._few.mirrored, None if model is None else model.bottom_side
+        )
         self.finer: LawSpectrum | None = None
 
     @cached_property
-    def right_outliers(self) -> list[Outlier]:
-        """Outliers right of the bulk, largest first."""
-        return find_outliers(self.right, self._model.right_outliers if self._model else ())
+    def top_side_outliers(self) -> list[Outlier]:
+        """Outliers above the bulk, largest first."""
+        return find_outliers(self.top_side, self._model.top_side_outliers if self._model else ())
 
     @cached_property
-    def left_outliers(self) -> list[Outlier]:
-        """Outliers left of the bulk, smallest first."""
-        hints = self._model.left_outliers if self._model else ()
-        return [mirrored(outlier) for outlier in find_outliers(self.left, hints)]
+    def bottom_side_outliers(self) -> list[Outlier]:
+        """Outliers below the bulk, smallest first."""
+        hints = self._model.bottom_side_outliers if self._model else ()
+        return [mirrored(outlier) for outlier in find_outliers(self.bottom_side, hints)]
 
     @cached_property
-    def inside(self) -> Interior:
+    def interior(self) -> Interior:
         """Solver between the asymptotic edges.
 
         On fewer nodes where there are many: merged ones for one direction, for several those of a
@@ -62,12 +64,15 @@ class LawSpectrum:
         """
         model = self._model
         if self.law.rows > 1 and len(self.law.weights) > _MANY and model and self._resembles(model):
-            return model.inside
-        return interior(self._few.compressed(), -self.left.edge, self.right.edge)
+            return model.interior
+        return interior(self._few.compressed(), -self.bottom_side.edge, self.top_side.edge)
 
     def _resembles(self, other: LawSpectrum) -> bool:
         """Whether both ends of the bulk are of the same kind and at nearly the same place."""
-        ends = ((self.right, other.right), (self.left, other.left))
+        ends = (
+            (self.top_side, other.top_side),
+            (self.bottom_side, other.bottom_side),
+        )
         width = max((abs(one.edge) for one, _ in ends if math.isfinite(one.edge)), default=0.0)
         return all(
             one.kind == another.kind
@@ -86,12 +91,12 @@ class LawSpectrum:
             return self.finer.seeds
         if self._model is not None and not self.is_sampled:
             return self._model.seeds
-        return self.inside.seeds()
+        return self.interior.seeds()
 
     @property
     def is_sampled(self) -> bool:
         """Whether the inside has been solved."""
-        return "inside" in self.__dict__ and self.inside.sampled
+        return "interior" in self.__dict__ and self.interior.sampled
 
     @cached_property
     def intervals(self) -> list[InnerGap]:
@@ -99,26 +104,34 @@ class LawSpectrum:
         if self.law.rows == 1:
             return scalar_gaps(self._few)
         seeds = self.seeds
-        return matrix_gaps(self.law, seeds, self.inside.atom > 0) if seeds else []
+        return matrix_gaps(self.law, seeds, self.interior.atom > 0) if seeds else []
 
     @cached_property
-    def lower(self) -> End:
+    def lower(self) -> EdgePlace:
         """Lower edge of the lowest band and its kind."""
-        if self.left.kind == "hard" and self.intervals and self._at_zero(self.intervals[0].lower):
+        if (
+            self.bottom_side.kind == "hard"
+            and self.intervals
+            and self._at_zero(self.intervals[0].lower)
+        ):
             return self.intervals[0].upper, self.intervals[0].kinds[1]
-        return -self.left.edge, self.left.kind
+        return -self.bottom_side.edge, self.bottom_side.kind
 
     @cached_property
-    def upper(self) -> End:
+    def upper(self) -> EdgePlace:
         """Upper edge of the highest band and its kind."""
-        if self.right.kind == "hard" and self.intervals and self._at_zero(self.intervals[-1].upper):
+        if (
+            self.top_side.kind == "hard"
+            and self.intervals
+            and self._at_zero(self.intervals[-1].upper)
+        ):
             return self.intervals[-1].lower, self.intervals[-1].kinds[0]
-        return self.right.edge, self.right.kind
+        return self.top_side.edge, self.top_side.kind
 
     @cached_property
-    def gaps(self) -> list[tuple[End, End]]:
+    def gaps(self) -> list[tuple[EdgePlace, EdgePlace]]:
         """The two ends of each gap between bands, increasing."""
-        joined: list[tuple[End, End]] = []
+        joined: list[tuple[EdgePlace, EdgePlace]] = []
         for gap in self.intervals:
             if not (self.lower[0] <= gap.lower and gap.upper <= self.upper[0]):
                 continue
@@ -137,25 +150,25 @@ class LawSpectrum:
         return list(zip(starts, ends, strict=True))
 
     @cached_property
-    def above(self) -> list[Outlier]:
+    def top(self) -> list[Outlier]:
         """Outliers above all bands, largest first."""
-        found = [*self.right_outliers]
+        found = [*self.top_side_outliers]
         for gap in reversed(self.intervals):
             if gap.lower >= self.upper[0]:
                 found += find_outliers(gap)
         return found
 
     @cached_property
-    def below(self) -> list[Outlier]:
+    def bottom(self) -> list[Outlier]:
         """Outliers below all bands, smallest first."""
-        found = [*self.left_outliers]
+        found = [*self.bottom_side_outliers]
         for gap in self.intervals:
             if gap.upper <= self.lower[0]:
                 found += find_outliers(gap)[::-1]
         return found
 
     @cached_property
-    def between(self) -> list[Outlier]:
+    def inside(self) -> list[Outlier]:
         """Outliers between two bands, largest first."""
         found = []
         for gap in reversed(self.intervals):

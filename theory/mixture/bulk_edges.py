@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from ..bulk.detection import counted_detection_edge, square_root_detection_edge, thin_detection_edge
-from ..bulk.law_spectrum import End, LawSpectrum
+from ..bulk.law_spectrum import EdgePlace, LawSpectrum
 from ..spectrum import Edge, Gap
 from .refinement import Refined
 
@@ -33,10 +33,10 @@ def bulk_edge(solved: Refined, sign: int, dimension: int | None) -> Edge:
 
     def quantile(share: float) -> float:
         """The point with a share of the eigenvalues between it and this end of the bulk."""
-        return fine.inside.quantile(atom + share if sign > 0 else 1 - atom - share)
+        return fine.interior.quantile(atom + share if sign > 0 else 1 - atom - share)
 
     half = quantile(0.5 / size)
-    if fine.inside.atom > 0 and sign * value > 0 and sign * half < _AT_ZERO * fine.law.scale:
+    if fine.interior.atom > 0 and sign * value > 0 and sign * half < _AT_ZERO * fine.law.scale:
         # Less than half an eigenvalue lies beyond the atom: it ends at zero for any sample.
         return Edge(value, kind, 0.0, 0.0, error)
     detection = _detection_edge(fine, sign, (value, kind), half, quantile, dimension)
@@ -59,20 +59,20 @@ def bulk_gaps(solved: Refined) -> tuple[Gap, ...]:
 
 def _atom_beyond(fine: LawSpectrum, edge: float, sign: int) -> float:
     """The atom at zero, if it lies beyond this end of the bulk."""
-    return fine.inside.atom if math.isfinite(edge) and sign * edge <= 0 else 0.0
+    return fine.interior.atom if math.isfinite(edge) and sign * edge <= 0 else 0.0
 
 
 def _detection_edge(
     fine: LawSpectrum,
     sign: int,
-    end: End,
+    end: EdgePlace,
     half: float,
     quantile: Callable[[float], float],
     dimension: int,
 ) -> float:
     """Beyond it an eigenvalue is called an outlier, by the kind of the end (edge, kind)."""
     edge, kind = end
-    side = fine.right if sign > 0 else fine.left
+    side = fine.top_side if sign > 0 else fine.bottom_side
     if kind == "hard":
         return edge
     if kind == "square-root":

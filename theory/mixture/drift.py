@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from ...models.heads import Head, gradient_factors
-from ..sgd import SGD
 from ..spectrum import FloatArray
 from ..threads import single_thread
 from .quadrature import MixtureLaw, project, quadrature
+from .sgd import SGD
 from .statistics import Statistics
 
 __all__ = ["Drift"]

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...models.heads import Head
-from ..sgd import SGD
 from ..spectrum import FloatArray
 from .drift import Drift
 from .fluctuations import Fluctuations
 from .performance import performance
 from .quadrature import MixtureLaw
+from .sgd import SGD
 from .solution import Solution
 from .statistics import Statistics
 

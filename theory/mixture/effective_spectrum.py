@@ -114,7 +114,7 @@ class EffectiveSpectrum:
         fine, coarse, null = solved.fine, solved.coarse, solved.null
         # First, since the gaps that the edges depend on are seen on the same way through the bulk.
         profile = (
-            fine.inside.profile(density_points, coarse.law.compressed())
+            fine.interior.profile(density_points, coarse.law.compressed())
             if density_points > 0
             else None
         )
@@ -128,7 +128,7 @@ class EffectiveSpectrum:
             bulk=Bulk(
                 lower=lower,
                 upper=upper,
-                atom=null + (1 - null) * fine.inside.atom,
+                atom=null + (1 - null) * fine.interior.atom,
                 gaps=bulk_gaps(solved),
             ),
             density=None if profile is None else _density(profile, null),

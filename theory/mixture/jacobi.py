@@ -41,7 +41,7 @@ def block_jacobi(solved: Refined, count: int, size: int | None = None) -> Jacobi
     def coefficients(one: LawSpectrum, nodes: int) -> FloatArray:
         bulk = bulk_masses(one, nodes).joined([0.0], solved.null)
         if size is not None:
-            outliers = [outlier.value for outlier in (*one.above, *one.between, *one.below)]
+            outliers = [outlier.value for outlier in (*one.top, *one.inside, *one.bottom)]
             bulk = bulk.joined(outliers, len(outliers) / size)
         return np.concatenate(recurrence(bulk, count))
 
@@ -68,13 +68,13 @@ def bulk_masses(solved: LawSpectrum, nodes: int) -> PointMasses:
     points = np.concatenate([one.points for one in found])
     masses = np.concatenate([one.masses for one in found])
     bulk = PointMasses(points, masses / masses.sum())
-    atom = solved.inside.atom
+    atom = solved.interior.atom
     return bulk.joined([0.0] if atom > 0 else [], atom)
 
 
 def _band(solved: LawSpectrum, low: float, high: float, nodes: int) -> PointMasses:
     """One band, with its share of the eigenvalues."""
-    inside, narrow = solved.inside, _NARROW * solved.law.scale
+    inside, narrow = solved.interior, _NARROW * solved.law.scale
     ends, above = inside.knots(low, high)
     middle, radius = (ends[0] + ends[-1]) / 2, (ends[-1] - ends[0]) / 2
     x, w = np.polynomial.legendre.leggauss(nodes)

@@ -60,7 +60,7 @@ def located_beyond(
         dimension: d; None for the limit alone.
     """
     limiting, check = (
-        (one.above if sign > 0 else one.below) for one in (solved.fine, solved.coarse)
+        (one.top if sign > 0 else one.bottom) for one in (solved.fine, solved.coarse)
     )
     found = [
         LocatedOutlier(outlier, check[i].value if i < len(check) else edge.value, solved.fine.law)
@@ -84,8 +84,8 @@ def located_beyond(
 def located_between(solved: Refined) -> list[LocatedOutlier]:
     """The outliers in gaps, largest first."""
     return [
-        LocatedOutlier(outlier, _nearest(outlier.value, solved.coarse.between), solved.fine.law)
-        for outlier in solved.fine.between
+        LocatedOutlier(outlier, _nearest(outlier.value, solved.coarse.inside), solved.fine.law)
+        for outlier in solved.fine.inside
     ]
 
 

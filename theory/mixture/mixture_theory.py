@@ -19,11 +19,11 @@ from ..geometry import Geometry
 from ..matrix_kind import HESSIAN, INFORMATION
 from ..protocol import INDEPENDENT, Clock, Reference, SampleKind, Selection
 from ..quantity import Quantity
-from ..sgd import SGD
 from ..source import Source
 from .dynamics import EffectiveDynamics
 from .effective_spectrum import EffectiveSpectrum
 from .quadrature import MixtureLaw
+from .sgd import SGD
 from .statistics import Statistics
 
 __all__ = ["MixtureTheory"]

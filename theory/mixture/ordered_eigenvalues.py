@@ -44,12 +44,12 @@ def ordered_eigenvalues(
 def _share_above(solved: Refined, lam: float) -> float:
     """Of the eigenvalues in the bulk, those of a projected-out direction included."""
     null = solved.null
-    return (1 - null) * solved.fine.inside.share_above(lam) + null * (lam < 0)
+    return (1 - null) * solved.fine.interior.share_above(lam) + null * (lam < 0)
 
 
 def _quantile(solved: Refined, share: float) -> float:
     """The point of the bulk with a share above it, where a share ``null`` is exactly zero."""
-    inside, null = solved.fine.inside, solved.null
+    inside, null = solved.fine.interior, solved.null
     positive = (1 - null) * inside.share_above(0.0)
     zero = (1 - null) * inside.atom + null
     if positive <= share < positive + zero:

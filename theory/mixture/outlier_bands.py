@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from ..bulk.law import CurvatureLaw
 from ..bulk.matrix_equation import MatrixEquation
 from ..bulk.outlier_matrix import OutlierMatrix
 from ..bulk.outlier_noise import pull
-from ..spectrum import Bulk, Edge, Eigenpair, FloatArray
+from ..spectrum import Bulk, Edge, Eigenpair, FloatArray, Side
 from .dynamics import DynamicsPath
 from .effective_spectrum import EffectiveSpectrum
 from .factor_law import FactorLaw
@@ -35,9 +34,7 @@ from .located_outliers import LocatedOutlier
 from .quadrature import MixtureLaw, project, quadrature
 from .statistics import Statistics
 
-__all__ = ["OutlierBand", "Side", "outlier_bands"]
-
-Side = Literal["top", "inside", "bottom"]
+__all__ = ["OutlierBand", "outlier_bands"]
 
 _LEVEL = 2  # of the quadrature that responses are differences of
 _FLAT = 1e-10  # a principal variance this small, relatively, is none

@@ -10,6 +10,7 @@ from scipy.linalg import helmert
 from scipy.stats import norm, qmc
 
 from ...models.heads import Head
+from ...models.mixture_law import MixtureLaw
 from ..spectrum import FloatArray
 from .statistics import Statistics
 
@@ -28,21 +29,6 @@ _WIDE = 0.4  # beyond this deviation equidistant nodes beat those of Gauss and H
 _RANGE, _LARGEST_RANGE = 1.2, 7.0  # of n equidistant nodes: 1.2 n^(1/2) deviations
 _NEGLIGIBLE = 1e-12  # total share of the tensor nodes that are dropped, the smallest ones
 _RANK_TOLERANCE = 1e-10
-
-
-@dataclass(frozen=True)
-class MixtureLaw:
-    """What the theory needs of the mixture beside its Gram matrix.
-
-    Attributes:
-        weights: (k,) probabilities of the components.
-        labels: (k,) int64 label of each component.
-        snr: inverse variance of the noise.
-    """
-
-    weights: FloatArray
-    labels: np.ndarray
-    snr: float
 
 
 @dataclass(frozen=True)

@@ -137,12 +137,17 @@ def _is_settled(fine: LawSpectrum, coarse: LawSpectrum, tolerance: float, sharpe
     Those close to zero are taken relative to a share of the largest edge.
     """
     width = max(
-        (abs(side.edge) for side in (fine.right, fine.left) if math.isfinite(side.edge)),
+        (abs(side.edge) for side in (fine.top_side, fine.bottom_side) if math.isfinite(side.edge)),
         default=0.0,
     )
     sides = (
-        (fine.right, coarse.right, fine.right_outliers, coarse.right_outliers),
-        (fine.left, coarse.left, fine.left_outliers, coarse.left_outliers),
+        (fine.top_side, coarse.top_side, fine.top_side_outliers, coarse.top_side_outliers),
+        (
+            fine.bottom_side,
+            coarse.bottom_side,
+            fine.bottom_side_outliers,
+            coarse.bottom_side_outliers,
+        ),
     )
     for one, other, found, check in sides:
         if one.kind != other.kind:

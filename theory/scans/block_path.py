@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -17,13 +16,11 @@ from ..mixture.factor_law import FactorLaw
 from ..mixture.factors import Matrix
 from ..mixture.quadrature import quadrature
 from ..mixture.statistics import Statistics
-from ..spectrum import EdgeKind, FloatArray
+from ..spectrum import EdgeKind, FloatArray, Side
 
 __all__ = [
-    "SIDES",
     "BlockPath",
     "Path",
-    "Side",
     "SideState",
     "block_law",
     "edge_excess",
@@ -31,9 +28,6 @@ __all__ = [
     "side_excess",
     "varied",
 ]
-
-Side = Literal["right", "left", "gap"]
-SIDES: tuple[Side, ...] = ("right", "left", "gap")
 
 Path = Callable[[float], EffectiveSpectrum]
 
@@ -90,9 +84,9 @@ class BlockPath:
             law = block_law(theory, self._matrix, self._rows, coarser, self._with_parameters)
             to_common = _to_common(theory.projection.coordinates)
             self._states[key] = {
-                "right": _state(exterior(law), 1, to_common),
-                "left": _state(exterior(law.mirrored), -1, to_common),
-                "gap": _gap_state(_gaps(law), to_common),
+                "top": _state(exterior(law), 1, to_common),
+                "bottom": _state(exterior(law.mirrored), -1, to_common),
+                "inside": _gap_state(_gaps(law), to_common),
             }
         return self._states[key][side]
 
@@ -152,9 +146,9 @@ def gap_excess(gap: InnerGap) -> tuple[FloatArray, FloatArray]:
 
 def side_excess(law: CurvatureLaw, side: Side) -> FloatArray:
     """The excess of a side of a law's spectrum, or of all its gaps together, in falling order."""
-    if side == "gap":
+    if side == "inside":
         return _all_gaps(_gaps(law))[0]
-    return edge_excess(exterior(law if side == "right" else law.mirrored))
+    return edge_excess(exterior(law if side == "top" else law.mirrored))
 
 
 def varied(

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import brentq, linear_sum_assignment, minimize_scalar
 
-from ..spectrum import FloatArray
-from .block_path import BlockPath, Side, SideState
+from ..spectrum import FloatArray, Side
+from .block_path import BlockPath, SideState
 
 __all__ = ["Crossing", "CrossingKind", "crossings"]
 
@@ -127,7 +127,7 @@ class _Search:
 
     def runs(self, places: list[float]) -> list[list[float]]:
         """Stretches over which equal ranks mean the same outliers as long as none cross."""
-        if self._side != "gap":
+        if self._side != "inside":
             return [places]
         grouped = groupby(places, key=lambda place: len(self.at(place).values))
         return [list(run) for _, run in grouped]
@@ -143,7 +143,7 @@ class _Search:
         n = min(len(left.values), len(right.values))
         if n < 2 or left.vectors.shape[1] != right.vectors.shape[1]:
             return np.arange(n), 1.0
-        if self._side == "gap" and len(left.values) != len(right.values):
+        if self._side == "inside" and len(left.values) != len(right.values):
             return np.arange(0), 1.0
         overlaps = (left.vectors[:n] @ right.vectors[:n].T) ** 2
         ranks = linear_sum_assignment(-overlaps)[1]

@@ -14,9 +14,9 @@ from ..bulk.law import CurvatureLaw
 from ..mixture.effective_spectrum import EffectiveSpectrum
 from ..mixture.factors import Matrix
 from ..sign_changes import entry, positives
-from ..spectrum import FloatArray
+from ..spectrum import SIDES, FloatArray, Side
 from ..transitions import Boundary
-from .block_path import Side, block_law, side_excess, varied
+from .block_path import block_law, side_excess, varied
 
 __all__ = [
     "PhaseDiagram",
@@ -98,7 +98,7 @@ def excess_plane(
     theory: Callable[[float, float], EffectiveSpectrum],
     matrix: Matrix,
     rows: tuple[int, ...],
-    side: Side = "right",
+    side: Side = "top",
     coarser: bool = False,
     with_parameters: bool = False,
 ) -> Plane:
@@ -108,10 +108,14 @@ def excess_plane(
         theory: the theory at two parameters, for example the length of x and its alignment.
         matrix: "hessian" or "information".
         rows: directions in the block.
-        side: of the bulk, or "gap" for all gaps together (one direction).
+        side: of the bulk, or "inside" for all gaps together (one direction).
         coarser: whether to take the next coarser quadrature.
         with_parameters: whether the head's parameters v belong to the block.
+
+    Raises:
+        ValueError: if there is no such side.
     """
+    _require_side(side)
 
     def excess(x: float, y: float) -> FloatArray:
         return side_excess(block_law(theory(x, y), matrix, rows, coarser, with_parameters), side)
@@ -123,7 +127,7 @@ def snr_aspect_ratio_plane(
     theory: EffectiveSpectrum,
     matrix: Matrix,
     rows: tuple[int, ...],
-    side: Side = "right",
+    side: Side = "top",
     coarser: bool = False,
     with_parameters: bool = False,
 ) -> Plane:
@@ -131,6 +135,7 @@ def snr_aspect_ratio_plane(
 
     phi costs little: the law of D does not know it, and is kept for the last few values of snr.
     """
+    _require_side(side)
 
     @lru_cache(maxsize=_LAWS)
     def law(snr: float) -> CurvatureLaw:
@@ -140,6 +145,11 @@ def snr_aspect_ratio_plane(
         return side_excess(replace(law(snr), aspect_ratio=aspect_ratio), side)
 
     return excess
+
+
+def _require_side(side: str) -> None:
+    if side not in SIDES:
+        raise ValueError(f"side: expected one of {', '.join(SIDES)}, got {side!r}")
 
 
 def counted(count: Callable[[float, float], int], most: int) -> Plane:

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..mixture.factors import Matrix
 from ..sign_changes import SignChange, entry, scan, sign_changes
-from ..spectrum import EdgeKind
-from .block_path import SIDES, BlockPath, Path, Side, SideState
+from ..spectrum import SIDES, EdgeKind, Side
+from .block_path import BlockPath, Path, SideState
 from .crossings import CrossingKind, crossings
 
 __all__ = ["TransitionPoint", "transition_points"]
@@ -28,7 +28,7 @@ class TransitionPoint:
             say) are not in it, nor at a thin edge that of the supremum of D.
         kind: outliers "appear" out of the bulk or "disappear" into it; or two of them meet:
             see `Crossing`.
-        side: of the bulk, or "gap": between two of its bands, or a band and an atom at zero.
+        side: of the bulk, or "inside": between two of its bands, or a band and an atom at zero.
         ranks: first and last outlier that takes part, 1 for the most extreme one, in gaps for the
             largest.
         before: number of outliers on that side (or in all gaps) just below ``place``.
@@ -129,7 +129,7 @@ def _of_change(block: BlockPath, side: Side, change: SignChange) -> TransitionPo
     fewer, more = sorted((change.before, change.after))
     without, with_them = (above, below) if change.before > change.after else (below, above)
     edge = float(with_them.edges[fewer])
-    first = fewer if side != "gap" else int((without.values > edge).sum())
+    first = fewer if side != "inside" else int((without.values > edge).sum())
     return TransitionPoint(
         place=change.place,
         error=max(change.high - change.place, change.place - change.low)

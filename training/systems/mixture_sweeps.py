@@ -55,7 +55,7 @@ def snr_sweep(
             float(snrs[0]),
             float(snrs[-1]),
         )
-        if point.side == "right" and point.kind in ("appears", "disappears")
+        if point.side == "top" and point.kind in ("appears", "disappears")
     ]
     return Sweep("snr", np.asarray(snrs), tuple(records), tuple(thresholds))
 

@@ -1,6 +1,5 @@
 """A two-layer network on a Gaussian mixture, such as that of XOR (arXiv 2502.15655)."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -72,10 +71,7 @@ class TwoLayerMixtureConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (math.isfinite(self.second_layer_rate) and self.second_layer_rate >= 0):
-            raise ValueError(
-                f"second_layer_rate: expected at least 0, got {self.second_layer_rate}"
-            )
+        self.optimiser.algorithm(self.second_layer_rate)
         classes = len(self.second_layer) if self.loss == "softmax" else 2
         if self.loss != "squared" and not set(self.mixture.labels) <= set(range(classes)):
             expected = "0 and 1" if classes == 2 else f"0 to {classes - 1}"

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 
-from ...probes.records.outliers import SIDES, estimate, is_outlier, pairs
+from ...probes.records.outliers import estimate, is_outlier, pairs
 from ...probes.records.record import Record
-from ...theory.spectrum import Bulk, Density, Spectrum
+from ...theory.spectrum import ENDS, Bulk, Density, Spectrum
 from ..readings import spectrum_of
 from . import style
 
@@ -92,11 +92,11 @@ def _measured_density(axes: Axes, density: Density, bulk: Bulk | None) -> None:
 
 def _draw_outliers(axes: Axes, measured: Spectrum | None, predicted: Spectrum | None) -> None:
     """Predicted outliers as stems from the axis, measured ones as arrow heads that point at it."""
-    stems = [pair.value for side in SIDES for pair in pairs(predicted, side)]
+    stems = [pair.value for side in ENDS for pair in pairs(predicted, side)]
     bulk = predicted.bulk if predicted is not None else None
     arrows = [
         estimate(pair)[0]
-        for side in SIDES
+        for side in ENDS
         for pair in pairs(measured, side)
         if is_outlier(pair, bulk, side)
     ]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...probes.records.record import Record, Transition
-from ...theory.spectrum import FloatArray
+from ...theory.spectrum import SIDE_WORDS, FloatArray
 from ..readings import blocks, clock, matrices
 from . import style
 from .eigenvalue_paths import draw_failures, draw_paths
@@ -100,7 +100,7 @@ def _mark_transitions(
 
 
 def _word(transition: Transition, columns: style.Columns) -> str:
-    side = "" if transition.side == "right" else "left "
+    side = "" if transition.side == "top" else f"{SIDE_WORDS[transition.side]} "
     if transition.is_meeting:
         return f"{side}{transition.kind}"
     kind = f"{transition.kind} " if columns == 2 else ""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from ...probes.records.outliers import SIDES, Side, edge, estimate, is_outlier, pairs
+from ...probes.records.outliers import edge, estimate, is_outlier, pairs
 from ...probes.records.record import Record
-from ...theory.spectrum import Edge, FloatArray, Spectrum
+from ...theory.spectrum import ENDS, Edge, End, FloatArray, Spectrum
 from ..readings import failed, spectrum_of
 from . import style
 
@@ -46,7 +46,7 @@ def draw_paths(
     predicted = [spectrum_of(record.predicted, matrix, block) for record in records]
     forecast = [spectrum_of(record.forecast, matrix, block) for record in records]
     _draw_bulk(axes, x, predicted)
-    for side in SIDES:
+    for side in ENDS:
         _draw_outliers(axes, x, forecast, side, "forecast outlier", style.FORECAST)
         _draw_outliers(axes, x, predicted, side, "predicted outlier", style.PREDICTED)
         _draw_measured(axes, x, measured, predicted, side)
@@ -79,7 +79,7 @@ def _draw_bulk(axes: Axes, x: FloatArray, predicted: Sequence[Spectrum | None]) 
     }
     for index, spectrum in enumerate(predicted):
         if spectrum is not None and spectrum.bulk is not None:
-            for side in SIDES:
+            for side in ENDS:
                 end = edge(spectrum.bulk, side)
                 ends[side][index] = _visible_end(end)
                 ends[f"{side} finite"][index] = end.finite_size
@@ -93,7 +93,7 @@ def _draw_bulk(axes: Axes, x: FloatArray, predicted: Sequence[Spectrum | None]) 
         )  # fmt: skip
     else:
         axes.fill_between(x, ends["bottom"], ends["top"], label="predicted bulk", **style.BULK)
-    for side in SIDES:
+    for side in ENDS:
         style.draw_line(axes, x, ends[f"{side} finite"], label="finite-size edge", **style.EDGE)
         style.draw_line(axes, x, ends[f"{side} limit"], label="detection edge", **style.DETECTION)
 
@@ -102,7 +102,7 @@ def _draw_outliers(
     axes: Axes,
     x: FloatArray,
     spectra: Sequence[Spectrum | None],
-    side: Side,
+    side: End,
     label: str,
     look: dict[str, Any],
 ) -> None:
@@ -120,7 +120,7 @@ def _draw_measured(
     x: FloatArray,
     measured: Sequence[Spectrum | None],
     predicted: Sequence[Spectrum | None],
-    side: Side,
+    side: End,
 ) -> None:
     outliers: list[tuple[float, float, float]] = []
     bulk: list[tuple[float, float]] = []

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...probes.records.outliers import SIDES, Side, is_outlier, pairs
+from ...probes.records.outliers import is_outlier, pairs
 from ...probes.records.record import Record
-from ...theory.spectrum import FloatArray
+from ...theory.spectrum import ENDS, End, FloatArray
 from ..readings import blocks, clock, matrices, spectrum_of
 from . import style
 from .eigenvalue_paths import draw_failures
@@ -63,14 +63,14 @@ def overlaps(records: Sequence[Record], block: str = "", columns: style.Columns 
 
 def _outlier_ranks(
     records: Sequence[Record], matrix: str, block: str
-) -> tuple[tuple[Side, int], ...]:
+) -> tuple[tuple[End, int], ...]:
     """Sides and ranks that are predicted to be an outlier at least once."""
-    most: dict[Side, int] = dict.fromkeys(SIDES, 0)
+    most: dict[End, int] = dict.fromkeys(ENDS, 0)
     for record in records:
-        for side in SIDES:
+        for side in ENDS:
             found = pairs(spectrum_of(record.predicted, matrix, block), side)
             most[side] = max(most[side], len(found))
-    return tuple((side, rank) for side in SIDES for rank in range(most[side]))
+    return tuple((side, rank) for side in ENDS for rank in range(most[side]))
 
 
 def _draw_outlier(
@@ -79,7 +79,7 @@ def _draw_outlier(
     records: Sequence[Record],
     matrix: str,
     block: str,
-    side: Side,
+    side: End,
     rank: int,
 ) -> None:
     directions = next((record.reference for record in records if record.reference), ())
@@ -112,7 +112,7 @@ def _series(
     records: Sequence[Record],
     matrix: str,
     block: str,
-    side: Side,
+    side: End,
     rank: int,
     direction: int | None,
     *,
@@ -131,7 +131,7 @@ def _series(
     return values
 
 
-def _is_clear(record: Record, matrix: str, block: str, side: Side, rank: int) -> bool:
+def _is_clear(record: Record, matrix: str, block: str, side: End, rank: int) -> bool:
     """Whether the measured eigenvalue lies beyond the predicted detection edge."""
     theory = spectrum_of(record.predicted, matrix, block)
     found = pairs(record.measured.spectrum(matrix, block), side)

@@ -8,9 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from ...probes.records.outliers import SIDES, Side, edge, is_outlier, pairs
+from ...probes.records.outliers import edge, is_outlier, pairs
 from ...probes.records.record import Record
-from ...theory.spectrum import Bulk, Density, Edge, Eigenpair, FloatArray, Jacobi, Spectrum
+from ...theory.spectrum import (
+    ENDS,
+    Bulk,
+    Density,
+    Edge,
+    Eigenpair,
+    End,
+    FloatArray,
+    Jacobi,
+    Spectrum,
+)
 from ..readings import describe, spectrum_of
 
 __all__ = ["Message", "heading", "history", "moment", "text"]
@@ -90,8 +100,8 @@ def _spectra(record: Record, matrix: str, block: str) -> list[Spectrum | None]:
     return [spectrum_of(geometry, matrix, block) for geometry in geometries]
 
 
-def _sides(spectrum: Spectrum) -> list[tuple[Side, tuple[Eigenpair, ...]]]:
-    return [(side, pairs(spectrum, side)) for side in SIDES]
+def _sides(spectrum: Spectrum) -> list[tuple[End, tuple[Eigenpair, ...]]]:
+    return [(side, pairs(spectrum, side)) for side in ENDS]
 
 
 def _spectrum(spectrum: Spectrum | None, bulk: Bulk | None) -> Message | None:
@@ -144,7 +154,7 @@ def _jacobi(jacobi: Jacobi) -> Message:
 
 
 def _bulk(bulk: Bulk) -> Message:
-    return {side: _edge(edge(bulk, side)) for side in SIDES} | {
+    return {side: _edge(edge(bulk, side)) for side in ENDS} | {
         "atom": _number(bulk.atom),
         "gaps": [[_number(gap.lower.value), _number(gap.upper.value)] for gap in bulk.gaps],
     }

@@ -10,10 +10,10 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from ...probes.records.outliers import SIDES, outlier_count
+from ...probes.records.outliers import outlier_count
 from ...probes.records.record import Record
 from ...theory.matrix_kind import kind_named
-from ...theory.spectrum import Spectrum
+from ...theory.spectrum import ENDS, Spectrum
 from ..errors import errors
 from ..readings import EPOCHS, STEPS, clock, failed
 
@@ -128,7 +128,7 @@ def _counts(measured: Spectrum, predicted: Spectrum | None) -> str:
     """Numbers of outliers at both sides, measured/predicted."""
     if predicted is None or predicted.bulk is None:
         return _MISSING
-    seen = sum(outlier_count(measured, predicted.bulk, side) for side in SIDES)
+    seen = sum(outlier_count(measured, predicted.bulk, side) for side in ENDS)
     return f"{seen}/{len(predicted.top) + len(predicted.bottom)}"
 
 

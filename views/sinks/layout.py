@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-from ...probes.records.outliers import SIDES
+from ...probes.records.outliers import EDGE_NAMES
 from ...theory.matrix_kind import kind_named
+from ...theory.spectrum import ENDS
 from .scalars import safe
 
 __all__ = ["Layout", "layout"]
@@ -43,14 +44,14 @@ def layout(blocks: Iterable[tuple[str, str]], tags: Collection[str]) -> Layout:
 
 def _block_charts(place: str, tags: Collection[str]) -> dict[str, Chart]:
     charts: dict[str, Chart] = {}
-    for side in SIDES:
-        edge = "upper" if side == "top" else "lower"
-        charts[f"{side} eigenvalues"] = _lines(rf"{re.escape(place)}/({side}_\d+|{edge}_edge)")
+    for side in ENDS:
+        names = rf"{side}_\d+|{EDGE_NAMES[side]}"
+        charts[f"{side} eigenvalues"] = _lines(rf"{re.escape(place)}/({names})")
     charts["overlaps"] = _lines(rf"{re.escape(place)}/overlap_.*")
     if f"measured/{place}/gradient_share" in tags:
         names = r"subspace_overlap_top_\d+|gradient_share|update_share|stability"
         charts["from one probing to the next"] = _lines(rf"{re.escape(place)}/({names})")
-    for side in SIDES:
+    for side in ENDS:
         start = f"band/{place}/{side}_"
         ranks = {tag.removeprefix(start).partition("/")[0] for tag in tags if tag.startswith(start)}
         for rank in sorted(map(int, ranks)):

@@ -6,17 +6,15 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
-from ...probes.records.outliers import SIDES, Side, edge, last_inside, pairs
+from ...probes.records.outliers import EDGE_NAMES, edge, last_inside, pairs
 from ...probes.records.record import Geometry, Record
 from ...probes.records.record_table import BAND
 from ...probes.records.track import Track
 from ...theory.direction import Direction
-from ...theory.spectrum import Eigenpair, Spectrum
+from ...theory.spectrum import ENDS, Eigenpair, Spectrum
 from ..errors import errors
 
-__all__ = ["EDGE_NAMES", "safe", "scalars"]
-
-EDGE_NAMES: dict[Side, str] = {"top": "upper_edge", "bottom": "lower_edge"}
+__all__ = ["safe", "scalars"]
 
 
 def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
@@ -81,7 +79,7 @@ def _place(matrix: str, block: str) -> str:
 
 def _spectrum(spectrum: Spectrum, directions: tuple[Direction, ...]) -> Iterator[tuple[str, float]]:
     place = _place(spectrum.matrix, spectrum.block)
-    for side in SIDES:
+    for side in ENDS:
         for rank, pair in enumerate(pairs(spectrum, side), 1):
             yield f"{place}/{side}_{rank}", pair.value
             yield f"{place}/overlap_{side}_{rank}", pair.overlap
@@ -101,7 +99,7 @@ def _track(track: Track) -> Iterator[tuple[str, float]]:
     yield f"{place}/stability", track.stability
     yield f"{place}/gradient_share", float(track.top.gradient.sum())
     yield f"{place}/update_share", float(track.top.update.sum())
-    for side in SIDES:
+    for side in ENDS:
         followed = track.top if side == "top" else track.bottom
         for rank in range(1, len(followed.branches) + 1):
             yield f"{place}/branch_{side}_{rank}", float(followed.branches[rank - 1])
@@ -134,7 +132,7 @@ def _bands(
     for quantity in measured.quantities:
         widths.update({safe(entry.name): entry.error for entry in quantity.entries()})
     for spectrum in measured.spectra:
-        for side in SIDES:
+        for side in ENDS:
             for rank, pair in enumerate(pairs(spectrum, side), 1):
                 name = f"{_place(spectrum.matrix, spectrum.block)}/{side}_{rank}"
                 widths[name] = pair.sampling_error

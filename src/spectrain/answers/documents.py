@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..theory.spectrum import Bulk, Density, EdgeKind, Eigenpair, FloatArray, Spectrum
+from ..theory.spectrum import (
+    SIDE_WORDS,
+    Bulk,
+    Density,
+    EdgeKind,
+    Eigenpair,
+    FloatArray,
+    Side,
+    Spectrum,
+)
 
 __all__ = ["Document", "json_text", "plain", "spectrum_document"]
 
@@ -54,14 +63,14 @@ def spectrum_document(
         dimension: d, or None if there are no finite-size edges.
     """
     assert spectrum.bulk is not None
-    bulk, left = spectrum.bulk, spectrum.bottom[::-1]  # by falling value, as the others
-    pairs = (*spectrum.top, *spectrum.inside, *left)
+    bulk, bottom = spectrum.bulk, spectrum.bottom[::-1]  # by falling value, as the others
+    pairs = (*spectrum.top, *spectrum.inside, *bottom)
     return {
         "bulk": _bulk_document(bulk, spectrum.density, dimension),
         "outliers": [
-            *_outliers(spectrum.top, "right"),
-            *_outliers(spectrum.inside, "gap"),
-            *_outliers(left, "left"),
+            *_outliers(spectrum.top, "top"),
+            *_outliers(spectrum.inside, "inside"),
+            *_outliers(bottom, "bottom"),
         ],
         "eigenvalues": plain(eigenvalues),
         "error": plain(max([_edge_error(bulk), *(_relative_error(pair) for pair in pairs)])),
@@ -83,7 +92,7 @@ def _bulk_document(bulk: Bulk, density: Density | None, dimension: int | None) -
     return result
 
 
-def _outliers(pairs: Sequence[Eigenpair], side: str) -> list[Document]:
+def _outliers(pairs: Sequence[Eigenpair], side: Side) -> list[Document]:
     """Each outlier once, with its multiplicity; pairs by falling value."""
     groups: list[list[Eigenpair]] = []
     for pair in pairs:
@@ -97,7 +106,7 @@ def _outliers(pairs: Sequence[Eigenpair], side: str) -> list[Document]:
                 "value": np.mean([pair.value for pair in group]),
                 "overlap": np.mean([pair.overlap for pair in group]),
                 "multiplicity": len(group),
-                "side": side,
+                "side": SIDE_WORDS[side],
                 "error": max(map(_relative_error, group)),
             }
         )

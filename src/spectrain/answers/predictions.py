@@ -20,7 +20,6 @@ from ..models.heads import (
 )
 from ..theory.mixture.dynamics import DynamicsPath, EffectiveDynamics
 from ..theory.mixture.effective_spectrum import EffectiveSpectrum
-from ..theory.mixture.quadrature import MixtureLaw
 from .documents import Document, plain, spectrum_document
 from .head_specification import HeadSpecification
 from .specification import DynamicsSpecification, PredictionSpecification, Problem
@@ -69,7 +68,7 @@ def prediction_document(specification: PredictionSpecification) -> Document:
         ArithmeticError: if the numbers cannot be had.
     """
     problem = specification.problem
-    head, law = _head_and_law(problem)
+    head, law = _head(problem), problem.law
     with _numerical_failures():
         at = EffectiveSpectrum(
             head, problem.statistics, law, problem.aspect_ratio, problem.dimension
@@ -97,7 +96,7 @@ def path_document(specification: DynamicsSpecification) -> Document:
         ArithmeticError: if the solution diverges.
     """
     problem = specification.problem
-    head, law = _head_and_law(problem)
+    head, law = _head(problem), problem.law
     with _numerical_failures():
         dynamics = EffectiveDynamics(head, law, specification.sgd, problem.statistics)
         path = dynamics.path(specification.times)
@@ -123,10 +122,10 @@ def _path_error(path: DynamicsPath) -> float:
     return float(np.concatenate([path.error, loss, accuracy]).max())
 
 
-def _head_and_law(problem: Problem) -> tuple[Head, MixtureLaw]:
+def _head(problem: Problem) -> Head:
     head = build_head(problem.head)
-    require_labels(head, problem.labels)
-    return head, MixtureLaw(np.array(problem.weights), np.array(problem.labels), problem.snr)
+    require_labels(head, problem.law.labels.tolist())
+    return head
 
 
 @contextmanager

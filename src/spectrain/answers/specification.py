@@ -5,19 +5,17 @@ Nothing here needs torch, so that bad input is refused at once.
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-from ..theory.mixture.factors import Matrix
+from ..models.mixture_law import MixtureLaw
+from ..theory.mixture.sgd import SGD
 from ..theory.mixture.statistics import Statistics
-from ..theory.sgd import SGD
 from .head_specification import HeadSpecification, read_head
 from .values import (
     Table,
@@ -32,6 +30,9 @@ from .values import (
     table,
 )
 
+if TYPE_CHECKING:
+    from ..theory.mixture.factors import Matrix
+
 __all__ = [
     "DynamicsSpecification",
     "PredictionSpecification",
@@ -41,7 +42,6 @@ __all__ = [
     "read_table",
 ]
 
-_WEIGHT_TOLERANCE = 1e-6
 _DENSITY_POINTS = 200
 _PREDICTION_KEYS = ("matrix", "block", "density_points", "eigenvalues")
 _DYNAMICS_KEYS = (
@@ -62,18 +62,14 @@ class Problem:
     Attributes:
         head: the head.
         statistics: the Gram matrix and v.
-        weights: (k,) probabilities of the components.
-        labels: (k,) 0-based label of each component.
-        snr: inverse variance of the noise.
+        law: weights, labels and snr of the mixture.
         aspect_ratio: phi = n/d.
         dimension: d; None if only the limit is asked for.
     """
 
     head: HeadSpecification
     statistics: Statistics
-    weights: tuple[float, ...]
-    labels: tuple[int, ...]
-    snr: float
+    law: MixtureLaw
     aspect_ratio: float
     dimension: int | None
 
@@ -235,29 +231,14 @@ def read_dynamics(content: Mapping[str, object]) -> DynamicsSpecification:
         second_layer_rate=keys.optional("second_layer_rate", nonnegative, 0.0),
         batch_size=keys.optional("batch_size", integer(1), 1),
         ridge=keys.optional("ridge", nonnegative, 0.0),
-        momentum=keys.optional("momentum", _momentum, 0.0),
-        schedule=keys.optional("schedule", _schedule, constant),
+        momentum=keys.optional("momentum", number, 0.0),
+        schedule=keys.optional("schedule", list_of(_entry), constant),
     )
     times = keys.required("times", list_of(nonnegative))
     keys.finish(ignoring=_PREDICTION_KEYS)
     if not times:
         raise ValueError("times: expected at least one, got none")
     return DynamicsSpecification(problem, sgd, times)
-
-
-def _momentum(key: str, value: object) -> float:
-    momentum = number(key, value)
-    if not 0 <= momentum < 1:
-        raise refusal(key, "a number from 0 to below 1", value)
-    return momentum
-
-
-def _schedule(key: str, value: object) -> tuple[tuple[float, float], ...]:
-    entries = list_of(_entry)(key, value)
-    times = [time for time, _ in entries]
-    if any(later <= earlier for earlier, later in itertools.pairwise(times)):
-        raise refusal(key, "increasing times", value)
-    return entries
 
 
 def _entry(key: str, value: object) -> tuple[float, float]:
@@ -275,15 +256,11 @@ def _read_problem(keys: Table) -> Problem:
     weights = keys.required("weights", list_of(positive))
     labels = keys.required("labels", list_of(integer(0)))
     _require_sizes(directions, gram.shape, len(weights), len(labels))
-    total = math.fsum(weights)
-    if abs(total - 1) > _WEIGHT_TOLERANCE:
-        raise ValueError(f"weights: expected positive numbers that sum to 1, got sum {total:.10g}")
+    law = MixtureLaw.of_means(len(weights), weights, labels, keys.required("snr", positive))
     problem = Problem(
         head=head,
         statistics=Statistics(gram, head.initial),
-        weights=tuple(weight / total for weight in weights),
-        labels=labels,
-        snr=keys.required("snr", positive),
+        law=law.normalised(),
         aspect_ratio=keys.required("aspect_ratio", positive),
         dimension=keys.optional("dimension", integer(1), None),
     )

@@ -355,8 +355,8 @@ def test_both_sides(with_spectrum, generator):
     torch.testing.assert_close(pairs.values, torch.tensor([5.0, 3.0, -4.0]).double())
     assert pairs.largest == 2
     assert [(c.side, int(c.count), c.certified) for c in pairs.certificates] == [
-        ("above", 2, True),
-        ("below", 1, True),
+        ("top", 2, True),
+        ("bottom", 1, True),
     ]
 
 

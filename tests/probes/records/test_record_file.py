@@ -60,7 +60,7 @@ def full_record(step=7):
             (spectrum,),
         ),
         predicted=Geometry((Quantity.number("loss", 1.5, "loss", 0.25),)),
-        transitions=(Transition("hessian", "class 0", "left", "splits", 1, 2),),
+        transitions=(Transition("hessian", "class 0", "bottom", "splits", 1, 2),),
         operator="head",
         failures=(Failure("", 'a "quoted"\nline with € and \x00'),),
         seconds={"krylov": 0.1},
@@ -152,6 +152,13 @@ def test_a_spectrum_of_an_earlier_version_has_no_coefficients():
     content = encode(full_record())
     del content["measured"]["spectra"][0]["jacobi"]
     assert decode(content).measured.spectra[0].jacobi is None
+
+
+@pytest.mark.parametrize(("word", "side"), [("right", "top"), ("left", "bottom")])
+def test_transitions_of_an_earlier_version_have_todays_sides(word, side):
+    now = Transition("hessian", "class 0", side, "splits", 2, 2)
+    assert encode(now)["side"] == side
+    assert decode(encode(now) | {"side": word}) == now == decode(encode(now))
 
 
 def test_the_schema_has_type_and_unit_of_every_field():

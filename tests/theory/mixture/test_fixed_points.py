@@ -6,8 +6,8 @@ from spectrain.theory.mixture.drift import Drift
 from spectrain.theory.mixture.dynamics import EffectiveDynamics
 from spectrain.theory.mixture.fixed_points import find_fixed_point
 from spectrain.theory.mixture.quadrature import MixtureLaw
+from spectrain.theory.mixture.sgd import SGD
 from spectrain.theory.mixture.statistics import Statistics
-from spectrain.theory.sgd import SGD
 
 
 def test_least_squares_has_one_that_is_known():

@@ -8,8 +8,8 @@ from spectrain.models.heads import FunctionHead, MultiIndexHead, SoftmaxHead, gr
 from spectrain.theory.mixture.drift import Drift
 from spectrain.theory.mixture.linear_noise import linear_noise
 from spectrain.theory.mixture.quadrature import MixtureLaw
+from spectrain.theory.mixture.sgd import SGD
 from spectrain.theory.mixture.statistics import Statistics
-from spectrain.theory.sgd import SGD
 
 ALGORITHM = SGD(1.3, batch_size=2, ridge=0.1, second_layer_rate=0.4)
 

@@ -102,7 +102,7 @@ def test_a_diagram_agrees_with_every_point_and_with_paths(softmax, matrix):
     path = transition_points(
         lambda snr: varied(theory, snr=snr, aspect_ratio=phi), matrix, (0,), x[0], x[-1], points=9
     )
-    places = [p.place for p in path if p.side == "right" and p.kind in ("appears", "disappears")]
+    places = [p.place for p in path if p.side == "top" and p.kind in ("appears", "disappears")]
     on_line = [
         (point[0], error)
         for line in diagram.boundaries
@@ -136,10 +136,10 @@ def test_any_two_parameters_span_a_plane():
     )
 
 
-def test_left_outliers_have_a_diagram_too(xor):
+def test_bottom_outliers_have_a_diagram_too(xor):
     theory = xor().theory(1000)
     x, y = np.geomspace(0.3, 8, 7), np.geomspace(0.5, 8, 5)
-    plane = snr_aspect_ratio_plane(theory, "hessian", (0,), "left")
+    plane = snr_aspect_ratio_plane(theory, "hessian", (0,), "bottom")
     diagram = phase_diagram(plane, x, y)
     expected = [
         [varied(theory, snr=a, aspect_ratio=b).counts("hessian", (0,))[1] for a in x] for b in y
@@ -148,17 +148,26 @@ def test_left_outliers_have_a_diagram_too(xor):
     assert len(np.unique(diagram.counts)) > 1
 
 
+@pytest.mark.parametrize("side", ["right", "left", "gap", ""])
+def test_other_words_for_a_side_are_refused(side):
+    theory = object()
+    with pytest.raises(ValueError, match="side: expected one of top, bottom, inside, got"):
+        snr_aspect_ratio_plane(theory, "hessian", (0,), side)
+    with pytest.raises(ValueError, match="side: expected one of top, bottom, inside, got"):
+        excess_plane(lambda x, y: theory, "hessian", (0,), side)
+
+
 def test_gaps_have_a_diagram_too():
     """Ten classes at x = 0: nine outliers appear at once between the two bands."""
     gram = np.diag([0.0] * 10 + [1.0] * 10)
     law = MixtureLaw(np.full(10, 0.1), np.arange(10), 1.0)
     theory = EffectiveSpectrum(SoftmaxHead(10), Statistics(gram), law, 1.0)
     x, y = np.geomspace(2, 40, 4), np.array([0.7, 1.3])
-    plane = snr_aspect_ratio_plane(theory, "information", (0,), "gap")
+    plane = snr_aspect_ratio_plane(theory, "information", (0,), "inside")
     for j, phi in enumerate(y):
         found = phase_diagram(plane, x, y).counts[j]
         laws = [block_law(varied(theory, snr=s, aspect_ratio=phi), "information", (0,)) for s in x]
-        np.testing.assert_array_equal(found, [len(LawSpectrum(law).between) for law in laws])
+        np.testing.assert_array_equal(found, [len(LawSpectrum(law).inside) for law in laws])
         assert set(found) == {0, 9}
 
 

@@ -64,7 +64,7 @@ def test_the_hessians_outliers_appear_at_the_bbp_threshold(k, phi):
     expected = k / math.sqrt(phi)
     assert point.place == pytest.approx(expected, rel=1e-8)
     assert abs(point.place - expected) < point.error < 2e-8
-    assert (point.kind, point.side, point.ranks) == ("appears", "right", (1, k))
+    assert (point.kind, point.side, point.ranks) == ("appears", "top", (1, k))
     assert (point.before, point.after) == (0, k)
     edge = (1 - 1 / k) / k / expected * (1 + phi**-0.5) ** 2
     assert point.value == pytest.approx(edge, rel=1e-8)
@@ -80,7 +80,7 @@ def test_the_same_threshold_along_the_aspect_ratio():
 
 def test_the_excess_is_linear_in_the_snr_at_the_origin():
     for snr in (0.5, 2.0, 7.0):
-        state = BlockPath(lambda s: symmetric_origin(3, s), "hessian", (0,)).at(snr, "right")
+        state = BlockPath(lambda s: symmetric_origin(3, s), "hessian", (0,)).at(snr, "top")
         np.testing.assert_allclose(state.excess, -1 + snr * math.sqrt(PHI) / 3, rtol=1e-9)
 
 
@@ -177,7 +177,7 @@ def test_random_networks_have_the_counts_of_both_sides(growing_network, seed, ma
     ]
     counts = list(path(low).counts(matrix, rows))
     for point in changes:
-        index = 0 if point.side == "right" else 1
+        index = 0 if point.side == "top" else 1
         step = 3e-6 * point.place
         assert path(point.place - step).counts(matrix, rows) == tuple(counts)
         assert counts[index] == point.before
@@ -187,8 +187,8 @@ def test_random_networks_have_the_counts_of_both_sides(growing_network, seed, ma
         assert path(point.place + step).counts(matrix, rows) == tuple(counts)
     assert path(high).counts(matrix, rows) == tuple(counts)
     if seed == 0:
-        sides = {("hessian", 2): {"left", "right"}}
-        assert {point.side for point in changes} == sides.get((matrix, len(rows)), {"right"})
+        sides = {("hessian", 2): {"bottom", "top"}}
+        assert {point.side for point in changes} == sides.get((matrix, len(rows)), {"top"})
 
 
 def test_the_second_layer_belongs_to_the_block_if_asked(growing_network):
@@ -200,12 +200,12 @@ def test_the_second_layer_belongs_to_the_block_if_asked(growing_network):
         )
         for joint in (True, False)
     )
-    assert {point.side for point in points} == {"right", "left"}
+    assert {point.side for point in points} == {"top", "bottom"}
     for point in points:
         for step, count in ((-1e-3, point.before), (1e-3, point.after)):
             law = path(point.place * (1 + step)).law("information", (0,), with_parameters=True)
             spectrum = LawSpectrum(law)
-            found = spectrum.above if point.side == "right" else spectrum.below
+            found = spectrum.top if point.side == "top" else spectrum.bottom
             assert len(found) == count
         assert all(abs(point.place - other.place) > 0.01 for other in without)
 
@@ -320,8 +320,8 @@ def test_outliers_appear_in_a_gap():
         points=5,
     )
     assert [(point.side, point.before, point.after) for point in points] == [
-        ("right", 0, 1),
-        ("gap", 0, k - 1),
+        ("top", 0, 1),
+        ("inside", 0, k - 1),
     ]
     assert points[1].place == pytest.approx(expected, rel=1e-8)
     assert points[1].ranks == (1, k - 1)
@@ -330,15 +330,15 @@ def test_outliers_appear_in_a_gap():
     )
     for factor, count in ((1 - 1e-4, 0), (1 + 1e-4, k - 1)):
         law = block_law(varied(theory, snr=factor * expected), "information", (0,))
-        assert len(LawSpectrum(law).between) == count
+        assert len(LawSpectrum(law).inside) == count
 
 
 def test_fewer_samples_than_dimensions_leave_no_outlier_at_the_atom():
     """Below phi = 1 all directions of the span have eigenvalue 0: they belong to the atom."""
     for phi in (0.4, 0.9, 1.5):
         state = BlockPath(lambda s, phi=phi: symmetric_origin(3, s, phi), "hessian", (0,)).at
-        assert len(state(1.0, "left").values) == 0
-        assert (state(1.0, "left").excess < -1).all()
+        assert len(state(1.0, "bottom").values) == 0
+        assert (state(1.0, "bottom").excess < -1).all()
 
 
 def test_arguments_are_checked():

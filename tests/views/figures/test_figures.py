@@ -157,7 +157,7 @@ def test_failed_probings_are_marked(records):
 
 
 def test_words_of_close_transitions_do_not_overlap(records):
-    split = Transition("hessian", "class 0", "left", "splits", 2, 3)
+    split = Transition("hessian", "class 0", "bottom", "splits", 2, 3)
     busy = [replace(record, transitions=(split,)) for record in records]
     figure = dynamic_transitions(busy[-4:], ("class 0",))
     figure.draw_without_rendering()

@@ -123,7 +123,7 @@ def test_resuming_leaves_one_value_a_step(tmp_path, records):
     events = write(tmp_path, others, purge_step=records[3].step)
     losses = {event.step: event.value for event in events.Scalars("measured/loss")}
     assert len(events.Scalars("measured/loss")) == len(records)
-    assert [losses[record.step] for record in records[3:]] == [7.0] * len(changed)
+    assert [losses[record.step] for record in records[3:]] == [7.0] * len(others)
     assert losses[records[2].step] == pytest.approx(records[2].measured.loss)
     assert "Hessian, class 0: top 1 in its band" in margins(events)
 
@@ -142,7 +142,7 @@ def test_many_writers_within_a_second_are_read_in_order(tmp_path, records):
 
 
 def test_one_timeline_grows_with_transitions_and_failures(tmp_path, records):
-    transition = Transition("hessian", "class 0", "left", "splits", 2, 2)
+    transition = Transition("hessian", "class 0", "bottom", "splits", 2, 2)
     events = write(
         tmp_path,
         [

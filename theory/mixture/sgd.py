@@ -39,7 +39,7 @@ class SGD:
             raise ValueError(
                 f"scaled_learning_rate: expected a positive number, got {self.scaled_learning_rate}"
             )
-        if self.batch_size < 1:
+        if not 1 <= self.batch_size < math.inf:
             raise ValueError(f"batch_size: expected at least 1, got {self.batch_size}")
         if not (math.isfinite(self.ridge) and self.ridge >= 0):
             raise ValueError(f"ridge: expected a number >= 0, got {self.ridge}")
@@ -55,7 +55,8 @@ class SGD:
                 raise ValueError(f"schedule: expected pairs (time, factor), got {entry}")
             time, factor = entry
             if time < 0 or time <= before:
-                raise ValueError(f"schedule: expected increasing times >= 0, got {self.schedule}")
+                got = f"{time}" if before == -math.inf else f"{time} after {before}"
+                raise ValueError(f"schedule: expected increasing times >= 0, got {got}")
             if factor < 0:
                 raise ValueError(f"schedule: expected factors >= 0, got {factor}")
             before = time
