@@ -36,14 +36,13 @@ def train(arguments: Sequence[str]) -> int:
 
     config = asked.config
     settings = config.to_dict()
+    dimension = settings.get("dimension")
     result = run(
         config,
         asked.folder,
         resume=asked.resume,
         sinks=[
-            lambda path, step: TensorBoardSink(
-                path, step, dimension=config.dimension, config=settings
-            ),
+            lambda path, step: TensorBoardSink(path, step, dimension=dimension, config=settings),
             lambda path, step: ConsoleSink(),
         ],
         callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
@@ -265,9 +264,8 @@ def check(arguments: Sequence[str]) -> int:
     agree = True
     for name, system_config in SYSTEMS.items():
         generator = torch.Generator().manual_seed(seed)
-        config = system_config(dimension=50, dtype="float64")
-        system = config.build(generator)
-        inputs, targets = system.law.sample(config.probe_samples, generator)
+        system = system_config.small().build(generator)
+        inputs, targets = system.probe_sample(generator)
         result = crosscheck(system.model, system.loss, inputs, targets, generator)
         agree &= _is_in_agreement(result)
         print(f"{name}: {result.text()}")

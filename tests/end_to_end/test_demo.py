@@ -315,7 +315,7 @@ def test_full_curvature_is_without_the_ridge():
     system = config.build(torch.Generator().manual_seed(0))
     with torch.no_grad():
         system.model.weight.zero_()
-    batch = system.law.sample(config.probe_samples, torch.Generator().manual_seed(1))
+    batch = system.probe_sample(torch.Generator().manual_seed(1))
     record = SpectralProbe(
         system.model, system.loss, batch, theory=system.theory, blocks=system.blocks
     )(0)
