@@ -207,48 +207,31 @@ def _new_folder(parent: Path, name: str) -> Path:
 
 
 def predict(arguments: Sequence[str]) -> int:
-    """Predict bulk, outliers and eigenvalues of one block from summary statistics."""
-    path, as_json = _specification_arguments(predict, arguments)
-
-    from .answers.specification import read_prediction, read_table
-
-    specification = read_prediction(read_table(path))
-
-    from .answers.document_text import prediction_text
-    from .answers.documents import json_text
-    from .answers.predictions import prediction_document
-
-    document = prediction_document(specification)
-    print(json_text(document) if as_json else prediction_text(document))
-    return 0
+    """Predict without training what a specification asks for, such as a spectrum."""
+    return _answer("predict", predict, arguments)
 
 
 def dynamics(arguments: Sequence[str]) -> int:
-    """Predict how summary statistics, loss and accuracy change while SGD trains."""
-    path, as_json = _specification_arguments(dynamics, arguments)
-
-    from .answers.specification import read_dynamics, read_table
-
-    specification = read_dynamics(read_table(path))
-
-    from .answers.document_text import path_text
-    from .answers.documents import json_text
-    from .answers.predictions import path_document
-
-    document = path_document(specification)
-    print(json_text(document) if as_json else path_text(document))
-    return 0
+    """Predict how the quantities of a specification change along a training."""
+    return _answer("dynamics", dynamics, arguments)
 
 
-def _specification_arguments(
-    command: Callable[..., int], arguments: Sequence[str]
-) -> tuple[str, bool]:
-    """The path of a specification, and whether JSON is wanted."""
+def _answer(
+    name: Literal["predict", "dynamics"],
+    command: Callable[..., int],
+    arguments: Sequence[str],
+) -> int:
     parser = _parser(command)
     parser.add_argument("spec", type=str, help="JSON or TOML file, see docs/reference.md")
     parser.add_argument("--json", action="store_true", help="print one JSON document, not a table")
     asked = parser.parse_args(list(arguments))
-    return asked.spec, asked.json
+
+    from .answers.dispatch import answer
+    from .answers.table_file import read_table
+
+    found = answer(name, read_table(asked.spec))
+    print(found.json if asked.json else found.text)
+    return 0
 
 
 def check(arguments: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ..config import TrainingConfig, require_positive
 
@@ -105,6 +105,8 @@ class MixtureTrainingConfig(TrainingConfig):
         training_samples: train on that many samples again and again, in an order shuffled at
             each pass; null draws every batch anew.
     """
+
+    answers: ClassVar[str] = "spectrain.answers.mixture"
 
     dimension: int = 1000
     aspect_ratio: float = 4.0
