@@ -100,12 +100,16 @@ def figures(arguments: Sequence[str]) -> int:
     if asked.animate and asked.run is None:
         raise ValueError("animate: expected a run, got none")
 
-    from .figures import draw_figures
+    from .figures.catalogue import drawings_of_run, drawings_without_run
+    from .figures.drawing import draw_figures
     from .probes.records.record_file import load
 
     loaded = load(asked.run) if asked.run else None
     output = Path(asked.output or _run_folder(asked.run or ".") / "figures")
-    for path in draw_figures(output, loaded, asked.only, columns=asked.columns):
+    drawings = drawings_of_run(loaded, asked.only) if loaded else drawings_without_run(asked.only)
+    if not drawings:
+        print("spectrain: the run holds nothing that a figure shows", file=sys.stderr)
+    for path in draw_figures(output, drawings, columns=asked.columns):
         print(path)
     if loaded is not None and asked.animate:
         from .views.figures.animation import write_animation
@@ -145,6 +149,7 @@ def report(arguments: Sequence[str]) -> int:
 
     import warnings
 
+    from .figures.catalogue import report_texts, run_figures
     from .probes.records.atomic import write_atomically
     from .probes.records.record_file import load
     from .views.report import report as page
@@ -159,7 +164,9 @@ def report(arguments: Sequence[str]) -> int:
         print("spectrain: warning:", notice, file=sys.stderr)
     output = Path(asked.output or folder / "report.html")
     output.parent.mkdir(parents=True, exist_ok=True)
-    content = page(run, folder.resolve().name, notices).encode("utf-8")
+    content = page(run, folder.resolve().name, notices, run_figures(run), report_texts(run)).encode(
+        "utf-8"
+    )
     write_atomically(output, lambda file: file.write(content))
     print(output)
     return 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .figures import Scale, draw_figures
+from .figures.catalogue import drawings_of_run, drawings_without_run
+from .figures.drawing import Drawing, draw_figures
 from .training.callbacks import ProgressBar
 from .training.config import TrainingConfig
 from .training.run import run
@@ -25,21 +26,22 @@ class Programme:
 
     Attributes:
         trainings: are run one after the other, each of another system.
-        scale: of the figures that need no run.
+        drawings: the figures that need no run, by name.
     """
 
     trainings: tuple[TrainingConfig, ...]
-    scale: Scale
+    drawings: Mapping[str, Drawing]
 
 
-def _programme(quick: bool, scale: Scale) -> Programme:
+def _programme(quick: bool) -> Programme:
     """What the systems show of themselves, in the order of the registry."""
     shown = (config.shown(quick) for config in SYSTEMS.values())
-    return Programme(tuple(config for config in shown if config is not None), scale)
+    trainings = tuple(config for config in shown if config is not None)
+    return Programme(trainings, drawings_without_run(quick=quick))
 
 
-FULL = _programme(False, Scale())
-QUICK = _programme(True, Scale(200, 4, (10, 10), (3, 3)))
+FULL = _programme(quick=False)
+QUICK = _programme(quick=True)
 
 
 def demo(
@@ -67,10 +69,10 @@ def demo(
             sinks=[_board(config, pictures_every=max(1, config.epochs // 3))],
             callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
         )
-        draw_figures(figures, result, prefix=f"{config.system}-")
+        draw_figures(figures, drawings_of_run(result), prefix=f"{config.system}-")
         say(f"\n{config.title}")
         say(format_table(result.records, result.dimension))
-    draw_figures(figures, scale=programme.scale)
+    draw_figures(figures, programme.drawings)
     say(f"\ndone in {time.perf_counter() - start:.0f} s")
     say(f"figures: {figures}/")
     say(f"records: spectrain.load({str(folder / programme.trainings[0].system)!r})")

@@ -107,6 +107,7 @@ class MixtureTrainingConfig(TrainingConfig):
     """
 
     answers: ClassVar[str] = "spectrain.answers.mixture"
+    figures: ClassVar[str] = "spectrain.figures.mixture"
 
     dimension: int = 1000
     aspect_ratio: float = 4.0
