@@ -8,6 +8,7 @@ import spectrain
 from spectrain.cli import main
 from spectrain.probes.records.record import Geometry, Record
 from spectrain.probes.records.record_file import RecordFile
+from spectrain.theory.quantity import Quantity
 from spectrain.training.systems import SYSTEMS
 from spectrain.training_arguments import parse_training_arguments
 
@@ -237,7 +238,7 @@ def test_figures_of_a_run_are_those_that_show_something(capsys, empty_folder):
     assert main(["figures", "records.jsonl"]) == 0
     output = capsys.readouterr()
     assert (output.out, output.err.count("\n")) == ("", 1)
-    file.write(Record(0, measured=Geometry(loss=0.5)))
+    file.write(Record(0, measured=Geometry((Quantity.number("loss", 0.5, "loss"),))))
     file.close()
     assert main(["figures", "records.jsonl"]) == 0
     assert capsys.readouterr().out == "figures/gram-entries.png\n"

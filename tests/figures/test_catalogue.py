@@ -15,14 +15,16 @@ from spectrain.figures.catalogue import (
 )
 from spectrain.probes.records.record import Geometry, Record
 from spectrain.probes.records.record_file import Run
+from spectrain.theory.quantity import Quantity
 from spectrain.training.config import TrainingConfig
 from spectrain.training.systems import SYSTEMS
 from spectrain.views.figures.figure import RunFigure, SystemFigure
 from spectrain.views.figures.run_figures import RUN_FIGURES
 
 ABACUS = "abacus_figures"
+LOSS = Quantity.number("loss", 1.0, "loss")
 EMPTY = Run({"system": "abacus"}, ())
-PROBED = Run({"system": "abacus"}, (Record(0, measured=Geometry(loss=1.0)),))
+PROBED = Run({"system": "abacus"}, (Record(0, measured=Geometry((LOSS,))),))
 
 
 class AbacusConfig(TrainingConfig):

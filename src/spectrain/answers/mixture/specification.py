@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from ...theory.mixture.factors import Matrix
 from ...theory.mixture.statistics import Statistics
 from ...theory.sgd import SGD
 from ..values import (
@@ -94,7 +93,7 @@ class PredictionSpecification:
     """
 
     problem: Problem
-    matrix: Matrix
+    matrix: Literal["hessian", "information"]
     block: str
     rows: tuple[int, ...]
     with_parameters: bool
