@@ -6,7 +6,9 @@ import yaml
 
 import spectrain
 from spectrain.cli import main
+from spectrain.probes.records.record import Geometry, Record
 from spectrain.probes.records.record_file import RecordFile
+from spectrain.theory.quantity import Quantity
 from spectrain.training.systems import SYSTEMS
 from spectrain.training_arguments import parse_training_arguments
 
@@ -229,8 +231,17 @@ def test_figures_need_the_data_file_alone(capsys, empty_folder):
     for run in (".", "records.jsonl"):
         assert main(["figures", run, "--only", "gram-entries", "--output", "there"]) == 0
     assert capsys.readouterr().out.split() == ["there/gram-entries.png"] * 2
+
+
+def test_figures_of_a_run_are_those_that_show_something(capsys, empty_folder):
+    file = RecordFile(empty_folder / "records.jsonl")
     assert main(["figures", "records.jsonl"]) == 0
-    assert (empty_folder / "figures" / "spectra.pdf").is_file()
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    file.write(Record(0, measured=Geometry((Quantity.number("loss", 0.5, "loss"),))))
+    file.close()
+    assert main(["figures", "records.jsonl"]) == 0
+    assert capsys.readouterr().out == "figures/gram-entries.png\n"
 
 
 def test_figures_and_export_of_a_run_do_without_torch(empty_folder):
@@ -246,10 +257,9 @@ def test_figures_and_export_of_a_run_do_without_torch(empty_folder):
 
 
 def test_the_figures_that_need_no_run_go_where_they_are_asked_to(capsys, empty_folder, monkeypatch):
-    from spectrain import figures
+    from spectrain.figures import mixture
 
-    small = figures.Scale(30, 2, (3, 3), (1, 1))
-    monkeypatch.setattr(figures, "Scale", lambda: small)
+    monkeypatch.setattr(mixture, "FULL", mixture.Scale(30, 2, (3, 3), (1, 1)))
     assert main(["figures", "--output", "there"]) == 0
     assert capsys.readouterr().out.split() == [
         "there/static-transition.png",

@@ -21,3 +21,14 @@ def test_other_names_are_not_found():
     assert MovedModules().find_spec("spectrain.probes.nothing", None) is None
     with pytest.raises(ModuleNotFoundError):
         import_module("spectrain.probes.nothing")
+
+
+@pytest.mark.parametrize("name", ["MixtureConfig", "OptimiserConfig"])
+def test_a_moved_configuration_is_found_under_its_old_name(name):
+    from spectrain.training import config
+    from spectrain.training.systems import mixture_config
+
+    with pytest.warns(DeprecationWarning, match=f"{name} has moved to .*mixture_config"):
+        assert getattr(config, name) is getattr(mixture_config, name)
+    with pytest.raises(AttributeError, match="Abacus"):
+        config.Abacus  # noqa: B018

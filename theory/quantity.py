@@ -21,7 +21,7 @@ class Quantity:
 
     Attributes:
         name: the same for the same quantity, however it is had.
-        values: of any shape; () for a single number.
+        values: of any shape; () for a single number. They are kept as float64.
         unit: of values, errors and band.
         axes: names of the entries along each axis; empty for a single number.
         errors: of the shape of ``values``: standard error of what is measured on a sample,
@@ -45,17 +45,17 @@ class Quantity:
         if not self.name:
             raise ValueError("name: expected one for the quantity, got an empty text")
         shape = tuple(len(names) for names in self.axes)
-        if np.shape(self.values) != shape:
-            raise ValueError(
-                f"values of {self.name!r}: expected the shape {shape} of its axes, "
-                f"got {np.shape(self.values)}"
-            )
-        for part in ("errors", "band"):
+        for part in ("values", "errors", "band"):
             given = getattr(self, part)
-            if given is not None and np.shape(given) != shape:
+            if given is None and part != "values":
+                continue
+            array = np.asarray(given, dtype=np.float64)
+            if array.shape != shape:
                 raise ValueError(
-                    f"{part} of {self.name!r}: expected shape {shape}, got {np.shape(given)}"
+                    f"{part} of {self.name!r}: expected the shape {shape} of its axes, "
+                    f"got {array.shape}"
                 )
+            object.__setattr__(self, part, array)
         if self.symmetric and (len(shape) != 2 or self.axes[0] != self.axes[1]):
             raise ValueError(
                 f"axes of {self.name!r}: expected two equal ones of a symmetric quantity, "

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tqdm import tqdm
 
-__all__ = ["Callback", "ProgressBar"]
+if TYPE_CHECKING:
+    from torch.optim.lr_scheduler import LRScheduler
+
+__all__ = ["Callback", "ProgressBar", "ScheduleStep"]
 
 
 class Callback(Protocol):
@@ -60,3 +63,18 @@ class ProgressBar(Callback):
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.close()
+
+
+class ScheduleStep(Callback):
+    """Moves the learning rate along its schedule after every step.
+
+    Args:
+        schedule: of the optimiser's learning rate.
+    """
+
+    def __init__(self, schedule: LRScheduler) -> None:
+        self._schedule = schedule
+
+    def on_step_end(self, step: int, epoch: int) -> None:
+        """Set the learning rate of the next step."""
+        self._schedule.step()

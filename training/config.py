@@ -6,116 +6,25 @@ system; its default instance is the project's default run of that system.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from ..models.mixture_law import MixtureLaw
-from ..theory.mixture.sgd import SGD
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from warnings import warn
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
 if TYPE_CHECKING:
     import torch
 
-    from ..models.mixture import GaussianMixture
     from .system import System
 
-__all__ = ["MixtureConfig", "OptimiserConfig", "ProbeConfig", "TrainingConfig"]
+__all__ = ["ProbeConfig", "TrainingConfig", "require_positive"]
 
 
-def _require_positive(name: str, value: float) -> None:
+def require_positive(name: str, value: float) -> None:
     """Raise a ValueError that names the argument unless its value is positive and finite."""
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name}: expected a positive number, got {value}")
-
-
-@contextmanager
-def _within(key: str) -> Iterator[None]:
-    """Put the key of a table before the name of the argument that is refused inside."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{key}.{error}") from error
-
-
-@dataclass(frozen=True)
-class MixtureConfig:
-    """A Gaussian mixture as data: Y = mu_b + snr^(-1/2) g, b ~ weights, y = labels[b].
-
-    Attributes:
-        means: first coordinates of each mean; the further ones are zero.
-        weights: probabilities of the components.
-        labels: 0-based label of each component; several may share one.
-        snr: inverse variance of the noise.
-
-    Raises:
-        ValueError: as `MixtureLaw`, naming the key, or if the means differ in length.
-    """
-
-    means: tuple[tuple[float, ...], ...]
-    weights: tuple[float, ...]
-    labels: tuple[int, ...]
-    snr: float
-
-    def __post_init__(self) -> None:
-        lengths = sorted({len(row) for row in self.means})
-        if len(lengths) != 1 or lengths[0] == 0:
-            raise ValueError(
-                "mixture.means: expected rows of equal length, at least one, "
-                f"got rows of lengths {lengths}"
-            )
-        with _within("mixture"):
-            MixtureLaw.of_means(len(self.means), self.weights, self.labels, self.snr)
-
-    def build(self, dimension: int, dtype: "torch.dtype", device: str) -> "GaussianMixture":
-        """The law in d dimensions.
-
-        Raises:
-            ValueError: if the means have more than d coordinates, or one is not finite.
-        """
-        import torch
-
-        from ..models.mixture import GaussianMixture
-
-        given = torch.tensor(self.means, dtype=dtype, device=device)
-        if given.shape[1] > dimension:
-            raise ValueError(
-                f"mixture.means: expected at most dimension = {dimension} coordinates, "
-                f"got {given.shape[1]}"
-            )
-        means = torch.zeros(len(given), dimension, dtype=dtype, device=device)
-        means[:, : given.shape[1]] = given
-        return GaussianMixture(means, self.weights, self.labels, self.snr)
-
-
-@dataclass(frozen=True)
-class OptimiserConfig:
-    """SGD: x <- x - delta (grad + ridge x),  delta = scaled_learning_rate / d.
-
-    Attributes:
-        scaled_learning_rate: c = d times the learning rate.
-        batch_size: samples of a step.
-        ridge: weight decay; not part of the curvature.
-        momentum: of the heavy ball, 0 to below 1.
-
-    Raises:
-        ValueError: as `SGD`, naming the key.
-    """
-
-    scaled_learning_rate: float = 0.5
-    batch_size: int = 1
-    ridge: float = 0.0
-    momentum: float = 0.0
-
-    def __post_init__(self) -> None:
-        with _within("optimiser"):
-            self.algorithm()
-
-    def algorithm(self, second_layer_rate: float = 0.0) -> SGD:
-        """The algorithm as the effective dynamics knows it."""
-        return SGD(second_layer_rate=second_layer_rate, **asdict(self))
 
 
 @dataclass(frozen=True)
@@ -139,10 +48,10 @@ class ProbeConfig:
     every: int = 1
 
     def __post_init__(self) -> None:
-        _require_positive("probe.eigenvalues", self.eigenvalues)
-        _require_positive("probe.tolerance", self.tolerance)
-        _require_positive("probe.draws", self.draws)
-        _require_positive("probe.every", self.every)
+        require_positive("probe.eigenvalues", self.eigenvalues)
+        require_positive("probe.tolerance", self.tolerance)
+        require_positive("probe.draws", self.draws)
+        require_positive("probe.every", self.every)
         if self.smallest < 0:
             raise ValueError(f"probe.smallest: expected at least 0, got {self.smallest}")
 
@@ -153,13 +62,11 @@ class TrainingConfig(ABC):
 
     Attributes:
         system: its name on the command line and in files.
-        dimension: d, the number of input features.
-        aspect_ratio: phi = n/d; a probe sample has n = phi d points.
-        optimiser: the algorithm.
-        time: t = steps * delta at the end; with delta = c/d this sets the number of steps.
+        answers: the module that answers `spectrain predict` and `spectrain dynamics` for it;
+            empty if there is none.
+        figures: the module of figures and report texts that only this system has; empty if there
+            is none.
         epochs: number of equal parts of the training; the probe measures after each.
-        training_samples: train on that many samples again and again, in an order shuffled at
-            each pass; null draws every batch anew.
         probe: what is measured.
         seed: of the initial weights, of the training data and of the probe, each on its own.
         device: as torch names it.
@@ -167,44 +74,39 @@ class TrainingConfig(ABC):
     """
 
     system: ClassVar[str]
+    answers: ClassVar[str] = ""
+    figures: ClassVar[str] = ""
 
-    dimension: int = 1000
-    aspect_ratio: float = 4.0
-    optimiser: OptimiserConfig = OptimiserConfig()
-    time: float = 20.0
     epochs: int = 30
-    training_samples: int | None = None
     probe: ProbeConfig = ProbeConfig()
     seed: int = 0
     device: str = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "aspect_ratio", "time", "epochs"):
-            _require_positive(name, getattr(self, name))
-        if self.training_samples is not None:
-            _require_positive("training_samples", self.training_samples)
+        require_positive("epochs", self.epochs)
         if self.seed < 0:
             raise ValueError(f"seed: expected at least 0, got {self.seed}")
-        if self.probe_samples < 1:
-            raise ValueError(
-                f"aspect_ratio: expected at least 1 / dimension, got {self.aspect_ratio}"
-            )
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate delta = c / d."""
-        return self.optimiser.scaled_learning_rate / self.dimension
-
-    @property
+    @abstractmethod
     def steps_per_epoch(self) -> int:
-        """The whole number nearest to time / (epochs * delta), at least 1."""
-        return max(1, round(self.time / (self.epochs * self.learning_rate)))
+        """The number of steps of the optimiser in an epoch, at least 1."""
 
     @property
-    def probe_samples(self) -> int:
-        """The number n = phi d of points of a probe sample, rounded."""
-        return round(self.aspect_ratio * self.dimension)
+    def title(self) -> str:
+        """The system and its size, in a few words."""
+        return self.system
+
+    @classmethod
+    def small(cls) -> Self:
+        """A configuration that is built in an instant, of double precision: for checks."""
+        return cls(dtype="float64")
+
+    @classmethod
+    def shown(cls, quick: bool) -> Self | None:
+        """The training that the demo shows, a short one if ``quick``; None for no part in it."""
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """What YAML can hold of the configuration, with the name of the system."""
@@ -225,3 +127,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("MixtureConfig", "OptimiserConfig"):
+        home = "spectrain.training.systems.mixture_config"
+        warn(f"{__name__}.{name} has moved to {home}", DeprecationWarning, stacklevel=2)
+        return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,18 +1,18 @@
-"""Where the batches of a training come from: fresh samples of a law, or a fixed set."""
+"""Where the batches of a training come from: fresh samples of a law, a fixed set, all of it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Batches", "FixedData", "FreshSamples", "Law"]
+from ..probes.curvature.batches import Batch, Inputs
 
-Batch = tuple[Tensor, Tensor]
+__all__ = ["Batches", "DrawnBatches", "FixedData", "FreshSamples", "FullBatch", "Law"]
 
 # Samples are drawn that many at once: a draw for each batch would cost more than its step.
 _CHUNK = 1024
@@ -21,12 +21,47 @@ _CHUNK = 1024
 class Law(Protocol):
     """A law of data that can be drawn from."""
 
-    def sample(self, size: int, generator: torch.Generator) -> Batch:
+    def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Inputs (size, ...) and targets (size, ...)."""
 
 
-class Batches(ABC):
-    """An endless iterator over batches whose place can be saved and restored exactly.
+class Batches(Protocol):
+    """An endless source of batches whose place can be saved and restored exactly."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches from the present place on; each that is taken moves it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place, of tensors and plain types."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Go on where `state_dict` was taken."""
+
+
+class FullBatch:
+    """The same batch at every step, for full-batch descent.
+
+    Args:
+        inputs: of all samples.
+        targets: of all samples.
+    """
+
+    def __init__(self, inputs: Inputs, targets: Any) -> None:
+        self._batch = inputs, targets
+
+    def __iter__(self) -> Iterator[Batch]:
+        return repeat(self._batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: every place is the same."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Nothing to go back to."""
+
+
+class DrawnBatches(ABC):
+    """An endless iterator over batches that are decided by a generator's state.
 
     Args:
         batch_size: number of samples of a batch, at least 1.
@@ -59,7 +94,7 @@ class Batches(ABC):
         """The generator's state at the start of the chunk, and how many batches of it are taken."""
         return {"generator": self._start, "position": self._position}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Go on where `state_dict` was taken."""
         self._generator.set_state(state["generator"])
         self._begin_chunk(state["position"])
@@ -70,7 +105,7 @@ class Batches(ABC):
         self._chunk: Iterator[Batch] = islice(self._draw(), position, None)
 
 
-class FreshSamples(Batches):
+class FreshSamples(DrawnBatches):
     """Every batch is drawn anew, so that no sample is seen twice.
 
     Args:
@@ -91,7 +126,7 @@ class FreshSamples(Batches):
             yield inputs[chosen], targets[chosen]
 
 
-class FixedData(Batches):
+class FixedData(DrawnBatches):
     """Passes over the same samples, shuffled anew each time; the last batch may be short.
 
     Args:

@@ -1,21 +1,23 @@
-"""The training loop: plain SGD with callbacks."""
+"""The training loop: gradient steps with callbacks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..probes.curvature.batches import Batch, Inputs
+from ..probes.curvature.losses import Loss
 from .callbacks import Callback
-from .data import Batch
 
 __all__ = ["fit"]
 
 
 def fit(
     model: nn.Module,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Loss,
     data: Iterable[Batch],
     optimiser: torch.optim.Optimizer,
     *,
@@ -29,7 +31,8 @@ def fit(
     Args:
         model: is trained in place.
         loss: of (outputs, targets), a scalar: the mean over the batch.
-        data: gives (inputs, targets) at least once a step.
+        data: gives (inputs, targets) at least once a step; the model is called as model(inputs),
+            model(*inputs) for a sequence, or model(**inputs) for a mapping.
         optimiser: of the parameters of ``model``.
         epochs: number of epochs, those of ``finished_epochs`` included.
         steps_per_epoch: number of steps that are called an epoch.
@@ -54,7 +57,7 @@ def fit(
     for epoch in range(finished_epochs, epochs):
         losses: list[Tensor] = []
         for _ in range(steps_per_epoch):
-            losses.append(_sgd_step(model, loss, _next(batches, step), optimiser))
+            losses.append(_gradient_step(model, loss, _next(batches, step), optimiser))
             step += 1
             for callback in callbacks:
                 callback.on_step_end(step, epoch)
@@ -65,18 +68,24 @@ def fit(
         callback.on_train_end(step, epochs)
 
 
-def _sgd_step(
+def _gradient_step(
     model: nn.Module,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Loss,
     batch: Batch,
     optimiser: torch.optim.Optimizer,
 ) -> Tensor:
     inputs, targets = batch
     optimiser.zero_grad(set_to_none=True)
-    value = loss(model(inputs), targets)
+    value = loss(_outputs(model, inputs), targets)
     value.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     return value.detach()
+
+
+def _outputs(model: nn.Module, inputs: Inputs) -> Any:
+    if isinstance(inputs, Tensor):
+        return model(inputs)
+    return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
 
 
 def _next(batches: Iterator[Batch], step: int) -> Batch:

@@ -15,10 +15,9 @@ from ..probes.measurement import Measurement
 from ..probes.probe import SpectralProbe
 from ..probes.records.record_file import RecordFile, Run, load
 from ..probes.records.sink import Sink
-from .callbacks import Callback
+from .callbacks import Callback, ScheduleStep
 from .checkpoint import Checkpoint, Checkpointer, Stateful
 from .config import TrainingConfig
-from .data import Batches, FixedData, FreshSamples, Law
 from .loop import fit
 from .run_folder import open_run_folder
 from .system import System
@@ -56,8 +55,7 @@ def run(
     # Independent streams: the probe's draws change neither the weights nor the data.
     seeds: list[int] = np.random.SeedSequence(config.seed).generate_state(3, np.uint64).tolist()
     system = config.build(_generator(seeds[0], config.device))
-    batches = _batches(config, system.law, _generator(seeds[1], config.device))
-    optimiser = _sgd(config, system)
+    batches = system.batches(_generator(seeds[1], config.device))
     with ExitStack() as stack:
         files = stack.enter_context(open_run_folder(folder, config.to_dict(), resume=resume))
         checkpoint = Checkpoint.read(files.checkpoint)
@@ -68,23 +66,27 @@ def run(
         first_step = finished * config.steps_per_epoch + 1 if checkpoint else 0
         records = stack.enter_context(closing(RecordFile(files.records, config.to_dict())))
         others = [stack.enter_context(closing(sink(files.path, first_step))) for sink in sinks]
-        probe = _probe(config, system, optimiser, [records, *others], seeds[2])
+        probe = _probe(config, system, [records, *others], seeds[2])
         parts: dict[str, Stateful] = {
             "model": system.model,
-            "optimiser": optimiser,
+            "optimiser": system.optimiser,
             "data": batches,
             "probe": probe,
         }
+        steps: list[Callback] = []
+        if system.schedule is not None:
+            parts["schedule"] = system.schedule
+            steps.append(ScheduleStep(system.schedule))
         if checkpoint:
             checkpoint.restore(parts, records)
         fit(
             system.model,
             system.loss,
             batches,
-            optimiser,
+            system.optimiser,
             epochs=config.epochs,
             steps_per_epoch=config.steps_per_epoch,
-            callbacks=[probe, Checkpointer(files.checkpoint, parts, records), *callbacks],
+            callbacks=[*steps, probe, Checkpointer(files.checkpoint, parts, records), *callbacks],
             finished_epochs=finished,
         )
     return load(folder)
@@ -101,35 +103,9 @@ def _generator(seed: int, device: str) -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def _batches(config: TrainingConfig, law: Law, generator: torch.Generator) -> Batches:
-    batch_size = config.optimiser.batch_size
-    if config.training_samples is None:
-        return FreshSamples(law, batch_size, generator)
-    inputs, targets = law.sample(config.training_samples, generator)
-    return FixedData(inputs, targets, batch_size, generator)
-
-
-def _sgd(config: TrainingConfig, system: System) -> torch.optim.SGD:
-    groups = []
-    for name, parameter in system.model.named_parameters():
-        rate = system.relative_rates.get(name, 1.0)
-        parameter.requires_grad_(rate > 0)
-        if rate > 0:
-            groups.append({"params": [parameter], "lr": rate * config.learning_rate})
-    return torch.optim.SGD(
-        groups,
-        lr=config.learning_rate,
-        momentum=config.optimiser.momentum,
-        weight_decay=config.optimiser.ridge,
-        # One tensor at a time is the faster way for the one or two that there are.
-        foreach=False,
-    )
-
-
 def _probe(
     config: TrainingConfig,
     system: System,
-    optimiser: torch.optim.SGD,
     sinks: Sequence[Sink],
     seed: int,
 ) -> SpectralProbe:
@@ -137,12 +113,15 @@ def _probe(
     return SpectralProbe(
         system.model,
         system.loss,
-        lambda generator: system.law.sample(config.probe_samples, generator),
+        system.sample,
         sinks=sinks,
+        sample_kind=system.sample_kind,
         theory=system.theory,
         blocks=system.blocks,
         rare_blocks=system.rare_blocks,
-        learning_rate=optimiser,
+        matrices=system.matrices,
+        measures=system.measures,
+        learning_rate=system.learning_rate,
         every=settings.pop("every"),
         measurement=Measurement(**settings),
         seed=seed,

@@ -1,39 +1,65 @@
-"""A system: a law of data, a model, its statistics and its theory."""
+"""A system: all that training and probing must know of what is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
+from ..probes.curvature.batches import Batch
 from ..probes.curvature.block import Block
-from ..theory.protocol import Theory
-from .data import Law
+from ..probes.curvature.losses import Loss
+from ..probes.curvature.matrix import CurvatureMatrix, Hessian, Information
+from ..probes.measure import Measure
+from ..probes.setup import Sample
+from ..probes.stability import LearningRate
+from ..theory.protocol import SampleKind, Theory
+from .data import Batches
 
 __all__ = ["System"]
 
 
 @dataclass(frozen=True)
 class System:
-    """All that training and probing must know of what is trained.
+    """What is trained, how, and what is probed.
 
     Attributes:
-        law: of the data, for training and for probing.
-        model: with its initial weights.
+        model: with its initial weights; its loss is taken of model(x), model(*x) for a sequence x
+            of inputs, model(**x) for a mapping.
         loss: mean over a batch of (outputs, targets); twice differentiable.
-        theory: knows the statistics (which directions the Gram matrix is of) and predicts.
-        blocks: are probed after every epoch.
+        optimiser: of the parameters that are trained; the others do not require a gradient. One
+            that draws numbers of its own (Langevin) has a generator of its own, whose state is in
+            its ``state_dict``.
+        batches: from the generator of the training data, the batches of the training.
+        sample: the probe sample, see `SpectralProbe`.
+        sample_kind: what the sample is to the training.
+        theory: predicts; None if there is none.
+        blocks: are probed after every epoch; None for those that a probe takes by itself.
         rare_blocks: are probed at the start, in the middle and at the end.
-        relative_rates: learning rates of parameters relative to the optimiser's, by name; 1 if
-            absent, 0 freezes the parameter.
+        matrices: whose spectra are taken of each block.
+        measures: take further quantities at each probing.
+        learning_rate: with whose critical sharpness the measured one is compared: the optimiser if
+            its steps are plain SGD's, or a function of the step; None for no comparison.
+        schedule: of the learning rate; it takes a step after each of the optimiser's.
     """
 
-    law: Law
     model: nn.Module
-    loss: Callable[[Tensor, Tensor], Tensor]
-    theory: Theory[Any] | None
-    blocks: tuple[Block, ...]
-    rare_blocks: tuple[Block, ...] = ()
-    relative_rates: Mapping[str, float] = field(default_factory=dict)
+    loss: Loss
+    optimiser: torch.optim.Optimizer
+    batches: Callable[[torch.Generator], Batches]
+    sample: Sample
+    sample_kind: SampleKind = "fresh"
+    theory: Theory[Any] | None = None
+    blocks: Sequence[Block] | None = None
+    rare_blocks: Sequence[Block] = ()
+    matrices: Sequence[CurvatureMatrix] = (Hessian(), Information())
+    measures: Sequence[Measure] = ()
+    learning_rate: LearningRate | None = None
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+
+    def probe_sample(self, generator: torch.Generator) -> Batch:
+        """A probe sample, drawn from the generator if it is not always the same."""
+        return self.sample(generator) if callable(self.sample) else self.sample

@@ -14,16 +14,16 @@ __all__ = ["format_table"]
 _MISSING = "–"
 
 
-def format_table(records: Sequence[Record], dimension: int) -> str:
+def format_table(records: Sequence[Record], dimension: int | None) -> str:
     """The whole comparison as text.
 
     Args:
         records: of one run, in order.
-        dimension: d, the length of a direction.
+        dimension: d, the length of a direction; None if there is none.
     """
     parts = [
         _format_outliers(records),
-        _format_gram(records, dimension),
+        _format_gram(records, dimension) if dimension is not None else "",
         _format_counts(records),
         _format_distances(records),
     ]

@@ -22,7 +22,8 @@ __all__ = ["ENCODING", "decode", "encode", "schema"]
 
 ENCODING = {
     "object": '{"$type": name in the schema, field: value, ...}',
-    "array": '{"$array": NumPy dtype, "shape": [...], "data": base64 of the bytes in C order}',
+    "array": '{"$array": NumPy dtype, "shape": [...], "data": base64 of the bytes in C order}; '
+    "the number itself where there are no axes",
     "non-finite number": '{"$number": "nan", "inf" or "-inf"}',
 }
 
@@ -68,7 +69,7 @@ def encode(value: object) -> Any:
     if isinstance(value, tuple):
         return [encode(item) for item in value]
     if isinstance(value, np.ndarray) and value.dtype.kind in _ARRAY_KINDS:
-        return _encode_array(value)
+        return _encode_array(value) if value.ndim else encode(value.item())
     if isinstance(value, dict) and all(_is_plain_key(key) for key in value):
         return {key: encode(item) for key, item in value.items()}
     if is_dataclass(value) and _TYPES.get(type(value).__name__) is type(value):

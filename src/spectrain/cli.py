@@ -36,14 +36,13 @@ def train(arguments: Sequence[str]) -> int:
 
     config = asked.config
     settings = config.to_dict()
+    dimension = settings.get("dimension")
     result = run(
         config,
         asked.folder,
         resume=asked.resume,
         sinks=[
-            lambda path, step: TensorBoardSink(
-                path, step, dimension=config.dimension, config=settings
-            ),
+            lambda path, step: TensorBoardSink(path, step, dimension=dimension, config=settings),
             lambda path, step: ConsoleSink(),
         ],
         callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
@@ -101,12 +100,16 @@ def figures(arguments: Sequence[str]) -> int:
     if asked.animate and asked.run is None:
         raise ValueError("animate: expected a run, got none")
 
-    from .figures import draw_figures
+    from .figures.catalogue import drawings_of_run, drawings_without_run
+    from .figures.drawing import draw_figures
     from .probes.records.record_file import load
 
     loaded = load(asked.run) if asked.run else None
     output = Path(asked.output or _run_folder(asked.run or ".") / "figures")
-    for path in draw_figures(output, loaded, asked.only, columns=asked.columns):
+    drawings = drawings_of_run(loaded, asked.only) if loaded else drawings_without_run(asked.only)
+    if not drawings:
+        print("spectrain: the run holds nothing that a figure shows", file=sys.stderr)
+    for path in draw_figures(output, drawings, columns=asked.columns):
         print(path)
     if loaded is not None and asked.animate:
         from .views.figures.animation import write_animation
@@ -146,6 +149,7 @@ def report(arguments: Sequence[str]) -> int:
 
     import warnings
 
+    from .figures.catalogue import report_texts, run_figures
     from .probes.records.atomic import write_atomically
     from .probes.records.record_file import load
     from .views.report import report as page
@@ -160,7 +164,9 @@ def report(arguments: Sequence[str]) -> int:
         print("spectrain: warning:", notice, file=sys.stderr)
     output = Path(asked.output or folder / "report.html")
     output.parent.mkdir(parents=True, exist_ok=True)
-    content = page(run, folder.resolve().name, notices).encode("utf-8")
+    content = page(run, folder.resolve().name, notices, run_figures(run), report_texts(run)).encode(
+        "utf-8"
+    )
     write_atomically(output, lambda file: file.write(content))
     print(output)
     return 0
@@ -208,48 +214,31 @@ def _new_folder(parent: Path, name: str) -> Path:
 
 
 def predict(arguments: Sequence[str]) -> int:
-    """Predict bulk, outliers and eigenvalues of one block from summary statistics."""
-    path, as_json = _specification_arguments(predict, arguments)
-
-    from .answers.specification import read_prediction, read_table
-
-    specification = read_prediction(read_table(path))
-
-    from .answers.document_text import prediction_text
-    from .answers.documents import json_text
-    from .answers.predictions import prediction_document
-
-    document = prediction_document(specification)
-    print(json_text(document) if as_json else prediction_text(document))
-    return 0
+    """Predict without training what a specification asks for, such as a spectrum."""
+    return _answer("predict", predict, arguments)
 
 
 def dynamics(arguments: Sequence[str]) -> int:
-    """Predict how summary statistics, loss and accuracy change while SGD trains."""
-    path, as_json = _specification_arguments(dynamics, arguments)
-
-    from .answers.specification import read_dynamics, read_table
-
-    specification = read_dynamics(read_table(path))
-
-    from .answers.document_text import path_text
-    from .answers.documents import json_text
-    from .answers.predictions import path_document
-
-    document = path_document(specification)
-    print(json_text(document) if as_json else path_text(document))
-    return 0
+    """Predict how the quantities of a specification change along a training."""
+    return _answer("dynamics", dynamics, arguments)
 
 
-def _specification_arguments(
-    command: Callable[..., int], arguments: Sequence[str]
-) -> tuple[str, bool]:
-    """The path of a specification, and whether JSON is wanted."""
+def _answer(
+    name: Literal["predict", "dynamics"],
+    command: Callable[..., int],
+    arguments: Sequence[str],
+) -> int:
     parser = _parser(command)
     parser.add_argument("spec", type=str, help="JSON or TOML file, see docs/reference.md")
     parser.add_argument("--json", action="store_true", help="print one JSON document, not a table")
     asked = parser.parse_args(list(arguments))
-    return asked.spec, asked.json
+
+    from .answers.dispatch import answer
+    from .answers.table_file import read_table
+
+    found = answer(name, read_table(asked.spec))
+    print(found.json if asked.json else found.text)
+    return 0
 
 
 def check(arguments: Sequence[str]) -> int:
@@ -265,9 +254,8 @@ def check(arguments: Sequence[str]) -> int:
     agree = True
     for name, system_config in SYSTEMS.items():
         generator = torch.Generator().manual_seed(seed)
-        config = system_config(dimension=50, dtype="float64")
-        system = config.build(generator)
-        inputs, targets = system.law.sample(config.probe_samples, generator)
+        system = system_config.small().build(generator)
+        inputs, targets = system.probe_sample(generator)
         result = crosscheck(system.model, system.loss, inputs, targets, generator)
         agree &= _is_in_agreement(result)
         print(f"{name}: {result.text()}")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from .figures import Scale, draw_figures
+from .figures.catalogue import drawings_of_run, drawings_without_run
+from .figures.drawing import Drawing, draw_figures
 from .training.callbacks import ProgressBar
-from .training.config import ProbeConfig, TrainingConfig
+from .training.config import TrainingConfig
 from .training.run import run
-from .training.systems import SoftmaxMixtureConfig, TwoLayerMixtureConfig
+from .training.systems import SYSTEMS
 from .views.sinks.tensorboard import TensorBoardSink
 from .views.table import format_table
 
@@ -25,23 +26,22 @@ class Programme:
 
     Attributes:
         trainings: are run one after the other, each of another system.
-        scale: of the figures that need no run.
+        drawings: the figures that need no run, by name.
     """
 
     trainings: tuple[TrainingConfig, ...]
-    scale: Scale
-
-    def shrunk(self, dimension: int, epochs: int, scale: Scale) -> Programme:
-        """The same trainings in fewer dimensions, over fewer epochs."""
-        small = (replace(each, dimension=dimension, epochs=epochs) for each in self.trainings)
-        return Programme(tuple(small), scale)
+    drawings: Mapping[str, Drawing]
 
 
-FULL = Programme(
-    (SoftmaxMixtureConfig(), TwoLayerMixtureConfig(probe=ProbeConfig(draws=8, smallest=5))),
-    Scale(),
-)
-QUICK = FULL.shrunk(200, 3, Scale(200, 4, (10, 10), (3, 3)))
+def _programme(quick: bool) -> Programme:
+    """What the systems show of themselves, in the order of the registry."""
+    shown = (config.shown(quick) for config in SYSTEMS.values())
+    trainings = tuple(config for config in shown if config is not None)
+    return Programme(trainings, drawings_without_run(quick=quick))
+
+
+FULL = _programme(quick=False)
+QUICK = _programme(quick=True)
 
 
 def demo(
@@ -50,7 +50,7 @@ def demo(
     programme: Programme = FULL,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Train softmax regression and a two-layer network, probe both, draw and compare.
+    """Train what each system shows of itself, probe it, draw, and compare with theory.
 
     Args:
         folder: gets one run folder for each system; must hold none of them yet.
@@ -69,13 +69,13 @@ def demo(
             sinks=[_board(config, pictures_every=max(1, config.epochs // 3))],
             callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
         )
-        draw_figures(figures, result, prefix=f"{config.system}-")
-        say(f"\n{config.system}, d = {config.dimension}, phi = {config.aspect_ratio:g}")
-        say(format_table(result.records, config.dimension))
-    draw_figures(figures, scale=programme.scale)
+        draw_figures(figures, drawings_of_run(result), prefix=f"{config.system}-")
+        say(f"\n{config.title}")
+        say(format_table(result.records, result.dimension))
+    draw_figures(figures, programme.drawings)
     say(f"\ndone in {time.perf_counter() - start:.0f} s")
     say(f"figures: {figures}/")
-    say(f"records: spectrain.load({str(folder / SoftmaxMixtureConfig.system)!r})")
+    say(f"records: spectrain.load({str(folder / programme.trainings[0].system)!r})")
     say(f"board:   spectrain board {shlex.quote(str(folder))}")
 
 
@@ -84,6 +84,6 @@ def _board(config: TrainingConfig, pictures_every: int) -> Callable[[Path, int],
         path,
         step,
         figures_every=pictures_every,
-        dimension=config.dimension,
+        dimension=config.to_dict().get("dimension"),
         config=config.to_dict(),
     )

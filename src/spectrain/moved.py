@@ -13,6 +13,7 @@ from warnings import warn
 __all__ = ["MovedModules"]
 
 _ROOMS = {
+    ("answers", "answers.mixture"): "document_text head_specification predictions specification",
     ("models", "models.heads"): "function_head head logistic_head multi_index_head softmax_head "
     "two_layer_head two_layer_link derivatives losses activations slope",
     ("theory", "theory.bulk"): "matrix_equation complex_equation outlier_matrix resolvent exterior "

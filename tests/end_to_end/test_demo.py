@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import spectrain
 from spectrain.demo import FULL, QUICK, Programme, demo
-from spectrain.figures import RUN_FIGURES, SWEEP_FIGURES, Scale
+from spectrain.figures import mixture
 from spectrain.probes.probe import SpectralProbe
 from spectrain.probes.records.outliers import estimate, pairs
 from spectrain.training.config import ProbeConfig
@@ -22,8 +22,10 @@ from spectrain.views.comparisons import (
     count_agreements,
     gram_differences,
 )
+from spectrain.views.figures.run_figures import RUN_FIGURES
 from spectrain.views.readings import landmarks
 
+SCALE = mixture.Scale(50, 3, (4, 3), (2, 2))
 # The same two systems with fewer directions, so that there is less to predict and to draw.
 TINY = Programme(
     (
@@ -36,7 +38,7 @@ TINY = Programme(
             probe=ProbeConfig(draws=2),
         ),
     ),
-    Scale(50, 3, (4, 3), (2, 2)),
+    {figure.name: figure.draw for figure in mixture.figures_at(SCALE)},
 )
 SOFTMAX, TWO_LAYER = (training.system for training in FULL.trainings)
 SYSTEMS = (SOFTMAX, TWO_LAYER)
@@ -85,8 +87,9 @@ def test_thorough_probings_are_at_the_start_in_the_middle_and_at_the_end(tiny):
 
 
 def test_all_figures_are_drawn(tiny):
-    expected = {f"{system}-{name}" for system in SYSTEMS for name in RUN_FIGURES}
-    expected |= set(SWEEP_FIGURES)
+    names = [figure.name for figure in RUN_FIGURES]
+    expected = {f"{system}-{name}" for system in SYSTEMS for name in names}
+    expected |= {"static-transition", "phase-diagram"}
     for suffix in (".png", ".pdf"):
         files = {path.stem: path for path in tiny.figures.glob(f"*{suffix}")}
         assert set(files) == expected
@@ -315,7 +318,7 @@ def test_full_curvature_is_without_the_ridge():
     system = config.build(torch.Generator().manual_seed(0))
     with torch.no_grad():
         system.model.weight.zero_()
-    batch = system.law.sample(config.probe_samples, torch.Generator().manual_seed(1))
+    batch = system.probe_sample(torch.Generator().manual_seed(1))
     record = SpectralProbe(
         system.model, system.loss, batch, theory=system.theory, blocks=system.blocks
     )(0)

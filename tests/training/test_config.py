@@ -4,13 +4,14 @@ import pytest
 import torch
 import yaml
 
-from spectrain.training.config import MixtureConfig, OptimiserConfig, ProbeConfig
+from spectrain.training.config import ProbeConfig
 from spectrain.training.systems import (
     SYSTEMS,
     LogisticMixtureConfig,
     SoftmaxMixtureConfig,
     TwoLayerMixtureConfig,
 )
+from spectrain.training.systems.mixture_config import MixtureConfig, OptimiserConfig
 
 
 def mixture(**changed):

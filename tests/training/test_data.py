@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spectrain.models.mixture import GaussianMixture
-from spectrain.training.data import FixedData, FreshSamples
+from spectrain.training.data import FixedData, FreshSamples, FullBatch
 
 LAW = GaussianMixture(torch.eye(2, 5), (0.5, 0.5), (0, 1), snr=2.0)
 
@@ -76,6 +76,13 @@ def test_a_state_taken_right_after_restoring_is_the_same_place():
     other.load_state_dict(data.state_dict())
     assert other.state_dict()["position"] == 1
     assert torch.equal(other.state_dict()["generator"], data.state_dict()["generator"])
+
+
+def test_the_full_batch_comes_at_every_step():
+    data = FullBatch(*numbered(4))
+    batches = list(islice(data, 3))
+    assert all(torch.equal(targets, torch.arange(4)) for _, targets in batches)
+    data.load_state_dict(data.state_dict())
 
 
 def test_bad_input_is_named():

@@ -46,6 +46,43 @@ def test_steps_follow_the_gradient(line):
     assert line.weight.item() == 1 - 0.5**6
 
 
+class Line(nn.Module):
+    """y = w x + b, with inputs under names."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x, shift=0.0):
+        return self.w * x + shift
+
+
+@pytest.mark.parametrize(
+    "inputs", [torch.ones(3), (torch.ones(3), 0.0), [torch.ones(3)], {"shift": 0.0, "x": 1.0}]
+)
+def test_models_are_called_as_the_probe_calls_them(inputs):
+    model = Line()
+    data = [(inputs, torch.ones(()).expand_as(model(torch.ones(3))))] * 2
+    loss = lambda outputs, targets: (outputs - targets).square().mean()  # noqa: E731
+    fit(model, loss, data, sgd(model), epochs=1, steps_per_epoch=2)
+    assert model.w.item() == 1 - 0.5**2
+
+
+def test_a_model_without_inputs_is_trained_on_its_weights_alone():
+    class Weights(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(2))
+
+        def forward(self):
+            return self.w
+
+    model = Weights()
+    loss = lambda w, _: w.square().sum()  # noqa: E731
+    fit(model, loss, [((), None)] * 3, sgd(model), epochs=1, steps_per_epoch=3)
+    assert model.w.tolist() == [0.125, 0.125]
+
+
 def test_callbacks_hear_of_every_step_and_epoch_in_order(line):
     journal = Journal()
     arguments = {"epochs": 2, "steps_per_epoch": 2, "callbacks": [journal]}

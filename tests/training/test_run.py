@@ -8,9 +8,10 @@ import yaml
 
 import spectrain
 from spectrain.probes.records.codec import encode
-from spectrain.training.config import OptimiserConfig, ProbeConfig
+from spectrain.training.config import ProbeConfig
 from spectrain.training.run import run
 from spectrain.training.systems import SoftmaxMixtureConfig, TwoLayerMixtureConfig
+from spectrain.training.systems.mixture_config import OptimiserConfig
 
 PROBE = ProbeConfig(eigenvalues=2, smallest=1)
 SOFTMAX = SoftmaxMixtureConfig(

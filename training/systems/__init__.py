@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from ..config import TrainingConfig
 from .logistic_mixture import LogisticMixtureConfig
 from .softmax_mixture import SoftmaxMixtureConfig
@@ -9,10 +11,20 @@ from .two_layer_mixture import TwoLayerMixtureConfig
 
 __all__ = ["SYSTEMS", "LogisticMixtureConfig", "SoftmaxMixtureConfig", "TwoLayerMixtureConfig"]
 
-_CONFIGS: tuple[type[TrainingConfig], ...] = (
-    SoftmaxMixtureConfig,
-    LogisticMixtureConfig,
-    TwoLayerMixtureConfig,
+# To add a system: a line here, the file of its configuration and the name of it there.
+_CONFIGS = (
+    "softmax_mixture.SoftmaxMixtureConfig",
+    "logistic_mixture.LogisticMixtureConfig",
+    "two_layer_mixture.TwoLayerMixtureConfig",
 )
 
-SYSTEMS = {config.system: config for config in _CONFIGS}
+
+def _config(home: str) -> type[TrainingConfig]:
+    module, _, name = home.rpartition(".")
+    config: type[TrainingConfig] = getattr(import_module(f".{module}", __name__), name)
+    return config
+
+
+SYSTEMS: dict[str, type[TrainingConfig]] = {
+    config.system: config for config in map(_config, _CONFIGS)
+}

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ..config import MixtureConfig, OptimiserConfig, ProbeConfig, TrainingConfig
+from ..config import ProbeConfig
+from .mixture_config import MixtureConfig, MixtureTrainingConfig, OptimiserConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -25,7 +26,7 @@ _PROBE = ProbeConfig(draws=4)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogisticMixtureConfig(TrainingConfig):
+class LogisticMixtureConfig(MixtureTrainingConfig):
     """Binary logistic regression on a Gaussian mixture with labels 0 and 1.
 
     The default shows transitions: Hessian and information matrix start alike, with two outliers,
@@ -57,16 +58,16 @@ class LogisticMixtureConfig(TrainingConfig):
         from ...models.logistic_regression import LogisticRegression
         from ...probes.curvature.block import Block
         from ...theory.mixture.mixture_theory import MixtureTheory
-        from ..system import System
+        from .mixture_training import mixture_system
 
         dtype = getattr(torch, self.dtype)
         law = self.mixture.build(self.dimension, dtype, self.device)
         model = LogisticRegression(
             self.dimension, self.scale, generator, dtype, self.device, self.start
         )
-        return System(
-            law=law,
-            model=model,
+        return mixture_system(
+            self,
+            model,
             loss=model.head.criterion,
             theory=MixtureTheory(
                 law, model.head, self.aspect_ratio, sgd=self.optimiser.algorithm()

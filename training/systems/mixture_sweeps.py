@@ -131,9 +131,9 @@ def _initial_record(config: SoftmaxMixtureConfig, snr: float, aspect_ratio: floa
     probe = SpectralProbe(
         start.system.model,
         start.system.loss,
-        lambda generator: start.system.law.sample(varied.probe_samples, generator),
+        start.system.sample,
         theory=start.theory,
-        blocks=[block for block in start.system.blocks if block.name == _BLOCK],
+        blocks=[block for block in start.system.blocks or () if block.name == _BLOCK],
         measurement=Measurement(smallest=0, density=False),
         seed=config.seed,
         on_failure="raise",

@@ -1,9 +1,10 @@
 """Softmax regression on a Gaussian mixture (arXiv 2502.15655)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from ..config import MixtureConfig, OptimiserConfig, ProbeConfig, TrainingConfig
+from ..config import ProbeConfig
+from .mixture_config import MixtureConfig, MixtureTrainingConfig, OptimiserConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -25,7 +26,7 @@ _PROBE = ProbeConfig(draws=4)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftmaxMixtureConfig(TrainingConfig):
+class SoftmaxMixtureConfig(MixtureTrainingConfig):
     """Softmax regression on a Gaussian mixture, one class a label.
 
     The default shows transitions: the Hessian's block of class 0 has three outliers, then two,
@@ -45,6 +46,11 @@ class SoftmaxMixtureConfig(TrainingConfig):
     optimiser: OptimiserConfig = _OPTIMISER
     probe: ProbeConfig = _PROBE
 
+    @classmethod
+    def shown(cls, quick: bool) -> Self:
+        """The default run, or its beginning in fewer dimensions."""
+        return cls(dimension=200, epochs=3) if quick else cls()
+
     def build(self, generator: "torch.Generator") -> "System":
         """The system, with one block for each class."""
         import torch
@@ -53,16 +59,16 @@ class SoftmaxMixtureConfig(TrainingConfig):
         from ...models.softmax_regression import SoftmaxRegression
         from ...probes.curvature.block import Block
         from ...theory.mixture.mixture_theory import MixtureTheory
-        from ..system import System
+        from .mixture_training import mixture_system
 
         dtype = getattr(torch, self.dtype)
         law = self.mixture.build(self.dimension, dtype, self.device)
         model = SoftmaxRegression(
             self.dimension, law.classes, self.scale, generator, dtype, self.device, self.start
         )
-        return System(
-            law=law,
-            model=model,
+        return mixture_system(
+            self,
+            model,
             # The head's criterion in one kernel, which nearly halves the time of a step.
             loss=functional.cross_entropy,
             theory=MixtureTheory(

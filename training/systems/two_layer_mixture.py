@@ -1,9 +1,10 @@
 """A two-layer network on a Gaussian mixture, such as that of XOR (arXiv 2502.15655)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from ..config import MixtureConfig, OptimiserConfig, ProbeConfig, TrainingConfig
+from ..config import ProbeConfig
+from .mixture_config import MixtureConfig, MixtureTrainingConfig, OptimiserConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -33,7 +34,7 @@ ActivationName = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoLayerMixtureConfig(TrainingConfig):
+class TwoLayerMixtureConfig(MixtureTrainingConfig):
     """A two-layer network on a Gaussian mixture: f = A act(W Y + b) + c and a loss of it.
 
     The default is XOR: two pairs of opposite means, one pair for each label. The training leaves
@@ -77,6 +78,12 @@ class TwoLayerMixtureConfig(TrainingConfig):
             expected = "0 and 1" if classes == 2 else f"0 to {classes - 1}"
             raise ValueError(f"mixture.labels: expected {expected}, got {self.mixture.labels}")
 
+    @classmethod
+    def shown(cls, quick: bool) -> Self:
+        """The default run with more of the smallest eigenvalues, or that in fewer dimensions."""
+        probe = ProbeConfig(draws=8, smallest=5)
+        return cls(dimension=200, epochs=3, probe=probe) if quick else cls(probe=probe)
+
     def build(self, generator: "torch.Generator") -> "System":
         """The system, with one block for each hidden unit and, rarely, the whole first layer."""
         import torch
@@ -84,7 +91,7 @@ class TwoLayerMixtureConfig(TrainingConfig):
         from ...models.two_layer import TwoLayerNetwork
         from ...probes.curvature.block import Block
         from ...theory.mixture.mixture_theory import MixtureTheory
-        from ..system import System
+        from .mixture_training import mixture_system
 
         dtype = getattr(torch, self.dtype)
         law = self.mixture.build(self.dimension, dtype, self.device)
@@ -102,9 +109,9 @@ class TwoLayerMixtureConfig(TrainingConfig):
             self.output_bias,
         )
         first_layer = (model.direction_name,)
-        return System(
-            law=law,
-            model=model,
+        return mixture_system(
+            self,
+            model,
             loss=model.head.criterion,
             theory=MixtureTheory(
                 law,

@@ -11,6 +11,7 @@ import yaml
 
 from ...probes.records.record import Record
 from ...probes.records.record_file import Run
+from ..figures.figure import RunFigure
 from ..figures.run_figures import RUN_FIGURES
 from ..readings import blocks, clock, failed
 from ..timeline import Happening, Timeline, rows
@@ -22,48 +23,26 @@ __all__ = ["report"]
 
 _PAGE = Path(__file__).with_name("page.html")
 
-_DESCRIPTIONS = {
-    "dynamic-transitions": (
-        "Eigenvalues along training",
-        "Extreme eigenvalues of the Hessian (left) and of the information matrix (right), a row "
-        "for each block: measured points over the predicted bulk (shaded) and the predicted and "
-        "forecast outliers (lines); vertical lines where a predicted outlier appears, disappears, "
-        "splits or merges.",
-    ),
-    "spectra": (
-        "Spectral densities",
-        "Measured density (points with standard errors) over the predicted one (line) of the first "
-        "block, at the start, in the middle and at the end; outliers measured (triangles) and "
-        "predicted (stems).",
-    ),
-    "gram-entries": (
-        "Summary statistics along training",
-        "Entries of the Gram matrix, loss and accuracy: measured points over the forecast from the "
-        "initial Gram matrix (lines) with its band.",
-    ),
-    "gram-maps": (
-        "Gram matrix at the last probing",
-        "Measured, forecast, and their difference, each entry written in its cell.",
-    ),
-    "overlaps": (
-        "Eigenvectors of the outliers",
-        "Squared norm of each outlier's eigenvector in the span of weights and means, and squared "
-        "cosine with each mean, of the first block: measured points over predicted lines.",
-    ),
-}  # fmt: skip
 
-
-def report(run: Run, name: str, notices: Sequence[str] = ()) -> str:
+def report(
+    run: Run,
+    name: str,
+    notices: Sequence[str] = (),
+    figures: Sequence[RunFigure] = RUN_FIGURES,
+    texts: Sequence[str] = (),
+) -> str:
     """The report on a run as an HTML page that needs nothing else.
 
     Args:
         run: what is reported; it may be empty, cut short, or without theory.
         name: of the run, as it is shown; any text.
         notices: what went wrong when the run was read.
+        figures: are shown where the run holds what they show.
+        texts: paragraphs on what was run.
     """
     title = f"Report on {name}"
     parts = {
-        "Figures": _figures(run),
+        "Figures": _figures(run, figures),
         "Errors": _errors(run.records),
         "Transitions": _transitions(run.records),
         "What failed": _failures(run.records),
@@ -73,7 +52,8 @@ def report(run: Run, name: str, notices: Sequence[str] = ()) -> str:
         "Citations": _citations(run.records),
     }
     contents = (f'<li><a href="#{_anchor(each)}">{escape(each)}</a></li>' for each in parts)
-    summary = [paragraph(_summary(run)), paragraph(_extent(run.records), "faint")]
+    summary = [paragraph(_summary(run)), *map(paragraph, texts)]
+    summary += [paragraph(_extent(run.records), "faint")]
     summary += [paragraph(text, "missing") for text in (*notices, *_missing(run))]
     return Template(_PAGE.read_text("utf-8")).substitute(
         title=escape(title),
@@ -136,8 +116,11 @@ def _missing(run: Run) -> Iterator[str]:
         yield f"The run is not complete: {last:g} of {epochs} epochs are recorded."
 
 
-def _figures(run: Run) -> list[str]:
-    return [picture(draw(run, 2), *_DESCRIPTIONS[name]) for name, draw in RUN_FIGURES.items()]
+def _figures(run: Run, figures: Sequence[RunFigure]) -> list[str]:
+    shown = [figure for figure in figures if figure.shows(run)]
+    if not shown:
+        return [paragraph("The run holds nothing that a figure shows.", "missing")]
+    return [picture(figure.draw(run, 2), figure.title, figure.text) for figure in shown]
 
 
 def _errors(records: Sequence[Record]) -> list[str]:

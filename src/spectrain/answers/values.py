@@ -6,6 +6,7 @@ A reader is a function of a key and a value that returns the checked value, or r
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -16,15 +17,18 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Reader",
+    "Specification",
     "Table",
     "choice",
     "integer",
     "list_of",
     "matrix",
     "nonnegative",
+    "nullable",
     "number",
     "positive",
     "refusal",
+    "schedule",
     "table",
     "text",
     "vector",
@@ -91,6 +95,17 @@ class Table:
             raise ValueError(f"{self._prefix}{unknown[0]}: expected a key among {known}, got this")
 
 
+class Specification(Table):
+    """A whole specification, as a system reads it: that it is asked has been read already.
+
+    Args:
+        values: keys and values; "system" is passed over.
+    """
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        super().__init__({key: value for key, value in values.items() if key != "system"})
+
+
 def number(key: str, value: object) -> float:
     """A finite number."""
     return _number(key, value, "a finite number")
@@ -149,15 +164,40 @@ def text(key: str, value: object) -> str:
     return value
 
 
-def list_of(reader: Reader[T]) -> Reader[tuple[T, ...]]:
-    """Reader of a list whose items have one reader; they are called key[0], key[1], ..."""
+def nullable(reader: Reader[T]) -> Reader[T | None]:
+    """Reader of a value that may be null."""
+
+    def read(key: str, value: object) -> T | None:
+        return None if value is None else reader(key, value)
+
+    return read
+
+
+def list_of(reader: Reader[T], *, least: int = 0) -> Reader[tuple[T, ...]]:
+    """Reader of a list of so many items or more with one reader; key[0], key[1], ... by name."""
 
     def read(key: str, value: object) -> tuple[T, ...]:
         if not isinstance(value, list):
             raise refusal(key, "a list", value)
+        if len(value) < least:
+            raise ValueError(f"{key}: expected at least {least}, got {len(value) or 'none'}")
         return tuple(reader(f"{key}[{i}]", item) for i, item in enumerate(value))
 
     return read
+
+
+def schedule(key: str, value: object) -> tuple[tuple[float, float], ...]:
+    """A list of [time, factor] by increasing time."""
+    entries = list_of(_entry)(key, value)
+    if any(later <= earlier for (earlier, _), (later, _) in itertools.pairwise(entries)):
+        raise refusal(key, "increasing times", value)
+    return entries
+
+
+def _entry(key: str, value: object) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise refusal(key, "a pair [time, factor]", value)
+    return nonnegative(f"{key}[0]", value[0]), nonnegative(f"{key}[1]", value[1])
 
 
 def vector(size: int, meaning: str) -> Reader[NDArray[np.float64]]:

@@ -109,7 +109,7 @@ def test_decoding_inverts_encoding_bit_for_bit():
     "array",
     [
         np.zeros((0, 3)),
-        np.array(2.5),
+        np.array([2.5]),
         np.arange(6, dtype=">i4").reshape(2, 3),
         np.array([True, False]),
         np.array([1 + 2j, np.nan], dtype=np.complex64),

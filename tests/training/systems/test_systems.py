@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from spectrain.models.heads import gradient_factors
-from spectrain.training.config import MixtureConfig
 from spectrain.training.systems import SYSTEMS, TwoLayerMixtureConfig
+from spectrain.training.systems.mixture_config import MixtureConfig
 
 
 def build(config, seed=0):
@@ -31,7 +31,7 @@ EVERY = pytest.mark.parametrize("config", [*SMALL, CLASSES, SQUARED])
 @EVERY
 def test_the_loss_is_the_criterion_of_the_head(config):
     system = build(config)
-    inputs, targets = system.law.sample(50, torch.Generator().manual_seed(1))
+    inputs, targets = system.probe_sample(torch.Generator().manual_seed(1))
     outputs = system.model(inputs)
     expected = system.model.head.criterion(outputs, targets)
     torch.testing.assert_close(system.loss(outputs, targets), expected, rtol=1e-14, atol=1e-14)
@@ -42,7 +42,7 @@ def test_its_gradient_is_that_of_the_factors(config):
     """grad_x = mean over samples of (d ell / dh) Y^T."""
     system = build(config)
     model = system.model
-    inputs, targets = system.law.sample(50, torch.Generator().manual_seed(1))
+    inputs, targets = system.probe_sample(torch.Generator().manual_seed(1))
     system.loss(model(inputs), targets).backward()
     parts = [model.get_parameter(name).flatten() for name in model.head_parameter_names]
     v = torch.cat([torch.zeros(0, dtype=torch.float64), *parts])
@@ -67,13 +67,15 @@ def test_there_is_a_block_for_each_unit_and_rarely_one_for_all():
 def test_logistic_regression_has_one_block():
     system = build(LOGISTIC)
     assert [(block.name, block.rows) for block in system.blocks] == [("direction", (0,))]
-    assert system.theory.directions == ("x0", "mu0", "mu1")
+    assert [each.name for each in system.theory.directions] == ["x0", "mu0", "mu1"]
 
 
 def test_second_layer_and_biases_have_their_own_rate():
     system = build(CLASSES)
-    names = ("second_layer", "hidden_bias", "output_bias")
-    assert system.relative_rates == dict.fromkeys(names, 0.5)
+    first, *others = (group["lr"] for group in system.optimiser.param_groups)
+    assert len(others) == len(("second_layer", "hidden_bias", "output_bias"))
+    assert others == [0.5 * first] * 3
+    assert first == CLASSES.learning_rate
     assert system.model.head.outputs == 3
     assert [block.name for block in system.blocks] == ["unit 0", "unit 1"]
     assert build(SQUARED).model.head_parameter_names == ("second_layer", "output_bias")
@@ -104,7 +106,7 @@ def test_means_labels_and_activation_are_data():
     mixture = MixtureConfig(rows, (1 / 6,) * 6, (0, 0, 1, 1, 0, 1), snr=2.0)
     config = replace(XOR, mixture=mixture, activation="tanh", second_layer=(1.0, -1.0), start=())
     system = build(config)
-    assert system.law.means.shape == (6, 20)
+    assert system.theory.mixture.means.shape == (6, 20)
     assert system.model.head.activation == "tanh"
     assert len(system.blocks) == 2
 

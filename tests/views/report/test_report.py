@@ -5,11 +5,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from spectrain.cli import main
 from spectrain.probes.records.record import Failure, Record
 from spectrain.probes.records.record_file import RecordFile, Run
 from spectrain.theory.direction import Direction
+from spectrain.views.figures import style
+from spectrain.views.figures.figure import RunFigure
 from spectrain.views.figures.run_figures import RUN_FIGURES
 from spectrain.views.report import report
 from spectrain.views.report.sources import sources
@@ -159,11 +162,10 @@ def test_what_a_run_calls_itself_is_text(records):
     assert f"Report on {HOSTILE}" in shown
 
 
-def test_any_run_has_a_page_that_says_what_is_missing(any_records, monkeypatch):
+def test_any_run_has_a_page_that_says_what_is_missing(any_records):
     # That every figure takes any records is tested with the figures.
-    for name in set(RUN_FIGURES) - {"gram-entries"}:
-        monkeypatch.delitem(RUN_FIGURES, name)
-    page = Page(report(Run({}, any_records), "any"))
+    figures = [figure for figure in RUN_FIGURES if figure.name == "gram-entries"]
+    page = Page(report(Run({}, any_records), "any", figures=figures))
     kinds = [attributes.get("class") for attributes in page.all("p")]
     with_theory = any(record.predicted for record in any_records)
     failed = any(record.failure for record in any_records)
@@ -172,11 +174,26 @@ def test_any_run_has_a_page_that_says_what_is_missing(any_records, monkeypatch):
     if not any_records:
         assert "holds no record" in page.text
         assert page.all("img") == []
-        assert "No Gram matrix and no loss to show." in page.text
+        assert "The run holds nothing that a figure shows." in page.text
     if failed:
         assert "probings are incomplete" in page.text
     assert "holds no configuration" in page.text
     assert "does not say where the run began" in page.text
+
+
+def test_figures_and_words_of_a_system_are_added(records):
+    def draw(run, columns):
+        figure = Figure(figsize=(style.WIDTHS[columns], 1))
+        figure.subplots().set_title(f"{len(run.records)} records")
+        return figure
+
+    own = RunFigure("own", "Beads", HOSTILE, lambda run: len(run.records) > 1, draw)
+    texts = ("An abacus has beads.", HOSTILE)
+    page = Page(report(Run(CONFIG, records[:2]), "first", figures=[own], texts=texts))
+    assert [attributes["alt"] for attributes in page.all("img")] == [HOSTILE]
+    assert all(text in page.text for text in ("Beads.", *texts))
+    lacking = Page(report(Run(CONFIG, records[:1]), "first", figures=[own]))
+    assert lacking.all("img") == []
 
 
 def test_a_run_that_was_stopped_says_so(records):

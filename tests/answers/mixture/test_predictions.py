@@ -15,7 +15,7 @@ from scipy.integrate import trapezoid
 from spectrain.cli import main
 from spectrain.models.heads import ACTIVATIONS
 
-REFERENCE = Path(__file__).parents[2] / "docs/reference.md"
+REFERENCE = Path(__file__).parents[3] / "docs/reference.md"
 MEANS = np.diag([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
 START = np.diag([0.3, 0.4, 0.5, 1.0, 1.0, 1.0])
 START[0, 3] = START[3, 0] = 0.2

@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from spectrain.answers.specification import read_dynamics, read_prediction, read_table
+from spectrain.answers.mixture.specification import read_dynamics, read_prediction
+from spectrain.answers.table_file import read_table
 from spectrain.theory.mixture.sgd import SGD
 
 SOFTMAX = {
@@ -291,53 +292,6 @@ def test_a_multi_index_head_counts_its_teachers_among_the_directions():
         read_prediction(SOFTMAX | {"head": head, "teachers": 1, "matrix": "hessian", "block": 2})
 
 
-# Files.
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("s.json", '{"snr": 3, "labels": [0, 1]}'),
-        ("s.JSON", '\ufeff{"snr": 3, "labels": [0, 1]}'),
-        ("s.toml", "snr = 3\nlabels = [0, 1]"),
-        ("s", '{"snr": 3, "labels": [0, 1]}'),
-        ("s.spec", "snr = 3\nlabels = [0, 1]"),
-    ],
-)
-def test_files_are_read_by_their_suffix(name, text, tmp_path):
-    (tmp_path / name).write_text(text, "utf-8")
-    assert read_table(str(tmp_path / name)) == {"snr": 3, "labels": [0, 1]}
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("s.json", b"snr = 3"),
-        ("s.toml", b'{"snr": 3}'),
-        ("s.txt", b"snr: 3"),
-        ("s.json", b""),
-        ("s.json", b"[1, 2]"),
-        ("s.json", b"3"),
-        ("s.json", b'{"snr": 3, "snr": 4}'),
-        ("s.json", b'{"snr": 3} {}'),
-        ("s.json", b"\xff\xfe"),
-        ("s.json", b"[" * 100_000),
-        ("s.toml", b"a = 1\na = 2"),
-    ],
-)
-def test_files_that_hold_no_table_are_refused(name, content, tmp_path):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=r"^SPEC: expected"):
-        read_table(str(tmp_path / name))
-
-
-@pytest.mark.parametrize("name", ["nowhere.json", ".", ""])
-def test_files_that_are_not_there_are_refused(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"^SPEC: expected"):
-        read_table(name)
-
-
 def test_numbers_that_json_does_not_know_are_refused_by_key(tmp_path):
     for literal in ("NaN", "Infinity", "-Infinity", "1e999"):
         text = json.dumps(SOFTMAX | SPECTRUM).replace('"snr": 3.0', f'"snr": {literal}')
@@ -349,7 +303,7 @@ def test_numbers_that_json_does_not_know_are_refused_by_key(tmp_path):
 def test_bad_input_is_refused_without_torch():
     program = (
         "import sys\n"
-        "from spectrain.answers.specification import read_prediction\n"
+        "from spectrain.answers.mixture.specification import read_prediction\n"
         "try: read_prediction({})\n"
         "except ValueError: assert 'torch' not in sys.modules\n"
     )

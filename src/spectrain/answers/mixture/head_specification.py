@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .values import Reader, Table, choice, matrix, number, text, vector
+from ..values import Reader, Table, choice, matrix, number, text, vector
 
 __all__ = ["HeadSpecification", "read_head"]
 

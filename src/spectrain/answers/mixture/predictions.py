@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
 
-from ..models.heads import (
+from ...models.heads import (
     Activation,
     Head,
     LogisticHead,
@@ -18,9 +16,10 @@ from ..models.heads import (
     TwoLayerHead,
     require_labels,
 )
-from ..theory.mixture.dynamics import DynamicsPath, EffectiveDynamics
-from ..theory.mixture.effective_spectrum import EffectiveSpectrum
-from .documents import Document, plain, spectrum_document
+from ...theory.mixture.dynamics import DynamicsPath, EffectiveDynamics
+from ...theory.mixture.effective_spectrum import EffectiveSpectrum
+from ..answer import numerical_failures
+from ..documents import Document, plain, spectrum_document
 from .head_specification import HeadSpecification
 from .specification import DynamicsSpecification, PredictionSpecification, Problem
 
@@ -69,7 +68,7 @@ def prediction_document(specification: PredictionSpecification) -> Document:
     """
     problem = specification.problem
     head, law = _head(problem), problem.law
-    with _numerical_failures():
+    with numerical_failures():
         at = EffectiveSpectrum(
             head, problem.statistics, law, problem.aspect_ratio, problem.dimension
         )
@@ -97,7 +96,7 @@ def path_document(specification: DynamicsSpecification) -> Document:
     """
     problem = specification.problem
     head, law = _head(problem), problem.law
-    with _numerical_failures():
+    with numerical_failures():
         dynamics = EffectiveDynamics(head, law, specification.sgd, problem.statistics)
         path = dynamics.path(specification.times)
     document: Document = {
@@ -126,15 +125,3 @@ def _head(problem: Problem) -> Head:
     head = build_head(problem.head)
     require_labels(head, problem.law.labels.tolist())
     return head
-
-
-@contextmanager
-def _numerical_failures() -> Iterator[None]:
-    """Report as a numerical failure what goes wrong after the input was found good.
-
-    NumPy and SciPy raise a ValueError for a matrix or a bracket that has no solution.
-    """
-    try:
-        yield
-    except ValueError as error:
-        raise ArithmeticError(str(error)) from error

@@ -1,23 +1,19 @@
-"""Specifications: what `spectrain predict` and `spectrain dynamics` are asked, read and checked.
+"""Specifications of a mixture: what is asked of its theory, read and checked.
 
 Nothing here needs torch, so that bad input is refused at once.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from ..models.mixture_law import MixtureLaw
-from ..theory.mixture.sgd import SGD
-from ..theory.mixture.statistics import Statistics
-from .head_specification import HeadSpecification, read_head
-from .values import (
+from ...models.mixture_law import MixtureLaw
+from ...theory.mixture.sgd import SGD
+from ...theory.mixture.statistics import Statistics
+from ..values import (
+    Specification,
     Table,
     choice,
     integer,
@@ -27,11 +23,13 @@ from .values import (
     number,
     positive,
     refusal,
+    schedule,
     table,
 )
+from .head_specification import HeadSpecification, read_head
 
 if TYPE_CHECKING:
-    from ..theory.mixture.factors import Matrix
+    pass
 
 __all__ = [
     "DynamicsSpecification",
@@ -39,9 +37,13 @@ __all__ = [
     "Problem",
     "read_dynamics",
     "read_prediction",
-    "read_table",
 ]
 
+_HEADS = {
+    "softmax-mixture": "softmax",
+    "logistic-mixture": "logistic",
+    "two-layer-mixture": "two-layer",
+}
 _DENSITY_POINTS = 200
 _PREDICTION_KEYS = ("matrix", "block", "density_points", "eigenvalues")
 _DYNAMICS_KEYS = (
@@ -89,7 +91,7 @@ class PredictionSpecification:
     """
 
     problem: Problem
-    matrix: Matrix
+    matrix: Literal["hessian", "information"]
     block: str
     rows: tuple[int, ...]
     with_parameters: bool
@@ -112,60 +114,14 @@ class DynamicsSpecification:
     times: tuple[float, ...]
 
 
-def read_table(path: str) -> dict[str, object]:
-    """Read keys and values from a file.
-
-    Args:
-        path: of a JSON file if its suffix is .json, of a TOML file if it is .toml, of either if it
-            is another; "-" is the standard input.
-
-    Raises:
-        ValueError: if there is no such file, or it holds no table of that format.
-    """
-    formats = {".json": "JSON", ".toml": "TOML"}
-    wanted = formats.get(Path(path).suffix.lower())
-    name = f"a {wanted or 'JSON or TOML'} file"
-    try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise refusal("SPEC", f"{name} ({error})", path) from error
-    reasons = []
-    for format_name in [wanted] if wanted else formats.values():
-        try:
-            content = _PARSERS[format_name](text)
-        except (ValueError, RecursionError) as error:
-            reasons.append(f"not {format_name}: {error}")
-            continue
-        if not isinstance(content, dict):
-            raise refusal("SPEC", "keys and values", content)
-        return content
-    raise refusal("SPEC", f"{name} ({'; '.join(reasons)})", path)
-
-
-def _parse_json(text: str) -> object:
-    return json.loads(text, object_pairs_hook=_without_duplicates)
-
-
-def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    content: dict[str, object] = {}
-    for key, value in pairs:
-        if key in content:
-            raise ValueError(f"{key} is given twice")
-        content[key] = value
-    return content
-
-
-_PARSERS: dict[str, Callable[[str], object]] = {"JSON": _parse_json, "TOML": tomllib.loads}
-
-
 def read_prediction(content: Mapping[str, object]) -> PredictionSpecification:
     """Check a specification of a spectrum; keys of the dynamics are passed over.
 
     Raises:
         ValueError: naming the key, what was expected and what came.
     """
-    keys = Table(content)
-    problem = _read_problem(keys)
+    keys = Specification(content)
+    problem = _read_problem(keys, content.get("system"))
     kind = keys.required("matrix", choice("hessian", "information"))
     trained = problem.head.directions - problem.head.teachers
     block, rows = keys.required("block", lambda key, value: _read_block(key, value, trained))
@@ -223,8 +179,8 @@ def read_dynamics(content: Mapping[str, object]) -> DynamicsSpecification:
     Raises:
         ValueError: naming the key, what was expected and what came.
     """
-    keys = Table(content)
-    problem = _read_problem(keys)
+    keys = Specification(content)
+    problem = _read_problem(keys, content.get("system"))
     constant: tuple[tuple[float, float], ...] = ()
     sgd = SGD(
         scaled_learning_rate=keys.required("scaled_learning_rate", positive),
@@ -232,26 +188,21 @@ def read_dynamics(content: Mapping[str, object]) -> DynamicsSpecification:
         batch_size=keys.optional("batch_size", integer(1), 1),
         ridge=keys.optional("ridge", nonnegative, 0.0),
         momentum=keys.optional("momentum", number, 0.0),
-        schedule=keys.optional("schedule", list_of(_entry), constant),
+        schedule=keys.optional("schedule", schedule, constant),
     )
-    times = keys.required("times", list_of(nonnegative))
+    times = keys.required("times", list_of(nonnegative, least=1))
     keys.finish(ignoring=_PREDICTION_KEYS)
-    if not times:
-        raise ValueError("times: expected at least one, got none")
     return DynamicsSpecification(problem, sgd, times)
 
 
-def _entry(key: str, value: object) -> tuple[float, float]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise refusal(key, "a pair [time, factor]", value)
-    return nonnegative(f"{key}[0]", value[0]), nonnegative(f"{key}[1]", value[1])
-
-
-def _read_problem(keys: Table) -> Problem:
-    """What both commands ask for."""
+def _read_problem(keys: Table, system: object) -> Problem:
+    """What both commands ask for; a system that is trained has one kind of head."""
     directions = keys.required("directions", integer(1))
     teachers = keys.optional("teachers", integer(0), 0)
     head = read_head(keys.required("head", table), directions, teachers)
+    kind = _HEADS.get(str(system), head.kind)
+    if head.kind != kind:
+        raise refusal("head.kind", f'"{kind}" for the system {system}', head.kind)
     gram = keys.required("gram", matrix)
     weights = keys.required("weights", list_of(positive))
     labels = keys.required("labels", list_of(integer(0)))
