@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..theory.spectrum import ENDS, FloatArray
@@ -199,6 +198,8 @@ def continued(
     count = found.shape[1]
     if before is None:
         return _Branches(found.clone(), list(range(count)), count)
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     inner = (before.vectors.mT @ found).double()
     shares = inner.square().cpu()
     in_group = torch.zeros_like(shares)

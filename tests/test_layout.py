@@ -1,6 +1,8 @@
 """Which room may import from which, read off the source; the reasons are in CONTRIBUTING.md."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -117,3 +119,12 @@ def test_pyhessian_is_a_dependency_that_the_cross_check_alone_imports():
         if other.partition(".")[0] == "pyhessian"
     }
     assert users == {("probes.crosscheck", False)}
+
+
+def test_a_probe_without_theory_loads_little_of_it_and_nothing_slow():
+    """The mixtures' theory takes three times as long to import as all the rest of the probe."""
+    code = "import sys; from spectrain import SpectralProbe; print('\\n'.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert len({name for name in loaded if name.startswith("spectrain.theory")}) <= 14
+    assert not loaded & {"scipy", "matplotlib", "jsonargparse", "tensorboard", "pyhessian"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from ...theory.spectrum import FloatArray
 
@@ -34,6 +33,8 @@ class Estimate:
         """
         if not 0 < level < 1:
             raise ValueError(f"level: expected a number between 0 and 1, got {level}")
+        from scipy.special import stdtrit  # slow to import
+
         reach = self.error * stdtrit(max(self.degrees, 1), (1 + level) / 2)
         return self.value - reach, self.value + reach
 

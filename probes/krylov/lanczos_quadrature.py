@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.special import ndtr
 from torch import Tensor
 
 from ...theory.spectrum import FloatArray
@@ -154,6 +153,8 @@ class LanczosQuadrature:
             points: x, (k,).
             width: in curvature; by default `resolution`.
         """
+        from scipy.special import ndtr  # slow to import
+
         scale = self._width(width)
         return self.expectation(lambda theta: ndtr((points - theta[:, None]) / scale))
 
