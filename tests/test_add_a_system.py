@@ -122,7 +122,7 @@ def test_a_stopped_run_goes_on_with_its_statistics(tmp_path, config):
 def test_it_is_drawn_exported_and_reported(trained, capsys):
     assert main(["figures", str(trained)]) == 0
     drawn = {Path(line).stem for line in capsys.readouterr().out.split()}
-    assert {"dynamic-transitions", "spectra"} <= drawn
+    assert {"dynamic-transitions", "spectra", "quantities"} <= drawn
     assert not {"gram-maps", "overlaps"} & drawn
     assert main(["export", str(trained)]) == 0
     rows = (trained / "records.csv").read_text("utf-8").splitlines()
