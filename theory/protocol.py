@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from .direction import Direction
 from .geometry import Geometry
 from .quantity import Quantity
 from .source import Source
+
+if TYPE_CHECKING:  # what reads a specification does without
+    from torch import Tensor, nn
 
 __all__ = [
     "INDEPENDENT",
@@ -85,19 +86,26 @@ S = TypeVar("S", bound=Statistics)
 
 
 class Theory(Protocol[S]):
-    """What a probe asks of a theory. Each answer follows from the arguments alone."""
+    """What a probe asks of a theory. Each answer follows from the arguments alone.
+
+    A theory that extends this class says only what it has: there are no reference directions, no
+    sources and no dynamics until it does.
+    """
 
     @property
     def directions(self) -> tuple[Direction, ...]:
         """The reference directions."""
+        return ()
 
     @property
     def sources(self) -> tuple[Source, ...]:
         """What its predictions rest on; a report cites these."""
+        return ()
 
     @property
     def holds_for(self) -> frozenset[SampleKind]:
         """Kinds of probe sample that its predictions hold for."""
+        return INDEPENDENT
 
     def attach(self, model: nn.Module) -> AbstractContextManager[Any]:
         """Refuse a model that it does not describe; record what it needs until it is left.
@@ -105,12 +113,15 @@ class Theory(Protocol[S]):
         Raises:
             ValueError: naming what is at odds with the theory.
         """
+        return nullcontext()
 
     def clock(self, step: int) -> Clock:
         """The time of the dynamics after a number of steps."""
+        return Clock()
 
     def reference(self, model: nn.Module) -> Reference | None:
         """The reference directions at the present weights; None without any."""
+        return None
 
     def statistics(self, model: nn.Module, batch: Any) -> S:
         """The statistics at the present weights, on a probe sample (inputs, targets)."""
@@ -126,3 +137,4 @@ class Theory(Protocol[S]):
 
         The statistics are among its quantities, with their bands over runs.
         """
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, repeat
 from typing import Any, Protocol
 
@@ -12,17 +12,13 @@ from torch import Tensor
 
 from ..probes.curvature.batches import Batch, Inputs
 
-__all__ = ["Batches", "DrawnBatches", "FixedData", "FreshSamples", "FullBatch", "Law"]
+__all__ = ["Batches", "Draw", "DrawnBatches", "FixedData", "FreshSamples", "FullBatch"]
+
+# Draws samples of a law: inputs (size, ...) and targets (size, ...).
+Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
 # Samples are drawn that many at once: a draw for each batch would cost more than its step.
 _CHUNK = 1024
-
-
-class Law(Protocol):
-    """A law of data that can be drawn from."""
-
-    def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Inputs (size, ...) and targets (size, ...)."""
 
 
 class Batches(Protocol):
@@ -109,18 +105,18 @@ class FreshSamples(DrawnBatches):
     """Every batch is drawn anew, so that no sample is seen twice.
 
     Args:
-        law: what is drawn from.
+        draw: so many samples of the law, from a generator.
         batch_size: number of samples of a batch, at least 1.
-        generator: source of all randomness, on the device of the law.
+        generator: source of all randomness, on the device of what is drawn.
     """
 
-    def __init__(self, law: Law, batch_size: int, generator: torch.Generator) -> None:
-        self._law = law
+    def __init__(self, draw: Draw, batch_size: int, generator: torch.Generator) -> None:
+        self._draw_samples = draw
         super().__init__(batch_size, generator)
 
     def _draw(self) -> Iterator[Batch]:
         size = max(1, _CHUNK // self.batch_size) * self.batch_size
-        inputs, targets = self._law.sample(size, self._generator)
+        inputs, targets = self._draw_samples(size, self._generator)
         for first in range(0, size, self.batch_size):
             chosen = slice(first, first + self.batch_size)
             yield inputs[chosen], targets[chosen]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -17,9 +17,33 @@ from ..probes.measure import Measure
 from ..probes.setup import Sample
 from ..probes.stability import LearningRate
 from ..theory.protocol import SampleKind, Theory
+from ..theory.quantity import Quantity
+from .config import TrainingConfig
 from .data import Batches
 
-__all__ = ["System"]
+__all__ = ["BatchedRuns", "System"]
+
+
+class BatchedRuns(Protocol):
+    """Trains many configurations of one system side by side, for less than one after the other."""
+
+    def __call__(
+        self, configs: Sequence[TrainingConfig], steps: Sequence[int]
+    ) -> tuple[Quantity, ...]:
+        """What the runs have after some numbers of steps.
+
+        Each is, up to rounding, the run that `run` makes of its configuration.
+
+        Args:
+            configs: of the runs: other seeds, or other parameters as far as the system allows.
+            steps: numbers of steps, increasing, at which the quantities are taken.
+
+        Returns:
+            quantities whose first two axes are the runs and the steps, named by their numbers.
+
+        Raises:
+            ValueError: naming a key in which the runs must agree and do not.
+        """
 
 
 @dataclass(frozen=True)
@@ -43,6 +67,7 @@ class System:
         measures: take further quantities at each probing.
         learning_rate: with whose critical sharpness the measured one is compared: the optimiser if
             its steps are plain SGD's, or a function of the step; None for no comparison.
+        runs: trains many configurations at once; None where nothing is won by that.
         schedule: of the learning rate; it takes a step after each of the optimiser's.
     """
 
@@ -58,6 +83,7 @@ class System:
     matrices: Sequence[CurvatureMatrix] = (Hessian(), Information())
     measures: Sequence[Measure] = ()
     learning_rate: LearningRate | None = None
+    runs: BatchedRuns | None = None
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
 
     def probe_sample(self, generator: torch.Generator) -> Batch:

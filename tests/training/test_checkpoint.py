@@ -27,7 +27,7 @@ def train(folder, epochs, resume=False):
     model = nn.Linear(5, 2)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     law = GaussianMixture(torch.eye(2, 5), (0.5, 0.5), (0, 1), snr=2.0)
-    data = FreshSamples(law, 2, torch.Generator().manual_seed(1))
+    data = FreshSamples(law.sample, 2, torch.Generator().manual_seed(1))
     parts = {"model": model, "optimiser": optimiser, "data": data}
     records = RecordFile(folder / "records.jsonl")
     finished = 0

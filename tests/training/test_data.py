@@ -19,7 +19,7 @@ def numbered(count):
 
 
 def fresh(batch_size):
-    return FreshSamples(LAW, batch_size, generator())
+    return FreshSamples(LAW.sample, batch_size, generator())
 
 
 def fixed(batch_size):

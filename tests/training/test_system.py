@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import spectrain
+from spectrain.theory.quantity import Quantity
 from spectrain.training.callbacks import Callback
 from spectrain.training.config import ProbeConfig, TrainingConfig
 from spectrain.training.data import FullBatch
@@ -81,7 +83,27 @@ class SphereConfig(TrainingConfig):
             sample=((), torch.zeros(1)),
             sample_kind="training",
             schedule=torch.optim.lr_scheduler.StepLR(optimiser, 3, 0.5),
+            runs=spheres,
         )
+
+
+def spheres(configs, steps):
+    """Descents side by side, one landscape each."""
+    if any(config.temperature for config in configs):
+        raise ValueError("temperature: expected 0 for runs side by side")
+    seeds = [np.random.SeedSequence(config.seed).generate_state(3, np.uint64) for config in configs]
+    models = [Energy(torch.Generator().manual_seed(int(seed[0]))) for seed in seeds]
+    x = torch.stack([model.x.detach() for model in models])
+    couplings = torch.stack([model.couplings for model in models])
+    rates = torch.tensor([config.rate for config in configs], dtype=x.dtype)
+    energies = []
+    for step in range(max(steps) + 1):
+        if step in steps:
+            energies.append(-torch.einsum("ri,rij,rj->r", x, couplings, x) / 2)
+        x = x + rates[:, None] * 0.5 ** (step // 3) * torch.einsum("rij,rj->ri", couplings, x)
+        x *= N**0.5 / x.norm(dim=1, keepdim=True)
+    axes = tuple(map(str, range(len(configs)))), tuple(map(str, steps))
+    return (Quantity("loss", torch.stack(energies, 1).numpy(), "loss", axes),)
 
 
 class StopAfter(Callback):
@@ -125,6 +147,18 @@ def test_noise_and_schedule_go_on_where_a_stopped_run_stood(tmp_path):
     losses = [[record.measured.loss for record in result.records] for result in (whole, parted)]
     assert losses[0] == losses[1]
     assert len(set(losses[0])) == 5
+
+
+def test_runs_side_by_side_are_the_single_ones(tmp_path):
+    configs = [SphereConfig(seed=seed, rate=0.1 + 0.1 * seed) for seed in range(3)]
+    system = configs[0].build(torch.Generator().manual_seed(0))
+    (loss,) = system.runs(configs, [0, 5, 10, 15, 20])
+    for row, config in zip(loss.values, configs, strict=True):
+        single = run(config, tmp_path / str(config.seed))
+        measured = [record.measured.loss for record in single.records]
+        np.testing.assert_allclose(row, measured, rtol=1e-12)
+    with pytest.raises(ValueError, match="temperature: expected 0"):
+        system.runs([SphereConfig(temperature=1.0)], [1])
 
 
 def test_a_system_without_theory_and_data_is_probed(tmp_path):

@@ -60,7 +60,7 @@ def _batches(
 
     def batches(generator: torch.Generator) -> Batches:
         if samples is None:
-            return FreshSamples(law, batch_size, generator)
+            return FreshSamples(law.sample, batch_size, generator)
         return FixedData(*law.sample(samples, generator), batch_size, generator)
 
     return batches

@@ -5,6 +5,7 @@ from .gram_entries import gram_entries
 from .gram_maps import gram_maps
 from .overlaps import overlaps
 from .phase_diagram import phase_diagram
+from .quantities import quantities
 from .spectra import spectra
 from .static_transition import static_transition
 
@@ -14,6 +15,7 @@ __all__ = [
     "gram_maps",
     "overlaps",
     "phase_diagram",
+    "quantities",
     "spectra",
     "static_transition",
 ]

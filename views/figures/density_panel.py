@@ -80,7 +80,8 @@ def _measured_density(axes: Axes, density: Density, bulk: Bulk | None) -> None:
     # A logarithmic axis has no place for what is zero within its error.
     shown = values > errors
     if bulk is not None:
-        shown &= (points >= bulk.lower.detection) & (points <= bulk.upper.detection)
+        # A detection edge that is not known bounds nothing.
+        shown &= ~((points < bulk.lower.detection) | (points > bulk.upper.detection))
     axes.errorbar(
         points[shown],
         values[shown],

@@ -36,27 +36,30 @@ def gram_entries(
         columns: of the page that the figure spans.
     """
     panels = _panels(next((record.reference for record in records if record.reference), ()))
-    with_loss = any(math.isfinite(record.measured.loss) for record in records)
-    if not (panels or with_loss):
+    means = [
+        name
+        for name in ("loss", "accuracy")
+        if any(math.isfinite(getattr(record.measured, name)) for record in records)
+    ]
+    if not (panels or means):
         return style.empty_figure("No Gram matrix and no loss to show.")
     times, label = clock(records)
     known = any(r.forecast and np.isfinite(r.forecast.gram_band).any() for r in records)
-    count = len(panels) + 2 * with_loss
+    count = len(panels) + len(means)
     across = _PANELS_ACROSS[columns]
     rows = math.ceil(count / across)
     figure, grid = style.new_figure(
         rows, across, *style.size(columns, rows, 1.9, legend=0.7), sharex=True
     )
     flat = list(grid.flat)
-    scale = None if known or dimension is None else 1 / math.sqrt(dimension)
+    scale = None if known or dimension is None or not panels else 1 / math.sqrt(dimension)
     for axes, (title, entries) in zip(flat, panels.items(), strict=False):
         _draw_entries(axes, times, records, entries, scale)
         axes.set_title(title)
-    for axes in grid[:, 0]:
+    for axes in grid[:, 0] if panels else ():
         axes.set_ylabel("squared parameter")
-    if with_loss:
-        _draw_means(flat[len(panels)], times, records, "loss")
-        _draw_means(flat[len(panels) + 1], times, records, "accuracy")
+    for axes, name in zip(flat[len(panels) :], means, strict=False):
+        _draw_means(axes, times, records, name)
     for axes in flat[:count]:
         draw_failures(axes, times, records)
     for axes in flat[count:]:

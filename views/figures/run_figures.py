@@ -11,6 +11,7 @@ from ...probes.records.record_file import Run
 from .. import figures
 from ..readings import blocks
 from .figure import RunFigure
+from .quantities import moving_quantities
 from .style import Columns
 
 __all__ = ["RUN_FIGURES"]
@@ -49,7 +50,7 @@ RUN_FIGURES: tuple[RunFigure, ...] = (
     RunFigure(
         "dynamic-transitions",
         "Eigenvalues along training",
-        "Extreme eigenvalues of the Hessian (left) and of the information matrix (right), a row "
+        "Extreme eigenvalues of each matrix (from left to right), a row "
         "for each block: measured points over the predicted bulk (shaded) and the predicted and "
         "forecast outliers (lines); vertical lines where a predicted outlier appears, disappears, "
         "splits or merges.",
@@ -72,6 +73,15 @@ RUN_FIGURES: tuple[RunFigure, ...] = (
         "initial Gram matrix (lines) with its band.",
         _has_statistics,
         lambda run, columns: figures.gram_entries(run.records, run.dimension, columns),
+    ),
+    RunFigure(
+        "quantities",
+        "Quantities along training",
+        "What theory's statistics and other quantities do along training: measured points with "
+        "standard errors over what is predicted at each step (full lines) and forecast from the "
+        "start (broken lines, with bands).",
+        lambda run: bool(moving_quantities(run.records)),
+        lambda run, columns: figures.quantities(run.records, columns),
     ),
     RunFigure(
         "gram-maps",

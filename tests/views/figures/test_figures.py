@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,7 +10,9 @@ from matplotlib.text import Text
 from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.probes.records.sweep import CountMap, Sweep
 from spectrain.probes.records.version1 import quantities
+from spectrain.theory.quantity import Quantity
 from spectrain.theory.spectrum import Eigenpair
+from spectrain.views import figures
 from spectrain.views.figures import (
     dynamic_transitions,
     gram_entries,
@@ -33,11 +36,37 @@ def legend_labels(figure):
     return {text.get_text() for legend in figure.legends for text in legend.get_texts()}
 
 
+def with_statistics(records):
+    """Records with a number, an array of nine entries and one that stays as it is."""
+
+    def statistics(place, band):
+        axis = (tuple(f"mode {k}" for k in range(9)),)
+        modes = np.exp(-place * np.arange(9))
+        return (
+            Quantity.number("risk", 1 / (1 + place), "squared parameter", 0.01),
+            Quantity("modes", modes, "1", axis, band=band * np.ones(9)),
+            Quantity.number("noise", 0.5, "loss"),
+        )
+
+    return [
+        replace(
+            record,
+            measured=replace(
+                record.measured,
+                quantities=(*record.measured.quantities, *statistics(place, math.nan)),
+            ),
+            forecast=Geometry(statistics(place, 0.1)),
+        )
+        for place, record in enumerate(records)
+    ]
+
+
 FIGURES = {
     "dynamic": lambda records: dynamic_transitions(records, ("class 0",) if records else ()),
     "spectra": spectra,
     "gram": lambda records: gram_entries(records, 80),
     "overlaps": overlaps,
+    "quantities": figures.quantities,
 }
 
 
@@ -61,6 +90,7 @@ def test_figures_fit_into_their_columns(name, columns, records, sweep, maps):
         "spectra": lambda: spectra(records, columns=columns),
         "gram": lambda: gram_entries(records, 80, columns),
         "overlaps": lambda: overlaps(records, columns=columns),
+        "quantities": lambda: figures.quantities(with_statistics(records), columns),
         "maps": lambda: gram_maps(records[-1], columns),
         "static": lambda: static_transition(sweep, columns),
         "phase": lambda: phase_diagram(*maps, columns),
@@ -74,6 +104,54 @@ def test_figures_fit_into_their_columns(name, columns, records, sweep, maps):
     assert drawn.y0 > -0.01
     assert drawn.y1 < figure.get_figheight() + 0.01
     assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 5
+
+
+def test_quantities_that_change_have_a_panel_with_the_first_entries(records):
+    figure = figures.quantities(with_statistics(records))
+    assert [axes.get_title() for axes in figure.axes] == ["risk", "modes\n(6 of 9 entries)"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["squared parameter", "1"]
+    band = "forecast ± 2 s.d. of a run"
+    assert legend_labels(figure) == {"measured ± s.e.", "forecast", band}
+    risk, modes = figure.axes
+    points = risk.containers[0].lines[0]
+    np.testing.assert_allclose(points.get_ydata(), 1 / (1 + np.arange(len(records))))
+    assert [text.get_text() for text in modes.get_legend().get_texts()] == [
+        f"mode {k}" for k in range(6)
+    ]
+    lines = [line for line in modes.lines if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(lines[2].get_ydata(), np.exp(-2.0 * np.arange(len(records))))
+
+
+def test_a_density_is_drawn_where_the_detection_edges_are_not_known(records):
+    """A theory that knows the limiting edges alone bounds no density."""
+
+    def unknown(spectrum):
+        bulk = spectrum.bulk
+        ends = {end: replace(getattr(bulk, end), detection=math.nan) for end in ("lower", "upper")}
+        return replace(spectrum, bulk=replace(bulk, **ends))
+
+    bare = [
+        replace(
+            record,
+            predicted=record.predicted
+            and replace(record.predicted, spectra=tuple(map(unknown, record.predicted.spectra))),
+        )
+        for record in records
+    ]
+    for axes in spectra(bare, "class 0").axes:
+        points = [container for container in axes.containers if container.lines[0] is not None]
+        assert all(len(container.lines[0].get_xdata()) > 10 for container in points)
+        assert points
+
+
+def test_accuracy_has_a_panel_only_where_labels_have_a_meaning(records):
+    loss = [
+        replace(record, measured=Geometry((record.measured.quantity("loss"),)), reference=())
+        for record in records
+    ]
+    figure = gram_entries(loss, 80)
+    assert [axes.get_title() for axes in figure.axes if axes.axison] == ["loss"]
+    assert not any("√d" in label for label in legend_labels(figure))
 
 
 def test_gram_entries_without_a_dimension_have_no_band_that_is_not_known(records):

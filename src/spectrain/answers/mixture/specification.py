@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 from ...models.mixture_law import MixtureLaw
 from ...theory.mixture.sgd import SGD
@@ -27,9 +27,6 @@ from ..values import (
     table,
 )
 from .head_specification import HeadSpecification, read_head
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "DynamicsSpecification",
