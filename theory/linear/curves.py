@@ -143,8 +143,10 @@ class Prepared:
         parts = 2 * np.einsum("ti,ij,tj->t", q, pairs, q, optimize=True)
         trace = 2 * learnt @ np.abs(nodes.weights * self.trace / nodes.z)
         parts += problem.noise / problem.samples * trace
+        forcing = self.signal + problem.noise / nodes.kappa1
+        parts += 2 * q**2 @ np.abs(nodes.weights * forcing)
         rule = 2 * math.exp(-self.contour.digits) * parts[0]
-        result: FloatArray = _EPSILON * parts + missed + rule
+        result: FloatArray = 4 * _EPSILON * parts + missed + rule
         return result
 
     def _label_test(self, learnt: ComplexArray) -> FloatArray:

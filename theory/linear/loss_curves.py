@@ -84,8 +84,7 @@ def loss_curves(
         np.asarray(train),
         np.asarray(test),
         parts,
-        # What is driven by the train loss inherits its relative error.
-        error[back] * np.maximum(1, np.maximum(train, test) / (problem.signal + problem.noise)),
+        error[back],
         finite_size(problem, ridges),
         critical,
         algorithm.name == "shuffled",
@@ -128,7 +127,11 @@ def _parts(
     parts = {
         name: now - then for name, now, then in zip(PARTS, causes, [nothing, *causes], strict=False)
     }
-    return parts, before[1].error(times)
+    error = before[1].error(times)
+    # What the train loss drives inherits its relative error.
+    relative = before[1].error(np.zeros(1)) / (problem.signal + problem.noise or 1.0)
+    driven = parts["sgd_noise"]
+    return parts, error + relative * np.maximum(np.abs(driven.train), np.abs(driven.test))
 
 
 def _with_batches(problem: LinearProblem, algorithm: Algorithm, times: FloatArray) -> Losses:

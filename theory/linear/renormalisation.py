@@ -91,9 +91,14 @@ class Renormalisation:
         return kappa * (1 - df * self.per_feature)
 
     @cached_property
+    def rank_of_covariance(self) -> float:
+        """Number of positive eigenvalues of Sigma."""
+        return float(self.multiplicity.sum())
+
+    @property
     def rank(self) -> float:
         """Number of positive eigenvalues of the empirical matrix: min(N, P, those of Sigma)."""
-        return min(self.samples, self.features, float(self.multiplicity.sum()))
+        return min(self.samples, self.features, self.rank_of_covariance)
 
     def solve(self, lam: float) -> float:
         """kappa2 at a ridge lam >= 0; at 0 its limit from above.
@@ -103,7 +108,7 @@ class Renormalisation:
         """
         df_bound = min(self.samples, self.features)
         total = float(self.weights.sum())
-        if lam == 0 and float(self.multiplicity.sum()) <= df_bound:
+        if lam == 0 and self.rank_of_covariance <= df_bound:
             return 0.0
         kappa = lam + total * (self.per_sample + self.per_feature)
         for _ in range(_STEPS):

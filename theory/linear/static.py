@@ -144,7 +144,7 @@ def early_stopping(problem: LinearProblem, longest: float = 1e8) -> EarlyStoppin
     logs = np.linspace(math.log(1e-3 / top), math.log(longest / top), 8 * _GRID)
     values = losses(logs)
     best = int(np.argmin(values))
-    if best == len(logs) - 1:
+    if values[-1] <= values[best] + prepared.error(np.exp(logs[-1:]))[0]:
         return EarlyStopping(math.inf, float(values[-1]))
     bounds = logs[max(best - 1, 0)], logs[best + 1]
     found = minimize_scalar(
