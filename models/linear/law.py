@@ -90,8 +90,7 @@ class LinearLaw:
             return self._normal(shape, generator)
         heads = torch.rand(shape, generator=generator, device=self.target.device) < 0.5
         one = torch.ones((), dtype=self.target.dtype, device=self.target.device)
-        signs: Tensor = torch.where(heads, one, -one)
-        return signs
+        return torch.where(heads, one, -one)
 
     def _normal(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         return torch.randn(
@@ -115,4 +114,5 @@ def _root(covariance: Tensor) -> Tensor:
         raise ValueError(
             f"covariance: expected no negative eigenvalue, got {float(values.min()):.3g}"
         )
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root
