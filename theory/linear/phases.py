@@ -76,7 +76,7 @@ def phase(alpha: float, beta: float) -> Phase | None:
 def trade_off(alpha: float, beta: float) -> tuple[float, float]:
     """eta and xi from the terms themselves: the least over N of the largest at f = N r."""
     rate = np.array([min(0.0, 2 * alpha - 1), 0.0])  # log gamma, in units of (log N, log r)
-    time = rate + [0, 1]
+    time = rate + np.array([0.0, 1.0])
     width = np.array([1.0, 0.0])
     half = 1 / (2 * alpha)
     terms = [
@@ -91,4 +91,5 @@ def trade_off(alpha: float, beta: float) -> tuple[float, float]:
     bounds = np.array([[term[0] - term[1], -1.0] for term in terms])
     limits = np.array([-term[1] for term in terms])
     found = linprog([0.0, 1.0], bounds, limits, bounds=[(0, 1), (None, None)])
-    return -float(found.x[1]), float(found.x[0])
+    width_exponent, largest = (float(value) for value in np.asarray(found.x))
+    return -largest, width_exponent

@@ -113,12 +113,16 @@ def merged(problem: LinearProblem, bins: int) -> LinearProblem:
     labels = np.where(np.arange(len(s)) < alone, np.arange(len(s)), alone + place)
     labels = np.where(positive, labels, bins)
     _, group = np.unique(labels, return_inverse=True)
-    count = np.bincount(group, m)
+
+    def collect(values: FloatArray) -> FloatArray:
+        return np.bincount(group, values).astype(np.float64)
+
+    count = collect(m)
     return LinearProblem(
-        np.bincount(group, m * s) / count,
-        np.bincount(group, a),
+        collect(m * s) / count,
+        collect(a),
         count,
-        test_spectrum=np.bincount(group, m * tested) / count,
+        test_spectrum=collect(m * tested) / count,
         noise=problem.noise,
         samples=problem.samples,
         features=problem.features,

@@ -1,7 +1,7 @@
 """Scaling laws: local exponents, and the best width for a given compute.
 
-    local exponent   d log L / d log x
-    frontier         L*(C) = min over N of L(N, t = C / N),   N*(C) where it is reached
+local exponent   d log L / d log x
+frontier         L*(C) = min over N of L(N, t = C / N),   N*(C) where it is reached
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Exponents:
 def local_exponents(x: FloatArray, y: FloatArray) -> Exponents:
     """From positive values (L,), L >= 5, at increasing positive x.
 
-    Central differences over one point to each side; the error is their distance from those over two.
+    Central differences over one point to each side; the error is their distance from those over
+    two.
 
     Raises:
         ValueError: if there are fewer than five points, or numbers that are not positive.
@@ -74,9 +75,7 @@ def loss_over_features(law: PowerLaw, features: Sequence[float]) -> FloatArray:
     return np.array([ridge_losses(law.problem(features=n)).test for n in features])
 
 
-def width_losses(
-    problem: LinearProblem, algorithm: Algorithm, times: FloatArray
-) -> FloatArray:
+def width_losses(problem: LinearProblem, algorithm: Algorithm, times: FloatArray) -> FloatArray:
     """Test loss at increasing times, without its split."""
     prepared = Prepared(problem, algorithm, float(times[-1]))
     if algorithm.stochastic:
