@@ -24,6 +24,9 @@ _DIGITS = 30.0  # n mu: e^-30 = 1e-13
 _BRANCH = 1e-9  # by which an argument may miss its interval
 _NEWTON = 12  # steps before the way to the next node is halved
 _HALVINGS = 40
+_CLOSE = (
+    1e-8  # a step so small, relative, is the last: what it leaves is of the order of its square
+)
 
 
 @dataclass(frozen=True)
@@ -75,21 +78,17 @@ class Contour:
 
 @dataclass(frozen=True, eq=False)
 class Nodes:
-    """The renormalised ridges at the nodes of a contour.
+    """The half of a contour's nodes with Im z < 0.
 
     Attributes:
-        z: (n,) nodes with Im z < 0; lam = -z.
+        z: (n,) nodes; lam = -z.
         weights: (n,) see `Contour.nodes`.
-        kappa2: (n,).
-        kappa1: (n,).
-        degrees: (n,) df.
+        kappa2: (n,) the renormalised ridges there.
     """
 
     z: ComplexArray
     weights: ComplexArray
     kappa2: ComplexArray
-    kappa1: ComplexArray
-    degrees: ComplexArray
 
     @classmethod
     def on(cls, contour: Contour, renormalisation: Renormalisation) -> Nodes:
@@ -100,11 +99,8 @@ class Nodes:
         """
         z, weights, start = contour.nodes()
         if math.isinf(renormalisation.samples) and math.isinf(renormalisation.features):
-            kappa = -z
-        else:
-            kappa = _follow(renormalisation, -start, -z)
-        df = renormalisation.degrees(kappa)
-        return cls(z, weights, kappa, renormalisation.first(-z, kappa, df), df)
+            return cls(z, weights, -z)
+        return cls(z, weights, _follow(renormalisation, -start, -z))
 
     def integral(self, values: ComplexArray) -> FloatArray:
         """The integral of f dz / (2 pi i) from its values at the nodes, (..., n) -> (...)."""
@@ -113,7 +109,7 @@ class Nodes:
 
 def _follow(of: Renormalisation, start: float, ridges: ComplexArray) -> ComplexArray:
     """kappa2 at complex ridges, each near the one before, the first near ``start`` > 0."""
-    here, kappa = complex(start), complex(of.solve(start))
+    here, kappa = complex(start), complex(of.solve(np.array([start]))[0])
     rate = complex(of.ridge(kappa)[1])
     found = np.empty(len(ridges), complex)
     for place, goal in enumerate(ridges):
@@ -143,7 +139,7 @@ def _newton(of: Renormalisation, lam: complex, kappa: complex) -> tuple[complex,
             return None
         step = (kappa * second * first - lam) / rate
         kappa -= step
-        if abs(step) < 1e-9 * abs(kappa):
+        if abs(step) < _CLOSE * abs(kappa):
             break
     else:
         return None

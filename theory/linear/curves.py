@@ -76,18 +76,22 @@ class Prepared:
         self.contour = _contour(renormalisation.top[0], algorithm, self.noise.excess, last, digits)
         self.nodes = Nodes.on(self.contour, renormalisation)
         self.points = OnePoint(problem, self.nodes.kappa2)
+        self.degrees = self.points.sum("one")
+        self.kappa1 = renormalisation.first(-self.nodes.z, self.nodes.kappa2, self.degrees)
 
     @cached_property
     def trace(self) -> ComplexArray:
         """U, (n,)."""
         nodes = self.nodes
-        return nodes.kappa1 / -nodes.z * self.points.sum("test")
+        trace: ComplexArray = self.kappa1 / -nodes.z * self.points.sum("test")
+        return trace
 
     @cached_property
     def signal(self) -> ComplexArray:
         """T, (n,)."""
         nodes = self.nodes
-        return nodes.kappa2 / nodes.kappa1 * self.points.sum("target1")
+        signal: ComplexArray = nodes.kappa2 / self.kappa1 * self.points.sum("target1")
+        return signal
 
     @cached_property
     def pairs(self) -> tuple[ComplexArray, ComplexArray]:
@@ -116,7 +120,7 @@ class Prepared:
         squared = q * q
         signal = Losses(-nodes.integral(squared * self.signal), self._products(q))
         label = Losses(
-            -self.problem.noise * nodes.integral(squared / nodes.kappa1),
+            -self.problem.noise * nodes.integral(squared / self.kappa1),
             self._label_test((1 - q) ** 2),
         )
         return signal, label
@@ -124,7 +128,7 @@ class Prepared:
     def mean_train(self, times: FloatArray) -> FloatArray:
         """Train loss of the mean weights at increasing times, (T,)."""
         q = self._residuals(times)
-        return -self.nodes.integral(q * q * (self.signal + self.problem.noise / self.nodes.kappa1))
+        return -self.nodes.integral(q * q * (self.signal + self.problem.noise / self.kappa1))
 
     def error(self, times: FloatArray) -> FloatArray:
         """Estimated numerical error of the losses of the mean weights, (T,).
@@ -143,7 +147,7 @@ class Prepared:
         parts = 2 * np.einsum("ti,ij,tj->t", q, pairs, q, optimize=True)
         trace = 2 * learnt @ np.abs(nodes.weights * self.trace / nodes.z)
         parts += problem.noise / problem.samples * trace
-        forcing = self.signal + problem.noise / nodes.kappa1
+        forcing = self.signal + problem.noise / self.kappa1
         parts += 2 * q**2 @ np.abs(nodes.weights * forcing)
         rule = 2 * math.exp(-self.contour.digits) * parts[0]
         result: FloatArray = 4 * _EPSILON * parts + missed + rule
@@ -174,14 +178,14 @@ class Prepared:
         """Losses under SGD with replacement or on fresh samples, at increasing steps."""
         nodes, problem, noise = self.nodes, self.problem, self.noise
         z, decay = nodes.z, self.algorithm.weight_decay
-        forcing = -nodes.weights * (self.signal + problem.noise / nodes.kappa1)
-        kernel = -noise.inverse_batch * noise.gain * nodes.weights * z * nodes.degrees
+        forcing = -nodes.weights * (self.signal + problem.noise / self.kappa1)
+        kernel = -noise.inverse_batch * noise.gain * nodes.weights * z * self.degrees
         volterra = Volterra(z, forcing, kernel, decay, noise.excess)
         mean = Mean(z, decay)
         single = SecondMoment(z, z, decay, noise.excess)
         same = SecondMoment(z[:, None], z, decay, noise.excess)
         cross = SecondMoment(z[:, None], z.conj(), decay, noise.excess)
-        ratio = self.trace / nodes.degrees
+        ratio = self.trace / self.degrees
         train, test, here = [], [], 0
         for time in times:
             for rate, steps in self.algorithm.rates(here, int(time)):

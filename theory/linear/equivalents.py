@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..spectrum import FloatArray
 from .problem import LinearProblem
 from .renormalisation import ComplexArray
 
@@ -41,7 +42,7 @@ class OnePoint:
     #             A        a s       a s'    <s^2>   <s>   <s s'>  <s'>
     _NAMES = ("target2", "target1", "tested", "two", "one", "cross", "test")
 
-    def __init__(self, problem: LinearProblem, kappa: ComplexArray) -> None:
+    def __init__(self, problem: LinearProblem, kappa: ComplexArray | FloatArray) -> None:
         positive = problem.spectrum > 0
         s, m, a, tested = (
             values[positive]
@@ -52,7 +53,7 @@ class OnePoint:
                 problem.test_spectrum,
             )
         )
-        self.kappa = kappa
+        self.kappa = kappa = np.asarray(kappa, dtype=np.complex128)
         self.frozen = float((problem.target * problem.test_spectrum)[~positive].sum())
         stacked = np.stack(
             [a * s * s, a * s, a * tested, m * s * s, m * s, m * s * tested, m * tested]
@@ -67,7 +68,8 @@ class OnePoint:
             square = g * g
             cube = square * g
             for order, power in enumerate((g, square, cube, square * cube)):
-                self._sums[order] += stacked[:, part] @ power
+                # Real by complex, as real by two reals.
+                self._sums[order] += (stacked[:, part] @ power.view(np.float64)).view(np.complex128)
 
     def sum(self, name: str, power: int = 1) -> ComplexArray:
         """sum of v g^power over the modes, (n,)."""

@@ -23,7 +23,7 @@ def finite_size(problem: LinearProblem, ridges: FloatArray) -> FloatArray:
     near P, or P near D, at little ridge. Training acts like the ridge 1 / (sum of the steps eta).
     """
     law = Renormalisation.of(problem)
-    kappa = np.array([law.solve(float(ridge)) for ridge in ridges])
+    kappa = law.solve(np.asarray(ridges, dtype=np.float64))
     points = OnePoint(problem, kappa)
     pair = TwoPoint(problem, kappa**2, lambda name: points.sum(name, 2))
     total = np.zeros(len(kappa))

@@ -58,12 +58,12 @@ class Renormalisation:
         """(K,) m_k s_k."""
         return self.multiplicity * self.eigenvalues
 
-    @property
+    @cached_property
     def per_sample(self) -> float:
         """1/P; a complex number divided by infinity would not be 0."""
         return 1 / self.samples
 
-    @property
+    @cached_property
     def per_feature(self) -> float:
         """1/N."""
         return 1 / self.features
@@ -100,28 +100,23 @@ class Renormalisation:
         """Number of positive eigenvalues of the empirical matrix: min(N, P, those of Sigma)."""
         return min(self.samples, self.features, self.rank_of_covariance)
 
-    def solve(self, lam: float) -> float:
-        """kappa2 at a ridge lam >= 0; at 0 its limit from above.
+    def solve(self, ridges: FloatArray) -> FloatArray:
+        """kappa2 at ridges lam >= 0, (L,); at 0 its limit from above.
 
         lam is convex and increasing in kappa2 to the right of the last zero of lam / kappa2, so
         that Newton's method from above never overshoots.
         """
-        df_bound = min(self.samples, self.features)
-        total = float(self.weights.sum())
-        if lam == 0 and self.rank_of_covariance <= df_bound:
-            return 0.0
-        kappa = lam + total * (self.per_sample + self.per_feature)
+        kappa = ridges + float(self.weights.sum()) * (self.per_sample + self.per_feature)
         for _ in range(_STEPS):
             value, rate, _ = self.ridge(kappa)
-            step = float((value - lam) / rate)
-            if not step > 0:
-                break
-            below = kappa - step
+            with np.errstate(divide="ignore", invalid="ignore"):
+                step = np.where(value > ridges, (value - ridges) / rate, 0.0)
             # Rounding alone can carry the last step to where lam is not positive.
-            kappa = below if below > 0 else kappa / 2
-            if step < 1e-16 * kappa:
+            kappa = np.where(step < kappa, kappa - step, kappa / 2)
+            if (step <= 1e-16 * kappa).all():
                 break
-        return float(kappa)
+        unlimited = self.rank_of_covariance <= min(self.samples, self.features)
+        return np.where((ridges == 0) & unlimited, 0.0, kappa)
 
     def rising(self, u: float) -> float:
         """Positive where both dlam/dkappa2 and dkappa1/dkappa2 are, at kappa2 = -u."""

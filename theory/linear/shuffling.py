@@ -40,7 +40,7 @@ def shuffled(prepared: Prepared, matched: Prepared, times: FloatArray) -> Losses
     # The gain is that of Gaussian samples; both kernels share the factor z.
     weights = -prepared.noise.gain * nodes.weights * nodes.z
     train_kernel, fresh_kernel, test_kernel = (
-        weights * factor for factor in (nodes.degrees, matched.trace, prepared.trace)
+        weights * factor for factor in (prepared.degrees, matched.trace, prepared.trace)
     )
     single, together = np.zeros_like(nodes.z), np.zeros_like(nodes.z)
     train, test = np.empty(len(times)), np.empty(len(times))

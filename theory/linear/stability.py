@@ -11,6 +11,8 @@ reaches 1, or |G| does.
 
 from __future__ import annotations
 
+import numpy as np
+
 from .algorithm import Algorithm
 from .filters import Noise
 from .problem import LinearProblem
@@ -44,7 +46,7 @@ def critical_learning_rate(problem: LinearProblem, algorithm: Algorithm) -> floa
         above, below = half + root, half - root
         total = above * -float(law.degrees(-law.beyond(above)))
         if decay > 0:
-            total += below * float(law.degrees(law.solve(-below)))
+            total += below * float(law.degrees(law.solve(np.array([-below]))[0]))
         return float(1 - strength * total / ((1 + excess) * (above - below)))
 
     edge = highest * (1 - 1e-12)

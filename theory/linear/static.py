@@ -76,7 +76,7 @@ def ridge_losses(problem: LinearProblem, ridge: float = 0.0) -> RidgeLosses:
             f"ridge: expected a positive number where two of samples, features and dimension are "
             f"{counts[0]:g}, got 0, at which the loss has no limit"
         )
-    kappa = law.solve(ridge)
+    kappa = float(law.solve(np.array([ridge]))[0])
     test, noise = _excess(problem, kappa)
     matched, noise_matched = _excess(problem.matched(), kappa)
     excess = test + problem.noise * noise
