@@ -28,6 +28,10 @@ class LinearRegression(nn.Module):
             raise ValueError(f"dimension: expected at least 1, got {dimension}")
         self.weight = nn.Parameter(torch.zeros(dimension, dtype=dtype, device=device))
 
+    def effective(self) -> Tensor:
+        """The weights of the inputs, (D,): v."""
+        return self.weight
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (n, D) -> outputs (n,)."""
         return inputs @ self.weight
@@ -61,6 +65,10 @@ class RandomFeatures(nn.Module):
         entries = torch.randn(dimension, features, generator=generator, dtype=dtype, device=device)
         self.register_buffer("projection", entries / features**0.5)
         self.weight = nn.Parameter(torch.zeros(features, dtype=dtype, device=device))
+
+    def effective(self) -> Tensor:
+        """The weights of the inputs, (D,): F v."""
+        return self.projection @ self.weight
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (n, D) -> outputs (n,)."""

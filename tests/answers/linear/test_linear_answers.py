@@ -172,12 +172,18 @@ def test_bad_dynamics_is_refused_by_key(key, changed):
         ("ridge", {"ridge": -0.1}),
         ("ridge", {"samples": 260, "ridge": 0}),
         ("spikes", {"spikes": [0]}),
-        ("algorithm", {"algorithm": "flow"}),
+        ("momentum", {"momentum": 0.9}),
     ],
 )
 def test_bad_predictions_are_refused_by_key(key, changed):
     with pytest.raises(ValueError, match=rf"^{key}(\[\d\])*: expected"):
         predict(PROBLEM | changed)
+
+
+def test_one_specification_may_serve_both_commands():
+    both = RUN | {"ridge": 0.1, "spikes": [5.0]}
+    assert document(dynamics(both)) == document(dynamics(RUN))
+    assert document(predict(both)) == document(predict(PROBLEM | {"ridge": 0.1, "spikes": [5.0]}))
 
 
 def test_growth_beyond_the_threshold_is_an_answer():

@@ -26,6 +26,15 @@ from ..values import (
 
 __all__ = ["CurvesSpecification", "RidgeSpecification", "read_dynamics", "read_prediction"]
 
+_PREDICTION_KEYS = ("ridge", "spikes")
+_DYNAMICS_KEYS = (
+    "algorithm",
+    "learning_rate",
+    "batch_size",
+    "weight_decay",
+    "schedule",
+    "times",
+)
 _NONE: tuple[float, ...] = ()
 _CONSTANT: tuple[tuple[float, float], ...] = ()
 
@@ -72,7 +81,7 @@ def read_prediction(content: Mapping[str, object]) -> RidgeSpecification:
     bulk = _problem(keys)
     spikes = keys.optional("spikes", list_of(positive), _NONE)
     ridge = keys.optional("ridge", nonnegative, 0.0)
-    keys.finish()
+    keys.finish(ignoring=_DYNAMICS_KEYS)
     s = np.array(spikes)
     problem = LinearProblem(
         np.concatenate([bulk.spectrum, s]),
@@ -102,7 +111,7 @@ def read_dynamics(content: Mapping[str, object]) -> CurvesSpecification:
         keys.optional("schedule", _schedule, _CONSTANT),
     )
     times = keys.required("times", list_of(nonnegative, least=1))
-    keys.finish()
+    keys.finish(ignoring=_PREDICTION_KEYS)
     return CurvesSpecification(problem, algorithm, times)
 
 
