@@ -75,3 +75,19 @@ def test_logging_is_timed_sink_by_sink(scripts, monkeypatch, tmp_path, capsys):
     kilobytes = float(rows[2][5].strip("| "))
     assert kilobytes == pytest.approx(0.8, abs=0.4)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_dynamics_in_two_times_is_the_contour(scripts):
+    """Gradient descent at infinite width by matrices of responses and correlations."""
+    from benchmarks.linear_models import dynamical_mean_field
+
+    from spectrain.theory.linear.algorithm import Algorithm
+    from spectrain.theory.linear.loss_curves import loss_curves
+    from spectrain.theory.linear.problem import LinearProblem
+
+    s = np.arange(1, 31.0) ** -1.2
+    problem = LinearProblem(s / s.sum(), np.arange(1, 31.0) ** -0.4, noise=0.1, samples=20.0)
+    train, test = dynamical_mean_field(problem, 1.5, 40)
+    found = loss_curves(problem, Algorithm("gd", 1.5), range(41))
+    np.testing.assert_allclose(train, found.train, rtol=1e-9)
+    np.testing.assert_allclose(test, found.test, rtol=1e-9)

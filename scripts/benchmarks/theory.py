@@ -22,6 +22,7 @@ from spectrain.theory.mixture.quadrature import MixtureLaw
 from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.spectrum import Spectrum
 
+from .linear_models import print_ratios
 from .simulation import Problem, SampledPath, SampledSpectrum, Simulation, scaling
 from .timing import duration, machine, once, side_by_side
 
@@ -76,6 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if not arguments.no_simulation:
         _print_simulations(jobs, results, width)
+    print_ratios(arguments.repeats, not arguments.no_simulation)
     print(f"\n{machine()}")
 
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..config import TrainingConfig
+from .linear import LinearConfig
 from .logistic_mixture import LogisticMixtureConfig
 from .softmax_mixture import SoftmaxMixtureConfig
 from .two_layer_mixture import TwoLayerMixtureConfig
 
-__all__ = ["SYSTEMS", "LogisticMixtureConfig", "SoftmaxMixtureConfig", "TwoLayerMixtureConfig"]
+__all__ = [
+    "SYSTEMS",
+    "LinearConfig",
+    "LogisticMixtureConfig",
+    "SoftmaxMixtureConfig",
+    "TwoLayerMixtureConfig",
+]
 
 # To add a system: a line here, the file of its configuration and the name of it there.
 _CONFIGS = (
     "softmax_mixture.SoftmaxMixtureConfig",
     "logistic_mixture.LogisticMixtureConfig",
     "two_layer_mixture.TwoLayerMixtureConfig",
+    "linear.LinearConfig",
 )
 
 

@@ -1,0 +1,60 @@
+"""Kernel regression as a linear model on the features that the training points span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["KernelRegression"]
+
+_SMALL = 1e-12  # eigenvalues of the kernel matrix, relative to the largest, that count as none
+
+
+class KernelRegression(nn.Module):
+    """f(x) = v . K^(-1/2) k(X, x),  v = 0 at first.
+
+    K = k(X, X) is the kernel matrix of the training points X. Gradient descent on v is that in the
+    kernel's own feature space, whose weights never leave the span of the training points' features;
+    the Hessian of the mean square without 1/2, halved, has the eigenvalues of K/P.
+
+    Args:
+        kernel: k(X, X') of two sets of points, (n, n').
+        points: (P, ...) training points; their dtype and device are the weights'.
+
+    Raises:
+        ValueError: if the kernel matrix is not symmetric and positive semidefinite.
+    """
+
+    points: Tensor
+    whitening: Tensor
+
+    def __init__(self, kernel: Callable[[Tensor, Tensor], Tensor], points: Tensor) -> None:
+        super().__init__()
+        self.kernel = kernel
+        matrix = kernel(points, points)
+        if matrix.shape != (len(points), len(points)) or not torch.allclose(matrix, matrix.T):
+            raise ValueError(
+                f"kernel: expected a symmetric matrix of {len(points)} points, "
+                f"got shape {tuple(matrix.shape)}"
+            )
+        values, vectors = torch.linalg.eigh(matrix.double())
+        largest = float(values.max())
+        if float(values.min()) < -1e-6 * largest:
+            raise ValueError(
+                f"kernel: expected no negative eigenvalue, got {float(values.min()):.3g}"
+            )
+        kept = values > _SMALL * largest
+        inverse = torch.where(kept, values.clamp(min=_SMALL * largest).rsqrt(), 0.0)
+        self.register_buffer("points", points)
+        self.register_buffer("whitening", ((vectors * inverse) @ vectors.T).to(points.dtype))
+        self.weight = nn.Parameter(torch.zeros_like(self.whitening[0]))
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Inputs (n, ...) -> features (n, P) whose inner products are the kernel's."""
+        return self.kernel(inputs, self.points) @ self.whitening
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs (n, ...) -> outputs (n,)."""
+        return self.features(inputs) @ self.weight

@@ -1,0 +1,75 @@
+"""Linear regression, on the inputs or on random linear features of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["LinearRegression", "RandomFeatures"]
+
+
+class LinearRegression(nn.Module):
+    """f(x) = v . x,  v = 0 at first.
+
+    Args:
+        dimension: D.
+        dtype: of the weights.
+        device: of the weights.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        if dimension < 1:
+            raise ValueError(f"dimension: expected at least 1, got {dimension}")
+        self.weight = nn.Parameter(torch.zeros(dimension, dtype=dtype, device=device))
+
+    def effective(self) -> Tensor:
+        """The weights of the inputs, (D,): v."""
+        return self.weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs (n, D) -> outputs (n,)."""
+        return inputs @ self.weight
+
+
+class RandomFeatures(nn.Module):
+    """f(x) = v . F^T x,  F (D, N) of entries N(0, 1/N) that are not trained, v = 0 at first.
+
+    Args:
+        dimension: D.
+        features: N.
+        generator: source of F, on ``device``.
+        dtype: of the weights and of F.
+        device: of the weights and of F.
+    """
+
+    projection: Tensor
+
+    def __init__(
+        self,
+        dimension: int,
+        features: int,
+        generator: torch.Generator,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        for name, value in (("dimension", dimension), ("features", features)):
+            if value < 1:
+                raise ValueError(f"{name}: expected at least 1, got {value}")
+        entries = torch.randn(dimension, features, generator=generator, dtype=dtype, device=device)
+        self.register_buffer("projection", entries / features**0.5)
+        self.weight = nn.Parameter(torch.zeros(features, dtype=dtype, device=device))
+
+    def effective(self) -> Tensor:
+        """The weights of the inputs, (D,): F v."""
+        return self.projection @ self.weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs (n, D) -> outputs (n,)."""
+        return (inputs @ self.projection) @ self.weight

@@ -1,0 +1,1 @@
+"""Linear models under SGD: loss curves, their split, static limits and the Hessian, predicted."""
