@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..spectrum import FloatArray
 from .covariance import Covariance
@@ -20,6 +19,8 @@ __all__ = ["flow_trajectory"]
 _LEVELS = (1, 2, 3, 4, 5, 6)  # how many steps the largest one is divided into
 _LONG = 1.6  # largest step over long times, in units of the fastest rate; 2 would be unstable
 _EXACT = 320  # largest steps up to which every step is remembered
+_EARLY = ((1.0, 4), (4.0, 2))  # until these times, in units of 1 / rate, steps so much smaller
+_SLACK = 1e-9  # relative; a gap of a whole number of steps has that many
 _FEW = _LEVELS[:3]  # for long Langevin dynamics
 _LANGEVIN = 1000  # largest steps beyond which Langevin dynamics is refused
 
@@ -72,31 +73,33 @@ def _remembered(
     start: tuple[Covariance, float, float], rate: float, times: list[float], levels: Sequence[int]
 ) -> Trajectory:
     """With all of the past."""
-    gaps = np.diff(times, prepend=0.0)
-    counts = np.ceil(gaps * rate).astype(int)
-    runs = [_run(DescentLaw(*start), gaps, level * counts) for level in levels]
+    runs = [_run(DescentLaw(*start), times, rate, level) for level in levels]
     checked = np.append(0.0, _at_zero(levels[1:]))
     return combine(times, runs, _at_zero(levels), checked, start[0].sigma)
 
 
 def _thin(start: tuple[Covariance, float, float], rate: float, times: list[float]) -> Trajectory:
     """With a thinned past."""
-    gaps = np.diff(times, prepend=0.0)
-    counts = np.ceil(gaps * rate / _LONG).astype(int)
     runs = [
-        _run(DescentLaw(*start, thinned(start[0], precision)), gaps, level * counts)
+        _run(DescentLaw(*start, thinned(start[0], precision)), times, rate / _LONG, level)
         for level, precision in ((1, 2 * PRECISION), (2, PRECISION))
     ]
     return combine(times, runs, _at_zero((1, 2)), np.array([0.0, 1.0]), start[0].sigma)
 
 
-def _run(law: DescentLaw, gaps: FloatArray, counts: NDArray[np.int_]) -> list[Reading]:
-    """Readings after each gap, which is crossed in so many equal steps."""
-    readings = []
-    for gap, count in zip(gaps, counts, strict=True):
+def _run(law: DescentLaw, times: Sequence[float], rate: float, level: int) -> list[Reading]:
+    """Readings at the times; every step is the largest one, divided by the level."""
+    readings, now = [], 0.0
+    for end, told in sorted([*((t, True) for t in times), *((s / rate, False) for s, _ in _EARLY)]):
+        if end > times[-1]:
+            break
+        finer = next((share for until, share in _EARLY if now * rate < until), 1)
+        count = math.ceil((end - now) * rate * finer * (1 - _SLACK)) * level
         for _ in range(count):
-            law.step(gap / count)
-        readings.append(read(law))
+            law.step((end - now) / count)
+        now = end
+        if told:
+            readings.append(read(law))
     return readings
 
 
