@@ -28,7 +28,7 @@ def complexity(
         L = theta (rho - t)/2 - (rho^2 - t^2)/8 - (1/4) int_t^rho (y^2 - 4)^(1/2) dy
 
     in units of sigma, with t = mu, rho = theta + 1/theta, for theta > 1 and t < rho, else 0. With
-    the energy the Gaussian law of mu becomes that of (e, mu). See docs, theory page.
+    the energy the Gaussian law of mu becomes that of (e, mu). See docs/spiked.md.
 
     Args:
         covariance: Q.

@@ -25,8 +25,8 @@ class DescentLaw:
         R_s <- ((1 - eta mu) R_s + eta sum_u w_u R(u, s)) / n,  and eta / n of the step itself
         n^2 = 1 + eta^2 |P grad H|^2 / N + 2 T eta
 
-    from the covariance Q'(C) of the noise's gradients and Gaussian integration by parts (docs,
-    theory page). No error of discretisation: eta is the learning rate of a run.
+    from the covariance Q'(C) of the noise's gradients and Gaussian integration by parts
+    (docs/spiked.md). No error of discretisation: eta is the learning rate of a run.
 
     Args:
         covariance: Q.

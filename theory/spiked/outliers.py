@@ -65,7 +65,7 @@ def trajectory_outliers(law: DescentLaw) -> tuple[Outlier, ...]:
         f_v   = Q''(C_v) Y_v,    a_s = r_s Q''(C_s) + R_s Q'''(C_s) Y_s
         k     = -(sum_v R_v f_v + sum_s a_s C_s + Q''(m) y* m)
 
-    in which C_u = x_t.x_u/N and k keeps y on the tangent space (docs, theory page). Lowest value
+    in which C_u = x_t.x_u/N and k keeps y on the tangent space (docs/spiked.md). Lowest value
     first. Temperature zero only.
 
     Raises:
