@@ -16,7 +16,7 @@ class SphereCurvature(CurvatureOperator):
     The second derivative along geodesics of the sphere through x, for any function with gradient g
     and Hessian H in the surrounding space. B is all but the last column of the reflection that
     takes the last axis to x: the normal direction, on which P (H + mu) P has an eigenvalue 0 that
-    is not the sphere's, is not there at all. `ambient` and `tangent` go between the two spaces.
+    is not the sphere's, is not there at all. `embedded` and `coordinates` go between the two.
 
     Args:
         hessian: H, one matrix of size N >= 2.
@@ -73,14 +73,24 @@ class SphereCurvature(CurvatureOperator):
         return self._hessian.device
 
     @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Those of H: of embedded vectors."""
+        return self._hessian.shapes
+
+    @property
+    def samples(self) -> int:
+        """That of H."""
+        return self._hessian.samples
+
+    @property
     def panel_width(self) -> int:
         """That of H."""
         return self._hessian.panel_width
 
     def matmul(self, panel: Tensor) -> Tensor:
         """B^T (H + mu) B V for V (N - 1, width); same shape."""
-        vectors = self.ambient(panel)
-        return self.tangent(self._hessian @ vectors) + self.multiplier * panel
+        vectors = self.embedded(panel)
+        return self.coordinates(self._hessian @ vectors) + self.multiplier * panel
 
     @property
     def dense_cost(self) -> float:
@@ -89,16 +99,16 @@ class SphereCurvature(CurvatureOperator):
 
     def dense(self) -> Tensor:
         """The matrix itself, (N - 1, N - 1)."""
-        half = self.tangent(self._hessian.dense())
-        whole: Tensor = self.tangent(half.mT)
+        half = self.coordinates(self._hessian.dense())
+        whole: Tensor = self.coordinates(half.mT)
         whole.diagonal().add_(self.multiplier)
         return whole
 
-    def ambient(self, panel: Tensor) -> Tensor:
+    def embedded(self, panel: Tensor) -> Tensor:
         """B V: (N - 1, width) in the basis to (N, width) in the parameters' coordinates."""
         return self._reflected(torch.nn.functional.pad(panel, (0, 0, 0, 1)))
 
-    def tangent(self, vectors: Tensor) -> Tensor:
+    def coordinates(self, vectors: Tensor) -> Tensor:
         """B^T U: (N, width) in the parameters' coordinates to (N - 1, width) in the basis."""
         return self._reflected(vectors)[:-1]
 

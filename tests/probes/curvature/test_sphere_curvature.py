@@ -31,12 +31,12 @@ def test_second_derivative_along_great_circles(flip):
     x[-1] = flip * x[-1].abs()  # both signs of the reflection
     curvature, r = sphere_curvature(x), x.norm()
     directions = torch.linalg.qr(normal(N - 1, 4, seed=2)).Q
-    ambient = curvature.ambient(directions)
-    torch.testing.assert_close(ambient.mT @ ambient, torch.eye(4, dtype=x.dtype))
-    torch.testing.assert_close(x @ ambient, torch.zeros(4, dtype=x.dtype), atol=1e-13, rtol=0)
-    torch.testing.assert_close(curvature.tangent(ambient), directions)
+    embedded = curvature.embedded(directions)
+    torch.testing.assert_close(embedded.mT @ embedded, torch.eye(4, dtype=x.dtype))
+    torch.testing.assert_close(x @ embedded, torch.zeros(4, dtype=x.dtype), atol=1e-13, rtol=0)
+    torch.testing.assert_close(curvature.coordinates(embedded), directions)
     products = ((curvature @ directions) * directions).sum(0)
-    for v, product in zip(ambient.mT, products, strict=True):
+    for v, product in zip(embedded.mT, products, strict=True):
 
         def along(s, v=v):
             return energy(x * torch.cos(s / r) + r * v * torch.sin(s / r))

@@ -52,7 +52,7 @@ def drawn(noises, overlap, rate, steps, size, seed):
     end = land.at(model.x)
     hessian = SphereCurvature(FormedCurvature(end.hessian), end.point, end.gradient)
     values, vectors = torch.linalg.eigh(hessian.dense())
-    alignment = (hessian.ambient(vectors[:, :1])[:, 0] @ signal) ** 2 / size
+    alignment = (hessian.embedded(vectors[:, :1])[:, 0] @ signal) ** 2 / size
     told = [
         land.overlap(end.point),
         end.multiplier,
