@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass, field
 
+import torch
+from torch import Tensor, nn
+
+from ...theory.matrix_kind import SPHERE_HESSIAN, MatrixKind
+from .batches import Batch
+from .block import Block
+from .loss_gradient import loss_gradient
+from .losses import Loss
+from .matrix import CurvatureMatrix, Hessian
 from .operator import CurvatureOperator
 
-__all__ = ["SphereCurvature"]
+__all__ = ["SphereCurvature", "SphereHessian"]
 
 
 class SphereCurvature(CurvatureOperator):
@@ -115,3 +123,39 @@ class SphereCurvature(CurvatureOperator):
     def _reflected(self, vectors: Tensor) -> Tensor:
         reflected: Tensor = vectors - 2 * self._mirror[:, None] * (self._mirror @ vectors)
         return reflected
+
+
+@dataclass(frozen=True)
+class SphereHessian:
+    """The Hessian on a sphere that a block is constrained to, see `SphereCurvature`.
+
+    Attributes:
+        surrounding: the Hessian in the space around it, by automatic differentiation unless the
+            model knows a shorter way.
+    """
+
+    surrounding: CurvatureMatrix = field(default_factory=Hessian)
+
+    @property
+    def kind(self) -> MatrixKind:
+        """`SPHERE_HESSIAN`."""
+        return SPHERE_HESSIAN
+
+    def operator(
+        self, module: nn.Module, loss: Loss, batch: Batch, block: Block
+    ) -> CurvatureOperator:
+        """On the tangent space at the block's present parameters.
+
+        Raises:
+            ValueError: as `SphereCurvature`, and for rows of a parameter.
+        """
+        if block.rows:
+            raise ValueError(f"rows: expected whole parameters on a sphere, got {block.rows}")
+        hessian = self.surrounding.operator(module, loss, batch, block)
+        gradients = loss_gradient(module, loss, *batch)
+        values = {name: value.detach() for name, value in module.named_parameters()}
+        names = block.resolve(module)
+        point, gradient = (
+            torch.cat([each[name].reshape(-1) for name in names]) for each in (values, gradients)
+        )
+        return SphereCurvature(hessian, point, gradient)

@@ -13,10 +13,10 @@ from .memory import Memory
 from .thinned_memory import ThinnedMemory
 from .trajectory import Reading, Trajectory, combine, read
 
-__all__ = ["PRECISION", "descent_trajectory", "thinned"]
+__all__ = ["PRECISION", "REMEMBERED", "descent_trajectory", "thinned"]
 
 PRECISION = 0.05  # of a thinned memory
-_EXACT = 3000  # steps up to which every one is remembered
+REMEMBERED = 3000  # steps up to which every one is
 
 
 def descent_trajectory(
@@ -47,10 +47,10 @@ def descent_trajectory(
             f"times: expected steps, strictly increasing integers from 0 on, got {list(steps)}"
         )
     bound = 1 / (2 * covariance.sigma)
-    if counts[-1] > _EXACT and learning_rate >= bound:
+    if counts[-1] > REMEMBERED and learning_rate >= bound:
         raise ValueError(
-            f"learning_rate: expected less than {bound:.6g} = 1 / (2 sigma) for more than {_EXACT} "
-            f"steps, since descent settles nowhere at {learning_rate} and forgets nothing"
+            f"learning_rate: expected less than {bound:.6g} = 1 / (2 sigma) for more than "
+            f"{REMEMBERED} steps, beyond which descent settles nowhere, got {learning_rate}"
         )
 
     def run(memory: Memory | None) -> list[Reading]:
@@ -62,7 +62,7 @@ def descent_trajectory(
             readings.append(read(law))
         return readings
 
-    if counts[-1] <= _EXACT:
+    if counts[-1] <= REMEMBERED:
         runs, weights, checked = [run(None)], np.ones(1), np.ones(1)
     else:
         runs = [run(thinned(covariance, share)) for share in (2 * PRECISION, PRECISION)]
