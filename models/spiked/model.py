@@ -40,8 +40,8 @@ class SpikedModel(nn.Module):
         self.landscape = landscape
         self.x = nn.Parameter(start.clone())
 
-    def forward(self) -> Tensor:
-        """H(x), ()."""
+    def forward(self, inputs: object = None) -> Tensor:
+        """H(x), (); there are no data, and inputs are not looked at."""
         energy: Tensor = _Energy.apply(self.x, self.landscape.at(self.x))  # type: ignore[no-untyped-call]
         return energy
 

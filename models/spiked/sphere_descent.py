@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,21 @@ class SphereDescent(torch.optim.Optimizer):
             raise ValueError("generator: expected one at a temperature above 0, got None")
         super().__init__(params, {"lr": lr, "temperature": temperature})
         self._generator = generator
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of any optimiser, with the state of the generator."""
+        state = super().state_dict()
+        if self._generator is not None:
+            state["generator"] = self._generator.get_state()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state: the noise that follows is that which would have followed."""
+        state = dict(state_dict)
+        drawn = state.pop("generator", None)
+        super().load_state_dict(state)
+        if self._generator is not None and drawn is not None:
+            self._generator.set_state(drawn.cpu())
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

@@ -16,6 +16,7 @@ _CONFIGS = (
     "softmax_mixture.SoftmaxMixtureConfig",
     "logistic_mixture.LogisticMixtureConfig",
     "two_layer_mixture.TwoLayerMixtureConfig",
+    "spiked_matrix_tensor.SpikedMatrixTensorConfig",
 )
 
 

@@ -65,6 +65,28 @@ def test_the_same_generator_the_same_path():
     assert torch.equal(*ends)
 
 
+def test_a_saved_state_goes_on_with_the_same_noise():
+    spiked = model()
+
+    def steps(descent, count):
+        for _ in range(count):
+            descent.zero_grad()
+            spiked().backward()
+            descent.step()
+
+    descent = SphereDescent(spiked.parameters(), 0.05, 0.3, generator(7))
+    steps(descent, 2)
+    state, x = descent.state_dict(), spiked.x.detach().clone()
+    steps(descent, 3)
+    end = spiked.x.detach().clone()
+    with torch.no_grad():
+        spiked.x.copy_(x)
+    again = SphereDescent(spiked.parameters(), 0.05, 0.3, generator(0))
+    again.load_state_dict(state)
+    steps(again, 3)
+    assert torch.equal(spiked.x.detach(), end)
+
+
 def test_a_parameter_without_gradient_stays():
     still = torch.nn.Parameter(torch.ones(3))
     SphereDescent([still], 0.1).step()
