@@ -54,6 +54,7 @@ def measured_spectra(
     coefficients = law_jacobi(krylov, COEFFICIENTS, traces) if density else ()
     resolvent = resolvent_traces(krylov, pairs.values)
     sampling = operator.sampling_errors(pairs.vectors, resolvent)
+    pairs = replace(pairs, vectors=operator.embedded(pairs.vectors))
     columns = _eigenpairs(pairs, _aligned(operator, pairs, reference), sampling, len(selections))
     spectra = [
         Spectrum(

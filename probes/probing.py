@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from torch import nn
@@ -195,7 +196,8 @@ class Probing:
             start = None
             if tracker and not density and not operator.batch:
                 first = group.selections[0]
-                start = tracker.start(first.matrix, first.block, operator.size)
+                start = tracker.start(first.matrix, first.block, sum(map(prod, operator.shapes)))
+                start = None if start is None else operator.coordinates(start)
             spectra, pairs, passes = measured_spectra(
                 operator,
                 group.selections,

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["COVARIANCE", "GAUSS_NEWTON", "HESSIAN", "INFORMATION", "MatrixKind", "kind_named"]
+__all__ = [
+    "COVARIANCE",
+    "GAUSS_NEWTON",
+    "HESSIAN",
+    "INFORMATION",
+    "SPHERE_HESSIAN",
+    "MatrixKind",
+    "kind_named",
+]
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,13 @@ GAUSS_NEWTON = MatrixKind("gauss-newton", "Gauss-Newton matrix", "G", "loss per 
 COVARIANCE = MatrixKind(
     "covariance", "Gradient covariance", "C", "squared loss per squared parameter"
 )
+SPHERE_HESSIAN = MatrixKind(
+    "sphere-hessian", "Hessian on the sphere", "H", "loss per squared parameter"
+)
 
-_KNOWN = {kind.name: kind for kind in (HESSIAN, INFORMATION, GAUSS_NEWTON, COVARIANCE)}
+_KNOWN = {
+    kind.name: kind for kind in (HESSIAN, INFORMATION, GAUSS_NEWTON, COVARIANCE, SPHERE_HESSIAN)
+}
 
 
 def kind_named(name: str, kinds: Iterable[MatrixKind] = ()) -> MatrixKind:

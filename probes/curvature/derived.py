@@ -45,6 +45,14 @@ class Derived(CurvatureOperator):
         """Those of H."""
         return self.original.shapes
 
+    def embedded(self, vectors: Tensor) -> Tensor:
+        """As of the original."""
+        return self.original.embedded(vectors)
+
+    def coordinates(self, vectors: Tensor) -> Tensor:
+        """As of the original."""
+        return self.original.coordinates(vectors)
+
     @property
     def panel_width(self) -> int:
         """That of H."""

@@ -39,8 +39,19 @@ class CurvatureOperator(Protocol):
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the parameters whose entries, one after the other, are the rows of H."""
+        """Shapes of the parameters whose entries, one after the other, are the rows of H.
+
+        Or of the vectors that `embedded` gives, where H acts on a subspace of them.
+        """
         return ((self.size,),)
+
+    def embedded(self, vectors: Tensor) -> Tensor:
+        """Vectors (*batch, size, k) of the space that H acts on, as the parameters' entries."""
+        return vectors
+
+    def coordinates(self, vectors: Tensor) -> Tensor:
+        """The part that the parameters' entries have in that space: `embedded` transposed."""
+        return vectors
 
     @property
     def panel_width(self) -> int:

@@ -49,7 +49,8 @@ def test_a_system_adds_its_figures_to_those_of_any_run(abacus):
     names = [figure.name for figure in run_figures(PROBED)]
     assert names == [*(figure.name for figure in RUN_FIGURES), "beads"]
     assert report_texts(PROBED) == ("Counted.",)
-    assert list(drawings_without_run()) == ["static-transition", "phase-diagram", "frame-False"]
+    first, *_, last = drawings_without_run()
+    assert (first, last) == ("static-transition", "frame-False")
     assert list(drawings_without_run(quick=True))[-1] == "frame-True"
     assert list(drawings_without_run(["frame-False"])) == ["frame-False"]
 

@@ -24,6 +24,7 @@ _CONFIGS = (
     "logistic_mixture.LogisticMixtureConfig",
     "two_layer_mixture.TwoLayerMixtureConfig",
     "linear.LinearConfig",
+    "spiked_matrix_tensor.SpikedMatrixTensorConfig",
 )
 
 

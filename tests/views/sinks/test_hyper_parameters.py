@@ -47,5 +47,6 @@ def test_runs_of_equal_configurations_stay_apart():
 def test_the_configuration_of_every_system_will_do():
     for config in SYSTEMS.values():
         _, start = parsed(config().to_dict())
-        assert start.hparams["epochs"].number_value > 0
+        assert start.hparams["system"].string_value == config.system
+        assert start.hparams["epochs"].number_value == config().epochs
         assert all(not math.isnan(value.number_value) for value in start.hparams.values())

@@ -1,0 +1,1 @@
+"""The spiked matrix-tensor model in high dimension: dynamics, Hessian, landscape."""
