@@ -159,7 +159,7 @@ def test_it_answers_on_the_command_line(answer, trained):
         ("dynamics", {"times": []}, "times: expected at least 1, got none"),
         ("dynamics", {"times": [0.5]}, "times[0]: expected an integer >= 0, got 0.5"),
         ("dynamics", {"ridge": 1}, "ridge: expected a key among times, learning_rate, dimension"),
-        ("dynamics", {"system": "anisotropic"}, '"two-layer-mixture", "isotropic", got "aniso'),
+        ("dynamics", {"system": "anisotropic"}, '"isotropic", got "anisotropic"'),
     ],
 )
 def test_it_refuses_by_name(command, changes, words, answer):
