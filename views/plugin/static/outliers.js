@@ -36,7 +36,7 @@ export function outlierTable(runs) {
 }
 
 /** What the table does not say: its unit, which values are in the bulk, and where each bulk ends. */
-export function notes(runs) {
+export function notes(runs, unit) {
   const rows = runs.flatMap(({ moment }) => paired(moment).map(({ seen }) => [seen, moment]));
   const hasInside = rows.some(([seen, moment]) => isInside(seen, moment));
   const lines = runs.filter(({ moment }) => moment.predicted?.bulk).map(({ name, moment }) => {
@@ -51,7 +51,7 @@ export function notes(runs) {
     return `${runs.length > 1 ? `${short(name)}: ` : ""}${words.join(" ")}`;
   });
   const inside = hasInside ? " In parentheses: measured in the bulk." : "";
-  return rows.length ? [`Unit: loss per squared parameter.${inside}`, ...lines] : lines;
+  return rows.length ? [`Unit: ${unit}.${inside}`, ...lines] : lines;
 }
 
 export function outlierRows(runs) {
