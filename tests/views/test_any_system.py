@@ -186,16 +186,15 @@ def test_the_closing_table_has_units():
 
 
 @BOTH
-def test_every_figure_that_shows_something_has_no_empty_panel(run, tmp_path):
+def test_every_figure_that_shows_something_has_no_empty_panel(run):
     drawings = drawings_of_run(Run({}, run))
     assert set(drawings) == {"dynamic-transitions", "spectra", "quantities", "matrix-maps"}
     for name, draw in drawings.items():
-        for columns in style.WIDTHS:
-            figure = draw(columns)
-            figure.draw_without_rendering()
-            for axes in figure.axes:
-                assert axes.has_data() or not axes.axison, name
-    assert "Gram" not in " ".join(words(draw(2)) for draw in drawings.values())
+        figure = draw(2 if run is WITH else 1)
+        figure.draw_without_rendering()
+        assert "Gram" not in words(figure)
+        for axes in figure.axes:
+            assert axes.has_data() or not axes.axison, name
 
 
 def test_panels_have_the_unit_of_their_matrix():
@@ -246,7 +245,7 @@ def test_a_spectrum_that_failed_alone_is_marked_in_its_panel_only():
 
 @BOTH
 def test_the_report_has_its_quantities(run):
-    text = report(Run({"system": "magnet"}, run), "magnet")
+    text = report(Run({"system": "magnet"}, run), "magnet", figures=())
     assert ("Coupling" in text.split('id="errors"')[1].split("</section>")[0]) == (run is WITH)
     assert "Gram" not in text
     if run is WITH:
