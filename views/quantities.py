@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..probes.records.numbers import SHARE, Kind, Number, numbers
+from ..probes.records.numbers import SHARE, Kind, Number, quantity_numbers
 from ..probes.records.record import Record
 
 __all__ = ["Compared", "compared_quantities", "entry_title", "largest", "title", "worst"]
@@ -74,8 +74,8 @@ class Compared:
 def compared_quantities(record: Record) -> dict[str, tuple[Compared, ...]]:
     """The numbers of each quantity by its name, in order; unknown numbers are left out."""
     found: dict[str, dict[str, dict[Kind, Number]]] = {}
-    for number in numbers(record):
-        if number.part == "quantity" and not math.isnan(number.value):
+    for number in quantity_numbers(record):
+        if not math.isnan(number.value):
             entries = found.setdefault(number.quantity, {})
             entries.setdefault(number.name, {})[number.kind] = number
     return {

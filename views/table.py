@@ -81,7 +81,7 @@ def _format_outliers(records: Sequence[Record]) -> str:
 
 
 def _format_quantities(records: Sequence[Record]) -> str:
-    sound = [record for record in records if not failed(record)]
+    sound = [record for record in records if record.measured.quantities]
     rows = quantity_comparisons(sound)
     if not rows:
         return ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,16 @@ from .outliers import EDGE_NAMES, edge
 from .record import Geometry, Record
 from .track import Followed, Track
 
-__all__ = ["KINDS", "SHARE", "Kind", "Number", "Part", "are_inner_products", "numbers"]
+__all__ = [
+    "KINDS",
+    "SHARE",
+    "Kind",
+    "Number",
+    "Part",
+    "are_inner_products",
+    "numbers",
+    "quantity_numbers",
+]
 
 Kind = Literal["measured", "predicted", "forecast"]
 KINDS: tuple[Kind, ...] = ("measured", "predicted", "forecast")
@@ -29,12 +37,8 @@ Part = Literal[
     "detection", "atom", "track",
 ]  # fmt: skip
 
-_UNITLESS = {"unit": "none"}
-_OWN = {"unit": "that of the number"}
 
-
-@dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     """One number of a record.
 
     Attributes:
@@ -56,21 +60,21 @@ class Number:
         along: of an alignment, the direction.
     """
 
-    kind: Kind = field(metadata=_UNITLESS)
-    matrix: str = field(metadata=_UNITLESS)
-    block: str = field(metadata=_UNITLESS)
-    name: str = field(metadata=_UNITLESS)
-    value: float = field(metadata=_OWN)
-    unit: str = field(metadata=_UNITLESS)
-    part: Part = field(metadata=_UNITLESS)
-    error: float = field(default=math.nan, metadata=_OWN)
-    standard_error: float = field(default=math.nan, metadata=_OWN)
-    band: float = field(default=math.nan, metadata=_OWN)
-    quantity: str = field(default="", metadata=_UNITLESS)
-    is_product: bool = field(default=False, metadata=_UNITLESS)
-    is_fixed: bool = field(default=False, metadata=_UNITLESS)
-    side: str = field(default="", metadata=_UNITLESS)
-    along: Direction | None = field(default=None, metadata=_UNITLESS)
+    kind: Kind
+    matrix: str
+    block: str
+    name: str
+    value: float
+    unit: str
+    part: Part
+    error: float = math.nan
+    standard_error: float = math.nan
+    band: float = math.nan
+    quantity: str = ""
+    is_product: bool = False
+    is_fixed: bool = False
+    side: str = ""
+    along: Direction | None = None
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -95,6 +99,14 @@ def numbers(record: Record) -> Iterator[Number]:
         if kind == "measured":
             for track in record.tracks:
                 yield from _track(track)
+
+
+def quantity_numbers(record: Record) -> Iterator[Number]:
+    """Those of the same walk that belong to quantities."""
+    for kind in KINDS:
+        geometry: Geometry | None = getattr(record, kind)
+        for quantity in geometry.quantities if geometry is not None else ():
+            yield from _entries(quantity, kind, record.reference)
 
 
 def are_inner_products(quantity: Quantity, reference: Sequence[Direction]) -> bool:

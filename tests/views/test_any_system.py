@@ -155,7 +155,7 @@ def test_a_number_is_compared_in_its_own_spread():
     compared = quantities.compared_quantities(WITH[1])
     (energy,) = compared["energy"]
     assert (energy.spread, energy.deviation) == (0.05, pytest.approx(2.0))
-    exact = replace(energy, measured=replace(energy.measured, standard_error=math.nan))
+    exact = replace(energy, measured=energy.measured._replace(standard_error=math.nan))
     exact = replace(exact, predicted=None)
     assert exact.deviation == pytest.approx(0.1 / 0.2)
     assert math.isnan(replace(exact, forecast=None).deviation)

@@ -9,7 +9,7 @@ from ...probes.records.record import Record
 from ...theory.matrix_kind import MatrixKind, kind_named
 from ..comparisons import bulk_distances, comparisons, count_agreements, quantity_comparisons
 from ..quantities import entry_title
-from ..readings import failed, landmarks, matrices, units
+from ..readings import landmarks, matrices, units
 from .markup import Cell, number, table
 
 __all__ = ["error_tables"]
@@ -18,7 +18,7 @@ __all__ = ["error_tables"]
 def error_tables(records: Sequence[Record]) -> list[str]:
     """Outliers and quantities at the start, in the middle and at the end; counts; bulks."""
     kinds = matrices(records)
-    sound = [record for record in records if not failed(record)]
+    with_quantities = [record for record in records if record.measured.quantities]
     return [
         table(
             f"Outliers ({units(kinds)})",
@@ -30,7 +30,7 @@ def error_tables(records: Sequence[Record]) -> list[str]:
             "Quantities against what is predicted and forecast; of several numbers the worst",
             ("step", "quantity", "unit", "measured", "against", "expected", "difference",
              "standard error or deviation", "z"),
-            _quantities(landmarks(sound)),
+            _quantities(landmarks(with_quantities)),
         ),
         table(
             "Numbers of outliers: probings with as many measured as predicted, among those where "

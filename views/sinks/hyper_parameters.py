@@ -12,7 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
 
-from ...probes.records.numbers import numbers
+from ...probes.records.numbers import quantity_numbers
 from ...probes.records.record import Record
 from ..errors import error_names
 from .scalars import tag
@@ -59,7 +59,7 @@ def metrics(config: Mapping[str, Any], record: Record) -> tuple[Summary.Value, .
     ]
     singles = (
         tag(number)
-        for number in numbers(record)
+        for number in quantity_numbers(record)
         if number.kind == "measured" and number.name == number.quantity
     )
     tags = [f"error/{name}" for name in error_names(record)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from ...probes.records.numbers import KINDS, Number, numbers
 from ...probes.records.outliers import EDGE_NAMES, last_inside
@@ -42,10 +43,11 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
         if number.kind == "forecast" and number.part == "quantity":
             # What the statistics alone do not give is predicted by the dynamics only.
             found |= _finite(f"predicted/{tag(number)}", number.value)
+    curves = [number for number in walked if _is_curve(number)]
     for kind in reversed(KINDS):
-        for number in walked:
-            if number.kind == kind and _is_curve(number):
-                found |= _finite(f"{kind}/{tag(number)}", number.value)
+        for number in curves:
+            if number.kind == kind and math.isfinite(number.value):
+                found[f"{kind}/{tag(number)}"] = number.value
     found.update(_shares(walked))
     found.update(_edges(record, walked))
     found.update(_bands(walked, found, dimension))
@@ -67,6 +69,7 @@ def place_tag(matrix: str, block: str) -> str:
     return f"{matrix}/{safe(block)}"
 
 
+@lru_cache(maxsize=8192)
 def safe(name: str) -> str:
     """A name without blanks and other characters that tags do not take."""
     return re.sub(r"[^-\w./]+", "_", name)
@@ -84,13 +87,13 @@ def _is_curve(number: Number) -> bool:
 
 def _shares(walked: Sequence[Number]) -> Iterator[tuple[str, float]]:
     """Of gradient and update in all eigenvectors at the top together."""
+    followed = [number for number in walked if number.part == "track"]
     for part in ("gradient", "update"):
         sums: dict[str, float] = {}
-        for number in walked:
-            if number.part == "track":
-                name = f"measured/{place_tag(number.matrix, number.block)}/{part}_share"
-                is_one = number.name.startswith(f"{part}_top_")
-                sums[name] = sums.get(name, 0.0) + (number.value if is_one else 0.0)
+        for number in followed:
+            name = f"measured/{place_tag(number.matrix, number.block)}/{part}_share"
+            is_one = number.name.startswith(f"{part}_top_")
+            sums[name] = sums.get(name, 0.0) + (number.value if is_one else 0.0)
         yield from ((name, value) for name, value in sums.items() if math.isfinite(value))
 
 
@@ -116,20 +119,17 @@ def _bands(
     walked: Sequence[Number], found: dict[str, float], dimension: int | None
 ) -> Iterator[tuple[str, float]]:
     widths: dict[str, float] = {}
-    known = set()
     for number in walked:
-        name = tag(number)
-        if number.kind == "measured" and number.part in ("quantity", "eigenvalue"):
-            widths[name] = number.standard_error
-            if number.is_product and dimension is not None:
-                widths[name] = 1 / math.sqrt(dimension)
-        elif number.kind == "forecast" and math.isfinite(number.band):
-            widths[name] = number.band
         if number.is_fixed:
-            known.add(name)
+            continue  # it is known without theory
+        if number.kind == "measured" and number.part in ("quantity", "eigenvalue"):
+            width = number.standard_error
+            if number.is_product and dimension is not None:
+                width = 1 / math.sqrt(dimension)
+            widths[tag(number)] = width
+        elif number.kind == "forecast" and math.isfinite(number.band):
+            widths[tag(number)] = number.band
     for name, width in widths.items():
-        if name in known:
-            continue  # without theory
         value = found.get(f"measured/{name}", math.nan)
         center = found.get(f"predicted/{name}", math.nan)
         # All three or none: a chart of a curve in its band needs them at the same steps.

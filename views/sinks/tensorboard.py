@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch.utils.tensorboard import summary
 
-from ...probes.records.numbers import numbers
+from ...probes.records.numbers import quantity_numbers
 from ...probes.records.record import Record
 from ...probes.records.record_file import RECORDS, read_records
 from ...theory.matrix_kind import MatrixKind, kind_named
@@ -125,8 +125,8 @@ class TensorBoardSink:
         self._tags.update(dict.fromkeys(tags))
         for each in record.measured.spectra:
             self._blocks.setdefault((kind_named(each.matrix, record.matrices), each.block))
-        for number in numbers(record):
-            if number.part == "quantity" and not number.is_fixed:
+        for number in quantity_numbers(record):
+            if not number.is_fixed:
                 name = tag(number)
                 if f"{number.kind}/{name}" in self._tags:
                     self._quantities.setdefault(number.quantity, {}).setdefault(name)
