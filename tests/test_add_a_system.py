@@ -123,7 +123,7 @@ def test_it_is_drawn_exported_and_reported(trained, capsys):
     assert main(["figures", str(trained)]) == 0
     drawn = {Path(line).stem for line in capsys.readouterr().out.split()}
     assert {"dynamic-transitions", "spectra", "quantities"} <= drawn
-    assert not {"gram-maps", "overlaps"} & drawn
+    assert not {"gram-entries", "matrix-maps", "overlaps"} & drawn
     assert main(["export", str(trained)]) == 0
     rows = (trained / "records.csv").read_text("utf-8").splitlines()
     assert sum(",risk," in row for row in rows) == 2 * (EPOCHS + 1)

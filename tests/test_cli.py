@@ -241,7 +241,7 @@ def test_figures_of_a_run_are_those_that_show_something(capsys, empty_folder):
     file.write(Record(0, measured=Geometry((Quantity.number("loss", 0.5, "loss"),))))
     file.close()
     assert main(["figures", "records.jsonl"]) == 0
-    assert capsys.readouterr().out == "figures/gram-entries.png\n"
+    assert capsys.readouterr().out == "figures/quantities.png\n"
 
 
 def test_figures_and_export_of_a_run_do_without_torch(empty_folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,23 +12,24 @@ from ..probes.records.distance import cdf_distance
 from ..probes.records.outliers import estimate, is_clear, is_outlier, outlier_count, pairs
 from ..probes.records.record import Record
 from ..theory.spectrum import ENDS, End, Spectrum
-from .readings import both, clock, failed, gram_difference, landmarks, relative_difference
+from .quantities import Compared, compared_quantities, worst
+from .readings import both, clock, failed, landmarks, relative_difference
 
 __all__ = [
     "BulkDistance",
     "Comparison",
     "CountAgreement",
-    "GramDifference",
+    "QuantityComparison",
     "bulk_distance",
     "bulk_distances",
     "compared",
     "comparisons",
     "count_agreements",
     "counts_agree",
-    "gram_differences",
+    "quantity_comparisons",
 ]
 
-_CURVATURE = {"unit": "loss per squared parameter"}
+_CURVATURE = {"unit": "that of the matrix"}
 _SHARE = {"unit": "1, between 0 and 1"}
 
 
@@ -37,7 +38,7 @@ class Comparison:
     """One outlier at one record, measured beside predicted; pairs are of equal rank.
 
     Attributes:
-        time: t = steps × c/d; epochs or steps without theory.
+        time: of the clock of the dynamics; epochs or steps without theory.
         side: "top" or "bottom" of the spectrum.
         rank: from 1, the most extreme first.
         measured: mean over the draws of the probe sample; NaN if not measured.
@@ -47,12 +48,12 @@ class Comparison:
         difference: (measured - predicted) / |predicted|.
         clear: whether the predicted outlier lies beyond the detection edge; if not, whether it
             can be seen at this size is undecided.
-        measured_overlap: of the first draw's eigenvector with span(x, mu).
+        measured_overlap: of the first draw's eigenvector with the span of the reference directions.
         predicted_overlap: the same, predicted.
     """
 
     step: int = field(metadata={"unit": "optimiser steps"})
-    time: float = field(metadata={"unit": "steps times scaled step size / d"})
+    time: float = field(metadata={"unit": "see Record"})
     matrix: str = field(metadata={"unit": "none"})
     block: str = field(metadata={"unit": "none"})
     side: End = field(metadata={"unit": "none"})
@@ -77,19 +78,23 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class GramDifference:
-    """Largest deviation of the Gram matrix from the effective dynamics at one record.
+class QuantityComparison:
+    """One quantity at one record, measured beside predicted or forecast: its worst number.
 
     Attributes:
-        time: t = steps × c/d.
-        largest: max |measured - forecast| over the entries.
-        scaled: ``largest`` in units of d^(-1/2), the scale of a single run's fluctuations.
+        time: of the clock of the dynamics; epochs or steps without theory.
+        quantity: its name.
+        is_single: whether it has no other number.
+        against: "predicted" or "forecast".
+        worst: the number that is farthest off, see `worst`.
     """
 
     step: int = field(metadata={"unit": "optimiser steps"})
-    time: float = field(metadata={"unit": "steps times scaled step size / d"})
-    largest: float = field(metadata={"unit": "squared parameter"})
-    scaled: float = field(metadata={"unit": "d^(-1/2) squared parameter"})
+    time: float = field(metadata={"unit": "see Record"})
+    quantity: str = field(metadata={"unit": "none"})
+    is_single: bool = field(metadata={"unit": "none"})
+    against: str = field(metadata={"unit": "none"})
+    worst: Compared = field(metadata={"unit": "that of the quantity"})
 
 
 @dataclass(frozen=True)
@@ -148,21 +153,16 @@ def compared(record: Record, time: float = math.nan) -> Iterator[Comparison]:
             yield from _compare(record.step, time, measured, predicted, side)
 
 
-def gram_differences(records: Sequence[Record], dimension: int) -> tuple[GramDifference, ...]:
-    """Deviation of the measured Gram matrix from its forecast, one row for each record with both.
-
-    Args:
-        records: of one run, in order.
-        dimension: d, the length of a direction.
-    """
-    rows = []
-    for record in records:
-        difference = gram_difference(record)
-        if difference is not None:
-            largest = float(np.abs(difference).max())
-            scaled = largest * math.sqrt(dimension)
-            rows.append(GramDifference(record.step, record.time, largest, scaled))
-    return tuple(rows)
+def quantity_comparisons(records: Sequence[Record]) -> tuple[QuantityComparison, ...]:
+    """The worst number of each quantity at each record, against what is predicted and forecast."""
+    times, _ = clock(records)
+    return tuple(
+        QuantityComparison(record.step, float(time), name, len(entries) == 1, against, found)
+        for record, time in zip(records, times, strict=True)
+        for name, entries in compared_quantities(record).items()
+        for against, other in (("predicted", "forecast"), ("forecast", "predicted"))
+        if (found := worst([replace(entry, **{other: None}) for entry in entries])) is not None
+    )
 
 
 def count_agreements(records: Sequence[Record]) -> tuple[CountAgreement, ...]:

@@ -5,33 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
-
 from ..probes.records.outliers import edge, last_inside
 from ..probes.records.record import Record
-from ..theory.matrix_kind import HESSIAN, INFORMATION
 from ..theory.spectrum import ENDS, Bulk, Spectrum
 from .comparisons import bulk_distance, compared, counts_agree
-from .readings import both, gram_difference, relative_difference
+from .quantities import compared_quantities, largest
+from .readings import both, matrices
 
-__all__ = ["ERROR_NAMES", "errors"]
+__all__ = ["error_names", "errors"]
 
 _OF_A_MATRIX = ("outliers", "overlaps", "edges", "counts", "bulk")
-ERROR_NAMES = (
-    *(f"{kind.name}/{name}" for kind in (HESSIAN, INFORMATION) for name in _OF_A_MATRIX),
-    "gram",
-    "loss",
-)
 
 
 def errors(record: Record) -> dict[str, float]:
-    """The largest deviations over all blocks, by name; `ERROR_NAMES` has those that are usual.
+    """The largest deviations over all blocks, by name; see also `error_names`.
 
     Only outliers that are predicted clear of the detection edge and were measured count, except
     for ``counts``. What cannot be compared is left out.
 
-    * ``loss``: |measured - predicted| / |predicted|.
-    * ``gram``: max |measured - forecast| over the entries, in squared parameters.
+    * ``QUANTITY``: |measured - expected| / |expected| of a number that is no share, max |measured -
+      expected| over the entries of a vector or matrix, in its own unit; expected is predicted, or
+      forecast where nothing is predicted.
     * ``MATRIX/outliers``: |measured - predicted| / |predicted| of an eigenvalue.
     * ``MATRIX/overlaps``: |measured - predicted| of its eigenvector's overlap.
     * ``MATRIX/edges``: |measured - predicted| / width of the bulk, of the last eigenvalue in it.
@@ -49,17 +43,24 @@ def errors(record: Record) -> dict[str, float]:
             if agree is not None:
                 name = f"{predicted.matrix}/counts"
                 found[name] = found.get(name, 0.0) + (not agree)
-    order = {name: place for place, name in enumerate(ERROR_NAMES)}
-    return {name: found[name] for name in sorted(found, key=lambda each: order.get(each, -1))}
+    return found
+
+
+def error_names(record: Record) -> tuple[str, ...]:
+    """Names of the errors that records like this one have, now or when an outlier appears."""
+    found: list[str] = []
+    for kind in matrices([record]):
+        pairs = [(one, other) for one, other in both(record) if other.matrix == kind.name]
+        with_bulk = any(other.bulk is not None for _, other in pairs)
+        with_density = any(one.density and other.density for one, other in pairs)
+        has = dict.fromkeys(_OF_A_MATRIX, with_bulk) | {"bulk": with_density}
+        has["overlaps"] = with_bulk and bool(record.reference)
+        found += [f"{kind.name}/{name}" for name in _OF_A_MATRIX if has[name]]
+    return (*found, *(name for name, error in _of_quantities(record) if math.isfinite(error)))
 
 
 def _all(record: Record) -> Iterator[tuple[str, float]]:
-    expected = record.predicted if record.predicted is not None else record.forecast
-    if expected is not None:
-        yield "loss", abs(relative_difference(record.measured.loss, expected.loss))
-    difference = gram_difference(record)
-    if difference is not None:
-        yield "gram", float(np.abs(difference).max())
+    yield from _of_quantities(record)
     for row in compared(record):
         if row.clear:
             yield f"{row.matrix}/outliers", abs(row.difference)
@@ -68,6 +69,12 @@ def _all(record: Record) -> Iterator[tuple[str, float]]:
         yield f"{predicted.matrix}/bulk", bulk_distance(measured, predicted)
         for error in _edge_errors(measured, predicted.bulk):
             yield f"{predicted.matrix}/edges", error
+
+
+def _of_quantities(record: Record) -> Iterator[tuple[str, float]]:
+    for name, entries in compared_quantities(record).items():
+        is_number = len(entries) == 1 and entries[0].is_single
+        yield name, abs(entries[0].relative) if is_number else largest(entries)
 
 
 def _edge_errors(measured: Spectrum, bulk: Bulk | None) -> Iterator[float]:

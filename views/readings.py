@@ -21,11 +21,12 @@ __all__ = [
     "clock_symbol",
     "describe",
     "failed",
-    "gram_difference",
+    "lacks_spectrum",
     "landmarks",
     "matrices",
     "relative_difference",
     "spectrum_of",
+    "units",
 ]
 
 # What a clock shows where a theory has none; labels of axes.
@@ -35,6 +36,12 @@ EPOCHS, STEPS = "epochs", "optimiser steps"
 def failed(record: Record) -> bool:
     """Whether a probing has no spectrum to show, for a reason it says."""
     return bool(record.failures) and not record.measured.spectra
+
+
+def lacks_spectrum(record: Record, matrix: str, block: str) -> bool:
+    """Whether a probing failed to have one spectrum: alone, or with all the others."""
+    alone = any((each.matrix, each.block) == (matrix, block) for each in record.failures)
+    return alone or failed(record)
 
 
 def matrices(records: Iterable[Record]) -> tuple[MatrixKind, ...]:
@@ -49,6 +56,16 @@ def matrices(records: Iterable[Record]) -> tuple[MatrixKind, ...]:
     return tuple(kinds.values())
 
 
+def units(kinds: Iterable[MatrixKind]) -> str:
+    """In which units the eigenvalues of these matrices are, in words."""
+    named: dict[str, list[str]] = {}
+    for kind in kinds:
+        named.setdefault(kind.unit, []).append(kind.title)
+    if len(named) == 1:
+        return next(iter(named))
+    return "; ".join(f"{', '.join(titles)}: {unit}" for unit, titles in named.items())
+
+
 def spectrum_of(geometry: Geometry | None, matrix: str, block: str) -> Spectrum | None:
     """The spectrum of one block; None where there is no geometry or no such block in it."""
     return None if geometry is None else geometry.spectrum(matrix, block)
@@ -57,15 +74,6 @@ def spectrum_of(geometry: Geometry | None, matrix: str, block: str) -> Spectrum 
 def relative_difference(measured: float, expected: float) -> float:
     """(measured - expected) / |expected|; NaN if that is zero or unknown."""
     return (measured - expected) / abs(expected) if expected else math.nan
-
-
-def gram_difference(record: Record) -> FloatArray | None:
-    """Measured minus forecast Gram matrix, (r, r); None where one of them is missing."""
-    measured = record.measured.gram
-    forecast = record.forecast.gram if record.forecast is not None else None
-    if forecast is None or not measured.size or forecast.shape != measured.shape:
-        return None
-    return measured - forecast
 
 
 def both(record: Record) -> Iterator[tuple[Spectrum, Spectrum]]:
@@ -102,9 +110,9 @@ def clock_symbol(label: str) -> str:
     return label if label in (EPOCHS, STEPS) else "t"
 
 
-def describe(transition: Transition) -> str:
-    """One sentence on a transition."""
-    title, side = kind_named(transition.matrix).title, SIDE_WORDS[transition.side]
+def describe(transition: Transition, kinds: Iterable[MatrixKind] = ()) -> str:
+    """One sentence on a transition; ``kinds`` are those of its record."""
+    title, side = kind_named(transition.matrix, kinds).title, SIDE_WORDS[transition.side]
     place = f"{title}, {transition.block}, {side} of the bulk"
     if transition.is_meeting:
         return f"{place}: two outliers {transition.kind.removesuffix('s')}"

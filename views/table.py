@@ -6,24 +6,26 @@ import math
 from collections.abc import Sequence
 
 from ..probes.records.record import Record
-from .comparisons import bulk_distances, comparisons, count_agreements, gram_differences
-from .readings import clock, clock_symbol, failed
+from .comparisons import (
+    QuantityComparison,
+    bulk_distances,
+    comparisons,
+    count_agreements,
+    quantity_comparisons,
+)
+from .quantities import entry_title
+from .readings import clock, clock_symbol, failed, landmarks, matrices, units
 
 __all__ = ["format_table"]
 
 _MISSING = "–"
 
 
-def format_table(records: Sequence[Record], dimension: int | None) -> str:
-    """The whole comparison as text.
-
-    Args:
-        records: of one run, in order.
-        dimension: d, the length of a direction; None if there is none.
-    """
+def format_table(records: Sequence[Record]) -> str:
+    """The whole comparison of one run, its records in order, as text."""
     parts = [
         _format_outliers(records),
-        _format_gram(records, dimension) if dimension is not None else "",
+        _format_quantities(records),
         _format_counts(records),
         _format_distances(records),
     ]
@@ -75,25 +77,49 @@ def _format_outliers(records: Sequence[Record]) -> str:
         )
         for row in rows
     ]
-    return "Outliers (loss per squared parameter)\n" + _aligned([head, *body])
+    return f"Outliers ({units(matrices(records))})\n" + _aligned([head, *body])
 
 
-def _format_gram(records: Sequence[Record], dimension: int) -> str:
-    rows = gram_differences(records, dimension)
+def _format_quantities(records: Sequence[Record]) -> str:
+    sound = [record for record in records if record.measured.quantities]
+    rows = quantity_comparisons(sound)
     if not rows:
         return ""
-    shown = {id(row): row for row in (rows[0], rows[len(rows) // 2], rows[-1])}
-    lines = [
-        f"  t = {row.time:<7.4g} max |measured - forecast| = {row.largest:.3g} "
-        f"= {row.scaled:.2f} / sqrt(d)"
-        for row in shown.values()
-    ]
-    worst = max(rows, key=lambda row: row.largest)
-    lines.append(
-        f"  worst     max |measured - forecast| = {worst.largest:.3g} "
-        f"= {worst.scaled:.2f} / sqrt(d), at t = {worst.time:.4g}"
+    steps = {record.step for record in landmarks(sound)}
+    largest: dict[tuple[str, str], QuantityComparison] = {}
+    for row in rows:
+        key = row.quantity, row.against
+        if key not in largest or abs(row.worst.difference) > abs(largest[key].worst.difference):
+            largest[key] = row
+    shown = [row for row in rows if row.step in steps or row in largest.values()]
+    shown.sort(key=lambda row: (list(largest).index((row.quantity, row.against)), row.step))
+    head = (
+        clock_symbol(clock(sound)[1]),
+        "quantity",
+        "against",
+        "measured",
+        "expected",
+        "difference",
+        "± s.d.",
+        "z",
+        "unit",
     )
-    return f"Gram matrix against the effective dynamics, d = {dimension}\n" + "\n".join(lines)
+    body = [
+        (
+            f"{row.time:.4g}",
+            entry_title(row.worst),
+            row.against,
+            _number(row.worst.measured.value, "#.4g"),
+            _number(row.worst.expected.value, "#.4g"),
+            _number(row.worst.difference, "+.2g"),
+            _number(row.worst.spread, ".2g"),
+            _number(row.worst.deviation, "+.1f"),
+            row.worst.any.unit + ("  (largest)" if row in largest.values() else ""),
+        )
+        for row in shown
+        if row.worst.measured is not None and row.worst.expected is not None
+    ]
+    return "Quantities, of several numbers the worst\n" + _aligned([head, *body])
 
 
 def _format_counts(records: Sequence[Record]) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..probes.records.outliers import is_clear, is_outlier, pairs
 from ..probes.records.record import Record, Transition
-from ..theory.matrix_kind import kind_named
+from ..theory.matrix_kind import MatrixKind, kind_named
 from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
 from .readings import EPOCHS, STEPS, both, clock
@@ -45,12 +45,14 @@ class Happening:
         moments: "measured": to the eigenvalues beyond the predicted detection edge (they never
             coincide, so that they neither split nor merge); "detectable": to the predicted outliers
             beyond it, which measured ones can be compared with; "predicted": to all outliers
-            predicted from the Gram matrix of that record; "forecast": to those predicted from the
-            initial Gram matrix. What has not happened is not there.
+            predicted from the statistics of that record; "forecast": to those predicted from the
+            initial ones. What has not happened is not there.
+        title: of the matrix.
     """
 
     transition: Transition
     moments: Mapping[Kind, Moment]
+    title: str
 
     @property
     def step(self) -> int:
@@ -85,6 +87,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
+        self._matrices: tuple[MatrixKind, ...] = ()
         self._moments: dict[Transition, dict[Kind, list[Moment]]] = {}
         self._trackers = {kind: TransitionTracker() for kind in KINDS if kind != "predicted"}
 
@@ -101,7 +104,7 @@ class Timeline:
     def happenings(self) -> tuple[Happening, ...]:
         """The transitions, in the order of the steps."""
         found = (
-            Happening(transition, joined)
+            Happening(transition, joined, kind_named(transition.matrix, self._matrices).title)
             for transition, moments in self._moments.items()
             for joined in _joined(moments)
         )
@@ -114,6 +117,7 @@ class Timeline:
             Whether there is something new.
         """
         moment = _moment(record)
+        self._matrices = record.matrices or self._matrices
         if record.failure:
             self.failures.append(Failure(moment, record.failure))
         new = bool(record.failure)
@@ -222,17 +226,21 @@ def _row(event: Happening | Failure) -> tuple[str, ...]:
     if isinstance(event, Failure):
         words = f"probing failed: {' '.join(event.reason.split())}"
         return "", "", words, _when(event.moment), *[""] * (len(KINDS) - 1)
-    return (*_what(event.transition), *(_when(event.moments.get(kind)) for kind in KINDS))
+    return (
+        event.title,
+        *_what(event.transition),
+        *(_when(event.moments.get(kind)) for kind in KINDS),
+    )
 
 
-def _what(transition: Transition) -> tuple[str, str, str]:
+def _what(transition: Transition) -> tuple[str, str]:
     place = "above the bulk" if transition.side == "top" else "below the bulk"
     if transition.is_meeting:
         change = f"two outliers {transition.kind.removesuffix('s')} {place}"
     else:
         change = f"an outlier {transition.kind} {place}"
         change += f" ({transition.before} → {transition.after})"
-    return kind_named(transition.matrix).title, transition.block, change
+    return transition.block, change
 
 
 def _when(moment: Moment | None) -> str:

@@ -71,7 +71,7 @@ def demo(
         )
         draw_figures(figures, drawings_of_run(result), prefix=f"{config.system}-")
         say(f"\n{config.title}")
-        say(format_table(result.records, result.dimension))
+        say(format_table(result.records))
     draw_figures(figures, programme.drawings)
     say(f"\ndone in {time.perf_counter() - start:.0f} s")
     say(f"figures: {figures}/")

@@ -18,6 +18,8 @@ import pytest
 from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.probes.records.record_file import RECORDS, RecordFile, load
 from spectrain.probes.records.version1 import direction, quantities
+from spectrain.theory.matrix_kind import MatrixKind
+from spectrain.theory.quantity import Quantity
 from spectrain.theory.spectrum import Bulk, Density, Edge, Eigenpair, Jacobi, Spectrum
 from spectrain.views.board import compared_runs, tab_address
 
@@ -146,6 +148,14 @@ def make_record(index, count=12):
     }  # fmt: skip
     is_first = spike > 1 and 0.6 + 1.6 * (index - 1) / (count - 1) <= 1
     appears = Transition("hessian", "all", "top", "appears", 0, 1)
+
+    def named(**fields):
+        found = quantities(**fields)
+        return tuple(
+            replace(each, axes=(DIRECTIONS, DIRECTIONS)) if each.name == "gram" else each
+            for each in found
+        )
+
     return Record(
         step=10 * index,
         epoch=float(index),
@@ -153,10 +163,10 @@ def make_record(index, count=12):
         clock="time t = steps × c/d",
         reference=tuple(map(direction, DIRECTIONS)),
         measured=Geometry(
-            quantities(gram=gram + 0.01, loss=1 - share, loss_error=0.01), (spectra["measured"],)
+            named(gram=gram + 0.01, loss=1 - share, loss_error=0.01), (spectra["measured"],)
         ),
         predicted=Geometry(spectra=(spectra["predicted"],)),
-        forecast=Geometry(quantities(gram=gram), (spectra["predicted"],)),
+        forecast=Geometry(named(gram=gram), (spectra["predicted"],)),
         transitions=(appears,) if is_first else (),
     )
 
@@ -245,7 +255,7 @@ def test_numbers_on_screen_are_those_of_the_file(open_tab, logs, records):
             in tab.get("note").last.inner_text()
         )
         for name, gram in (("measured", record.measured.gram), ("forecast", record.forecast.gram)):
-            cells = tab.get(f"gram-{name}").locator("rect").all()
+            cells = tab.get(f"quantity-{name}").locator("rect").all()
             shown = [float(cell.get_attribute("data-value")) for cell in cells]
             assert shown == gram.ravel().tolist()
 
@@ -444,12 +454,81 @@ def test_records_of_earlier_versions_have_no_coefficients_and_it_is_said(open_ta
     shutil.rmtree(logs / "old")
 
 
+def quantities_at(place):
+    entries = tuple(f"site {entry}" for entry in range(6))
+    values = np.arange(6.0) - place
+    return (
+        Quantity("energy", np.array(1.0 - place), "joule", band=np.array(0.25)),
+        Quantity("spin", values, "bohr", (entries,), errors=np.full(6, 0.5)),
+    )
+
+
+def test_any_quantity_has_its_drawing_and_none_leaves_no_panel(open_tab, logs, screenshots):
+    kind = MatrixKind("tangent-hessian", "Tangent Hessian", "T", "joule per squared radian")
+
+    def of(place):
+        record = make_record(place)
+        measured = replace(
+            record.measured,
+            quantities=quantities_at(place),
+            spectra=tuple(replace(each, matrix=kind.name) for each in record.measured.spectra),
+        )
+        forecast = Geometry(quantities_at(place - 0.5)[:1])
+        return replace(
+            record, measured=measured, forecast=forecast, predicted=None, transitions=(),
+            matrices=(kind,), reference=(), clock="sweeps",
+        )  # fmt: skip
+
+    write(logs / "other", map(of, range(4)))
+    bare = [replace(of(place), forecast=None, measured=Geometry()) for place in range(4)]
+    write(logs / "bare", [replace(each, measured=of(0).measured) for each in bare])
+    nothing = [replace(e, measured=Geometry(spectra=of(0).measured.spectra)) for e in bare]
+    write(logs / "nothing", nothing)
+    tab = open_tab()
+    tab.choose("other")
+    tab.wait_for_step(30)
+    panel = tab.get("quantities")
+    assert panel.locator("h2").inner_text() == "Spin (bohr)"
+    assert tab.get("matrix").locator("option").inner_text() == "Tangent Hessian"
+    assert "joule per squared radian" in tab.get("density").locator("svg.chart").text_content()
+    assert "sweeps" in tab.get("trajectories").locator("svg.chart").text_content()
+    assert "site 0" in panel.locator("svg.chart:visible").text_content()
+    assert tab.points("quantity-measured").count("M") == 6
+    assert not tab.get("alignment").is_visible()
+    tab.page.screenshot(path=screenshots / "vector.png")
+    tab.get("quantity-name").select_option("energy")
+    assert panel.locator("h2").inner_text() == "Energy (joule)"
+    drawn = panel.locator("svg.chart:visible").text_content()
+    assert "forecast ± 2 s.d. of a run" in drawn
+    assert "predicted" not in drawn
+    assert tab.points("quantity-measured").count("M") == 4
+    tab.page.screenshot(path=screenshots / "number.png")
+    with tab.page.expect_download() as waiting:
+        tab.get("quantities-csv").click()
+    rows = list(csv.DictReader(Path(waiting.value.path()).read_text("utf-8").splitlines()))
+    assert [float(row["value"]) for row in rows if row["kind"] == "forecast"] == [
+        1.5,
+        0.5,
+        -0.5,
+        -1.5,
+    ]
+    tab.choose("bare")
+    tab.wait_for_step(30)
+    panel.locator("svg.chart:visible").filter(has_not_text="forecast").wait_for()
+    tab.choose("nothing")
+    tab.wait_for_step(30)
+    panel.wait_for(state="hidden")
+    assert tab.get("outliers").bounding_box()["width"] > 1200
+    for name in ("other", "bare", "nothing"):
+        shutil.rmtree(logs / name)
+
+
 def test_cells_are_read_with_the_arrow_keys(open_tab, records):
     tab = open_tab()
     tab.choose("plain")
     tab.wait_for_step(110)
-    panel = tab.get("gram")
-    panel.locator("svg.chart").focus()
+    panel = tab.get("quantities")
+    panel.locator("svg.chart:visible").focus()
     keys = tab.page.keyboard
     gram, forecast = records[-1].measured.gram, records[-1].forecast.gram
 
@@ -466,7 +545,7 @@ def test_cells_are_read_with_the_arrow_keys(open_tab, records):
     keys.press("ArrowLeft")
     assert heard() == f"measured, x1, μ1: {gram[1, 3]:.5g}"
     assert panel.locator(".marked").count() == 1
-    assert panel.locator(".tip").inner_text() == heard()
+    assert panel.locator(".tip:visible").inner_text() == heard()
     # The player did not take the keys; Escape gives them back.
     assert tab.get("position").inner_text().startswith("step 110 ")
     keys.press("Escape")
@@ -480,7 +559,7 @@ def test_every_panel_is_exported_by_keyboard(open_tab, records, kind):
     tab = open_tab()
     tab.choose("plain")
     tab.wait_for_step(110)
-    panels = {"density", "trajectories", "jacobi", "gram", "alignment"}
+    panels = {"density", "trajectories", "jacobi", "quantities", "alignment"}
     panels |= {"outliers"} if kind == "csv" else set()
     saved = set()
     for _ in range(50):

@@ -57,7 +57,7 @@ def test_a_system_adds_its_figures_to_those_of_any_run(abacus):
 
 def test_a_figure_is_left_out_where_the_run_lacks_what_it_shows_unless_asked_for(abacus):
     assert list(drawings_of_run(EMPTY)) == []
-    assert list(drawings_of_run(PROBED)) == ["gram-entries", "beads"]
+    assert list(drawings_of_run(PROBED)) == ["quantities", "beads"]
     assert list(drawings_of_run(EMPTY, ["beads", "spectra"])) == ["beads", "spectra"]
     for draw in drawings_of_run(EMPTY, ["beads", "spectra"]).values():
         assert isinstance(draw(2), Figure)

@@ -11,7 +11,7 @@ from spectrain.views.comparisons import (
     comparisons,
     count_agreements,
     counts_agree,
-    gram_differences,
+    quantity_comparisons,
 )
 from spectrain.views.table import format_table
 
@@ -100,10 +100,14 @@ def test_a_predicted_outlier_that_was_not_measured_is_kept():
     assert row.verdict == "not measured"
 
 
-def test_gram_differences_come_in_units_of_the_fluctuations():
-    rows = gram_differences(RUN, 400)
-    assert [row.largest for row in rows] == pytest.approx([0.03, 0.05, 0.02])
-    assert [row.scaled for row in rows] == pytest.approx([0.6, 1.0, 0.4])
+def test_of_a_quantity_the_worst_number_is_compared():
+    rows = quantity_comparisons(RUN)
+    assert [(row.step, row.quantity, row.against) for row in rows] == [
+        (step, "gram", "forecast") for step in (0, 10, 20)
+    ]
+    assert [row.worst.difference for row in rows] == pytest.approx([0.03, -0.05, 0.02])
+    assert {row.worst.any.name for row in rows} == {"gram/0.1"}
+    assert all(math.isnan(row.worst.deviation) for row in rows)
 
 
 def test_counts_are_compared_only_where_every_prediction_is_clear():
@@ -134,20 +138,24 @@ def test_without_a_detection_edge_no_count_is_decided():
 
 
 def test_an_outlier_that_was_not_measured_is_told():
-    assert "not measured" in format_table((record(0, [], [3.0]),), 100)
+    assert "not measured" in format_table((record(0, [], [3.0]),))
 
 
 def test_text_holds_the_numbers_and_the_verdicts():
-    text = format_table(RUN, 400)
+    text = format_table(RUN)
     for word in ("4.400", "4.000", "+10.0%", "0.80", "0.70", "clear", "undecided", "not predicted"):
         assert word in text
     assert "1 of 2" in text
-    assert "0.05 = 1.00 / sqrt(d), at t = 1" in text
+    line = next(line for line in text.splitlines() if line.endswith("(largest)"))
+    assert line.split() == [
+        *("1", "Gram,", "0·1", "forecast", "-0.05000", "0.000", "-0.05", "–", "–"),
+        *("squared", "parameter", "(largest)"),
+    ]
     assert "0.1000" in text
 
 
 def test_table_takes_any_records(any_records):
-    text = format_table(any_records, 80)
+    text = format_table(any_records)
     assert text
     assert "nan" not in text
     if any(record.predicted for record in any_records):

@@ -1,18 +1,21 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from spectrain.probes.records.record import Geometry, Record, Transition
-from spectrain.probes.records.version1 import quantities
+from spectrain.probes.records.record import Failure, Geometry, Record, Transition
+from spectrain.theory.matrix_kind import HESSIAN, INFORMATION, MatrixKind
 from spectrain.theory.spectrum import Eigenpair, Spectrum
 from spectrain.views.readings import (
     blocks,
     clock,
     describe,
-    gram_difference,
+    lacks_spectrum,
     landmarks,
+    matrices,
     relative_difference,
+    units,
 )
 
 
@@ -59,10 +62,26 @@ def test_relative_differences_keep_their_sign_and_are_relative_to_the_size():
     assert math.isnan(relative_difference(1.0, math.nan))
 
 
-def test_the_gram_matrix_differs_from_its_forecast_only_where_there_are_both():
-    gram = Geometry(quantities(gram=np.array([[1.0]])))
-    record = Record(0, measured=Geometry(quantities(gram=np.array([[1.5]]))), forecast=gram)
-    assert gram_difference(record) == np.array([[0.5]])
-    assert gram_difference(Record(0, forecast=gram)) is None
-    assert gram_difference(Record(0, measured=gram)) is None
-    assert gram_difference(Record(0, measured=gram, forecast=Geometry())) is None
+def test_a_failure_is_that_of_its_spectrum_or_of_all():
+    spectrum = Spectrum("hessian", "a", 1, (), ())
+    found = Geometry(spectra=(spectrum,))
+    alone = Record(0, measured=found, failures=(Failure("spectra", "boom", "hessian", "b"),))
+    assert lacks_spectrum(alone, "hessian", "b")
+    assert not lacks_spectrum(alone, "hessian", "a")
+    assert not lacks_spectrum(alone, "information", "b")
+    whole = Record(0, failures=(Failure("loss", "boom"),))
+    assert lacks_spectrum(whole, "hessian", "a")
+
+
+def test_units_are_said_once_where_they_are_the_same():
+    other = MatrixKind("other", "Other", "O", "volt")
+    assert units([HESSIAN]) == "loss per squared parameter"
+    assert units([HESSIAN, replace(other, unit=HESSIAN.unit)]) == "loss per squared parameter"
+    assert units([HESSIAN, INFORMATION, other]) == (
+        "Hessian: loss per squared parameter; "
+        "Information matrix: squared loss per squared parameter; Other: volt"
+    )
+    record = Record(0, matrices=(other,))
+    assert matrices([record]) == (other,)
+    met = Transition("other", "a", "top", "merges", 4, 6)
+    assert describe(met, record.matrices).startswith("Other, a")

@@ -2,7 +2,7 @@
 
 from .dynamic_transitions import dynamic_transitions
 from .gram_entries import gram_entries
-from .gram_maps import gram_maps
+from .matrix_maps import matrix_maps
 from .overlaps import overlaps
 from .phase_diagram import phase_diagram
 from .quantities import quantities
@@ -12,7 +12,7 @@ from .static_transition import static_transition
 __all__ = [
     "dynamic_transitions",
     "gram_entries",
-    "gram_maps",
+    "matrix_maps",
     "overlaps",
     "phase_diagram",
     "quantities",

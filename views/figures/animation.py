@@ -97,7 +97,7 @@ def _limits(axes: Axes, records: Sequence[Record], matrix: str, block: str) -> _
 def _draw(axes: Axes, record: Record, kind: MatrixKind, block: str, limits: _Limits | None) -> None:
     axes.clear()
     axes.set_title(style.heading(2, kind.title, block))
-    axes.set_xlabel(f"eigenvalue ({style.CURVATURE})")
+    axes.set_xlabel(style.eigenvalue_axis(2, kind))
     axes.set_ylabel("density (1 / eigenvalue unit)")
     if not draw_density(axes, record, kind.name, block):
         axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")

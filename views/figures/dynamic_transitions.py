@@ -43,12 +43,12 @@ def dynamic_transitions(
         for axes, kind in zip(row, kinds, strict=True):
             if not draw_paths(axes, times, records, kind.name, block):
                 axes.text(0.5, 0.5, "not probed", transform=axes.transAxes, ha="center")
-            draw_failures(axes, times, records)
+            draw_failures(axes, times, records, kind.name, block)
             style.finish_scale(axes.yaxis)
             lines = _mark_transitions(axes, times, records, kind.name, block, columns)
             title = style.heading(columns, kind.title, block)
             axes.set_title(title, pad=6 + 7 * lines)
-    style.label_rows(columns, figure, panels[:, 0], f"eigenvalue\n({style.CURVATURE})")
+    style.label_eigenvalues(columns, figure, panels, kinds)
     for axes in panels[-1]:
         axes.set_xlabel(label)
     style.legend_below(figure)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from ...probes.records.outliers import edge, estimate, is_outlier, pairs
 from ...probes.records.record import Record
 from ...theory.spectrum import ENDS, Edge, End, FloatArray, Spectrum
-from ..readings import failed, spectrum_of
+from ..readings import lacks_spectrum, spectrum_of
 from . import style
 
 __all__ = ["draw_failures", "draw_paths"]
@@ -54,17 +54,12 @@ def draw_paths(
     return True
 
 
-def draw_failures(axes: Axes, x: FloatArray, records: Sequence[Record]) -> None:
-    """A cross on the lower axis for every failed probing."""
-    missing = np.array([failed(record) for record in records], dtype=bool)
-    if missing.any():
-        axes.plot(
-            x[missing],
-            np.zeros(int(missing.sum())),
-            transform=axes.get_xaxis_transform(),
-            label="failed probing",
-            **style.FAILED,
-        )
+def draw_failures(
+    axes: Axes, x: FloatArray, records: Sequence[Record], matrix: str, block: str
+) -> None:
+    """A cross on the lower axis for every probing that this spectrum is missing from."""
+    missing = [lacks_spectrum(record, matrix, block) for record in records]
+    style.mark_failures(axes, x[np.array(missing, dtype=bool)])
 
 
 def _visible_end(end: Edge) -> float:

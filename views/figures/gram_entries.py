@@ -10,24 +10,30 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...probes.records.numbers import are_inner_products
 from ...probes.records.record import Record
 from ...probes.records.record_table import BAND
 from ...theory.direction import Direction
+from ...theory.quantity import Quantity
 from ...theory.spectrum import FloatArray
 from ..readings import clock
 from . import style
-from .eigenvalue_paths import draw_failures
 
-__all__ = ["gram_entries"]
+__all__ = ["gram_entries", "has_gram"]
 
 _PANELS_ACROSS: dict[style.Columns, int] = {1: 2, 2: 4}
+
+
+def has_gram(records: Sequence[Record]) -> bool:
+    """Whether there are inner products of trained reference directions to show."""
+    return any(_panels(r.reference) and _measured(r) is not None for r in records)
 
 
 @style.paper()
 def gram_entries(
     records: Sequence[Record], dimension: int | None, columns: style.Columns = 2
 ) -> Figure:
-    """Overlaps x.mu of each direction, x.x, loss and accuracy; measured points, forecast lines.
+    """Inner products x.mu of each trained direction, x.x; measured points, forecast lines.
 
     Args:
         records: of one run, in order.
@@ -35,47 +41,47 @@ def gram_entries(
             which is drawn where its standard deviation is not known; None if d is not known.
         columns: of the page that the figure spans.
     """
-    panels = _panels(next((record.reference for record in records if record.reference), ()))
-    means = [
-        name
-        for name in ("loss", "accuracy")
-        if any(math.isfinite(getattr(record.measured, name)) for record in records)
-    ]
-    if not (panels or means):
-        return style.empty_figure("No Gram matrix and no loss to show.")
+    if not has_gram(records):
+        return style.empty_figure("No Gram matrix to show.")
+    reference = next(record.reference for record in records if record.reference)
+    panels = _panels(reference)
     times, label = clock(records)
     known = any(r.forecast and np.isfinite(r.forecast.gram_band).any() for r in records)
-    count = len(panels) + len(means)
-    across = _PANELS_ACROSS[columns]
-    rows = math.ceil(count / across)
+    across = min(_PANELS_ACROSS[columns], len(panels))
+    rows = math.ceil(len(panels) / across)
     figure, grid = style.new_figure(
         rows, across, *style.size(columns, rows, 1.9, legend=0.7), sharex=True
     )
     flat = list(grid.flat)
-    scale = None if known or dimension is None or not panels else 1 / math.sqrt(dimension)
+    scale = None if known or dimension is None else 1 / math.sqrt(dimension)
+    lost = np.array([bool(r.failures) and _measured(r) is None for r in records], dtype=bool)
     for axes, (title, entries) in zip(flat, panels.items(), strict=False):
         _draw_entries(axes, times, records, entries, scale)
         axes.set_title(title)
-    for axes in grid[:, 0] if panels else ():
+        style.mark_failures(axes, times[lost])
+    for axes in grid[:, 0]:
         axes.set_ylabel("squared parameter")
-    for axes, name in zip(flat[len(panels) :], means, strict=False):
-        _draw_means(axes, times, records, name)
-    for axes in flat[:count]:
-        draw_failures(axes, times, records)
-    for axes in flat[count:]:
+    for axes in flat[len(panels) :]:
         axes.set_axis_off()
     for column in range(across):
-        lowest = [axes for axes in flat[:count] if axes in set(grid[:, column])]
-        if lowest:
-            lowest[-1].set_xlabel(label)
-            lowest[-1].tick_params(labelbottom=True)
+        lowest = [axes for axes in flat[: len(panels)] if axes in set(grid[:, column])]
+        lowest[-1].set_xlabel(label)
+        lowest[-1].tick_params(labelbottom=True)
     band = "2 standard deviations of a run" if known else "1/√d" if scale else ""
-    _common_legend(figure, columns, band)
+    has_forecast = any(record.forecast and record.forecast.gram.size for record in records)
+    _common_legend(figure, columns, has_forecast, band)
     return figure
 
 
+def _measured(record: Record) -> Quantity | None:
+    for quantity in record.measured.quantities:
+        if are_inner_products(quantity, record.reference):
+            return quantity
+    return None
+
+
 def _panels(directions: Sequence[Direction]) -> dict[str, list[tuple[int, int]]]:
-    """Entries (row, column) of the Gram matrix by panel; the fixed means' own products left out."""
+    """Entries (row, column) of the Gram matrix by panel; products of those that stay left out."""
     trained = [i for i, direction in enumerate(directions) if direction.trained]
     means = [i for i, direction in enumerate(directions) if not direction.trained]
     panels = {
@@ -136,29 +142,15 @@ def _entry(gram: FloatArray | None, a: int, b: int) -> float:
     return float(gram[a, b]) if gram is not None and max(a, b) < len(gram) else math.nan
 
 
-def _draw_means(axes: Axes, times: FloatArray, records: Sequence[Record], name: str) -> None:
-    """Loss or accuracy with its standard error over its forecast."""
-    forecast = np.array([getattr(r.forecast, name) if r.forecast else math.nan for r in records])
-    style.draw_line(axes, times, forecast, **(style.FORECAST | {"zorder": 5}))
-    axes.errorbar(
-        times,
-        np.array([getattr(record.measured, name) for record in records]),
-        yerr=np.array([getattr(record.measured, f"{name}_error") for record in records]),
-        **style.MEASURED,
-    )
-    axes.set_title(name)
-    axes.set_ylabel("right labels" if name == "accuracy" else "loss")
-
-
-def _common_legend(figure: Figure, columns: style.Columns, band: str) -> None:
+def _common_legend(figure: Figure, columns: style.Columns, has_forecast: bool, band: str) -> None:
     """What points, lines and bands mean in every panel."""
     axes = figure.axes[0]
-    handles: list[Artist] = [
-        axes.plot([], [], "o", color="#111111", markersize=3)[0],
-        axes.plot([], [], color="#111111", linewidth=1.1)[0],
-    ]
-    labels = ["measured ± s.e. (points)", "forecast from the start (lines)"]
-    if band:
+    handles: list[Artist] = [axes.plot([], [], "o", color="#111111", markersize=3)[0]]
+    labels = ["measured (points)"]
+    if has_forecast:
+        handles.append(axes.plot([], [], color="#111111", linewidth=1.1)[0])
+        labels.append("forecast from the start (lines)")
+    if band and has_forecast:
         handles.append(axes.fill_between([], [], [], color="#111111", alpha=0.15, linewidth=0))
         labels.append(f"forecast ± {band}")
     figure.legend(handles, labels, loc="outside lower center", ncols=3 if columns == 2 else 1)

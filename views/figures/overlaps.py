@@ -1,4 +1,4 @@
-"""Eigenvectors of the outliers: their overlap with span(x, mu) and with each mean."""
+"""Eigenvectors of the outliers: their overlap with the reference directions."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from ..readings import blocks, clock, matrices, spectrum_of
 from . import style
 from .eigenvalue_paths import draw_failures
 
-__all__ = ["overlaps"]
+__all__ = ["has_overlaps", "overlaps"]
 
-# Broad and pale, so that a mean that carries all of the overlap shows on top of it.
+# Broad and pale, so that a direction that carries all of the overlap shows on top of it.
 _SPAN = "#A9A9A9"
+_ALL = "span"
 
 
 @style.paper()
 def overlaps(records: Sequence[Record], block: str = "", columns: style.Columns = 2) -> Figure:
-    """Squared norm of each outlier's eigenvector in span(x, mu), and its alignment with each mean.
+    """Squared norm of each outlier's eigenvector in the span of all reference directions.
+
+    Beside it the squared cosine with each direction that stays.
 
     Args:
         records: of one run, in order.
@@ -48,7 +51,7 @@ def overlaps(records: Sequence[Record], block: str = "", columns: style.Columns 
     )
     for axes, (kind, side, rank) in zip(panels.flat, shown, strict=False):
         _draw_outlier(axes, times, records, kind.name, name, side, rank)
-        draw_failures(axes, times, records)
+        draw_failures(axes, times, records, kind.name, name)
         axes.set_title(style.heading(columns, kind.title, name, f"{side} {rank + 1}"))
     for axes in panels.flat[len(shown) :]:
         axes.set_axis_off()
@@ -64,13 +67,20 @@ def overlaps(records: Sequence[Record], block: str = "", columns: style.Columns 
 def _outlier_ranks(
     records: Sequence[Record], matrix: str, block: str
 ) -> tuple[tuple[End, int], ...]:
-    """Sides and ranks that are predicted to be an outlier at least once."""
+    """Sides and ranks of the outliers that are predicted, once at least, with their eigenvector."""
     most: dict[End, int] = dict.fromkeys(ENDS, 0)
     for record in records:
         for side in ENDS:
             found = pairs(spectrum_of(record.predicted, matrix, block), side)
-            most[side] = max(most[side], len(found))
+            known = [rank for rank, pair in enumerate(found, 1) if math.isfinite(pair.overlap)]
+            most[side] = max(most[side], *known, 0)
     return tuple((side, rank) for side in ENDS for rank in range(most[side]))
+
+
+def has_overlaps(records: Sequence[Record]) -> bool:
+    """Whether there is anything to show of the first block."""
+    first = next(iter(blocks(records)), "")
+    return any(_outlier_ranks(records, kind.name, first) for kind in matrices(records))
 
 
 def _draw_outlier(
@@ -84,7 +94,7 @@ def _draw_outlier(
 ) -> None:
     directions = next((record.reference for record in records if record.reference), ())
     fixed = [i for i, direction in enumerate(directions) if not direction.trained]
-    curves = [("span(x, μ)", None), *((style.symbol(directions[i]), i) for i in fixed)]
+    curves = [(_ALL, None), *((style.symbol(directions[i]), i) for i in fixed)]
     for place, (name, index) in enumerate(curves):
         color, marker, line = style.SERIES[place % len(style.SERIES)]
         measured = _series(records, matrix, block, side, rank, index, predicted=False)

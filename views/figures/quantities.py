@@ -1,141 +1,148 @@
-"""Named quantities along training, such as a theory's statistics: measured, predicted, forecast."""
+"""Any quantity along training: measured over what is predicted and forecast, a panel each."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...probes.records.record import Geometry, Record
-from ...probes.records.record_table import BAND
-from ...theory.quantity import Entry, Quantity
+from ...probes.records.numbers import KINDS, are_inner_products
+from ...probes.records.record import Record
+from ...theory.direction import Direction
+from ...theory.quantity import Quantity
 from ...theory.spectrum import FloatArray
-from ..readings import clock
+from ..quantities import title
+from ..readings import clock, clock_symbol
 from . import style
-from .eigenvalue_paths import draw_failures
+from .number_panel import Series, draw_series, series_of
 
-__all__ = ["moving_quantities", "quantities"]
+__all__ = ["quantities", "shown_quantities"]
 
-_ELSEWHERE = ("loss", "accuracy", "gram")  # have a figure of their own
-_PANELS_ACROSS: dict[style.Columns, int] = {1: 2, 2: 3}
+_PANELS_ACROSS: dict[style.Columns, int] = {1: 2, 2: 4}
+_TOGETHER = len(style.SERIES)  # numbers in one panel
 
 
-def moving_quantities(records: Sequence[Record]) -> tuple[str, ...]:
-    """Names of the quantities that change along a run, those aside that another figure shows."""
-    held: dict[str, list[FloatArray]] = {}
-    for quantity in _every(records):
-        if quantity.name not in _ELSEWHERE and quantity.values.size:
-            held.setdefault(quantity.name, []).append(quantity.values)
-    return tuple(
-        name
-        for name, values in held.items()
-        if any(not np.array_equal(each, values[0], equal_nan=True) for each in values)
-    )
+def shown_quantities(records: Sequence[Record]) -> dict[str, Quantity]:
+    """Quantities that have a panel, by name: those that change along the run.
+
+    Large matrices have maps, and inner products of directions a figure of their own.
+    """
+    held: dict[str, list[Quantity]] = {}
+    for record in records:
+        for kind in KINDS:
+            geometry = getattr(record, kind)
+            for quantity in geometry.quantities if geometry is not None else ():
+                own = are_inner_products(quantity, record.reference)
+                known = np.isfinite(quantity.values).any()
+                if known and not own and (quantity.values.ndim < 2 or _is_small(quantity)):
+                    held.setdefault(quantity.name, []).append(quantity)
+    return {
+        name: first
+        for name, (first, *others) in held.items()
+        if len(records) == 1
+        or any(not np.array_equal(each.values, first.values, equal_nan=True) for each in others)
+    }
+
+
+def _is_small(quantity: Quantity) -> bool:
+    return len(list(quantity.entries())) <= _TOGETHER
 
 
 @style.paper()
 def quantities(records: Sequence[Record], columns: style.Columns = 2) -> Figure:
-    """A panel for each quantity that changes: measured points over predicted and forecast lines.
-
-    Of an array the first six entries are shown.
+    """Each quantity in a panel: numbers over time, and long vectors at the last probing.
 
     Args:
         records: of one run, in order.
         columns: of the page that the figure spans.
     """
-    names = moving_quantities(records)
-    if not names:
-        return style.empty_figure("No quantity that changes to show.")
+    shown = shown_quantities(records)
+    if not shown:
+        return style.empty_figure("No quantity to show.")
     times, label = clock(records)
-    across = min(_PANELS_ACROSS[columns], len(names))
-    rows = math.ceil(len(names) / across)
-    figure, grid = style.new_figure(rows, across, *style.size(columns, rows, 1.9), sharex=True)
-    for axes, name in zip(grid.flat, names, strict=False):
-        _draw_quantity(axes, times, records, name)
-        draw_failures(axes, times, records)
-    for axes in grid.flat[len(names) :]:
+    reference = next((record.reference for record in records if record.reference), ())
+    across = min(_PANELS_ACROSS[columns], len(shown))
+    rows = math.ceil(len(shown) / across)
+    height, width = style.size(columns, rows, 1.9, legend=0.7)
+    figure, grid = style.new_figure(rows, across, height, width / 2 if across == 1 else width)
+    flat = list(grid.flat)
+    drawn: list[Series] = []
+    for axes, (name, quantity) in zip(flat, shown.items(), strict=False):
+        found = series_of(records, name)
+        drawn += found.values()
+        axes.set_ylabel(style.literal(quantity.unit))
+        if _is_small(quantity):
+            draw_series(axes, times, [_named(one, reference) for one in found.values()])
+            axes.set_title(style.literal(title(name)))
+            axes.set_xlabel(label)
+        else:
+            last = _last_known(list(found.values()))
+            _draw_vector(axes, list(found.values()), last)
+            when = f"{clock_symbol(label)} = {times[last]:.4g}"
+            axes.set_title(f"{style.literal(title(name))}, {when}")
+            axes.set_xlabel("entry")
+    for axes in flat[len(shown) :]:
         axes.set_axis_off()
-    for axes in grid.flat[max(0, len(names) - across) : len(names)]:
-        axes.set_xlabel(label)
-        axes.tick_params(labelbottom=True)
-    style.legend_below(figure)
+    _legend(figure, drawn, columns)
     return figure
 
 
-def _draw_quantity(axes: Axes, times: FloatArray, records: Sequence[Record], name: str) -> None:
-    one = next(quantity for quantity in _every(records) if quantity.name == name)
-    entries = [entry.name for entry in one.entries()]
-    shown = entries[: len(style.SERIES)]
-    handles = []
-    for place, entry in enumerate(shown):
-        color, marker, _ = style.SERIES[place]
-        # Lines of several entries have the colour of their points.
-        own = {"color": color} if len(shown) > 1 else {}
-        path = _Path.of([record.predicted for record in records], name, entry)
-        _draw_line(axes, times, path, "predicted", style.PREDICTED | own)
-        path = _Path.of([record.forecast for record in records], name, entry)
-        _draw_line(axes, times, path, "forecast", style.FORECAST | own)
-        path = _Path.of([record.measured for record in records], name, entry)
-        look = style.MEASURED | {"color": color, "marker": marker}
-        handles.append(
-            axes.errorbar(times, path.values, yerr=path.errors, label="measured ± s.e.", **look)
-        )
-    if len(shown) > 1:
-        labels = [entry.removeprefix(f"{name}/") for entry in shown]
-        axes.legend(handles, labels, fontsize=6.5, handlelength=1, labelspacing=0.2)
-    hidden = len(entries) - len(shown)
-    axes.set_title(f"{name}\n({len(shown)} of {len(entries)} entries)" if hidden else name)
-    axes.set_ylabel(one.unit)
+def _named(one: Series, reference: Sequence[Direction]) -> Series:
+    """With the symbols of directions in its label."""
+    names = one.label.split(".") if one.label else ()
+    return replace(one, label="·".join(style.axis_names(names, reference)))
 
 
-def _draw_line(
-    axes: Axes, times: FloatArray, path: _Path, label: str, look: dict[str, Any]
-) -> None:
-    """A line with its band, where there is one."""
-    if np.isfinite(path.values).any():
-        style.draw_line(axes, times, path.values, label=label, **look)
-    if np.isfinite(path.bands).any():
-        axes.fill_between(
-            times,
-            path.values - BAND * path.bands,
-            path.values + BAND * path.bands,
-            color=look["color"],
-            alpha=0.13,
-            linewidth=0,
-            zorder=1,
-            label=f"{label} ± 2 s.d. of a run",
-        )
+def _last_known(found: Sequence[Series]) -> int:
+    """The last record at which the most is known."""
+    parts = [getattr(one, part) for one in found for part in ("measured", "predicted", "forecast")]
+    known = np.isfinite(parts).sum(axis=0)
+    return int(np.flatnonzero(known == known.max())[-1])
 
 
-@dataclass(frozen=True)
-class _Path:
-    """One entry of a quantity at every record, (N,); NaN where it is missing."""
+def _draw_vector(axes: Axes, found: Sequence[Series], place: int) -> None:
+    """All entries at one record over their number."""
+    x = np.arange(len(found), dtype=float)
 
-    values: FloatArray
-    errors: FloatArray
-    bands: FloatArray
+    def at(part: str) -> FloatArray:
+        return np.array([getattr(one, part)[place] for one in found])
 
-    @classmethod
-    def of(cls, geometries: Sequence[Geometry | None], name: str, entry: str) -> _Path:
-        found = [_entry(geometry, name, entry) for geometry in geometries]
-        columns = np.array([(each.value, each.error, each.band) for each in found])
-        return cls(*columns.T)
-
-
-def _entry(geometry: Geometry | None, name: str, entry: str) -> Entry:
-    quantity = geometry.quantity(name) if geometry is not None else None
-    entries = quantity.entries() if quantity is not None else ()
-    missing = Entry(entry, math.nan, math.nan, math.nan)
-    return next((each for each in entries if each.name == entry), missing)
+    forecast, predicted, half = at("forecast"), at("predicted"), at("half")
+    center = np.where(np.isnan(forecast), predicted, forecast)
+    axes.fill_between(
+        x, center - half, center + half, alpha=0.13, linewidth=0, color=style.FORECAST["color"]
+    )
+    style.draw_line(axes, x, predicted, **style.PREDICTED)
+    style.draw_line(axes, x, forecast, **style.FORECAST)
+    axes.errorbar(x, at("measured"), yerr=at("errors"), **style.MEASURED)
 
 
-def _every(records: Sequence[Record]) -> Iterator[Quantity]:
-    for record in records:
-        for geometry in (record.measured, record.predicted, record.forecast):
-            if geometry is not None:
-                yield from geometry.quantities
+def _legend(figure: Figure, drawn: Sequence[Series], columns: style.Columns) -> None:
+    """What points, lines and bands mean, of those that there are."""
+
+    def has(part: str) -> bool:
+        return any(np.isfinite(getattr(one, part)).any() for one in drawn)
+
+    axes = figure.axes[0]
+    entries: dict[str, Artist] = {}
+    if has("measured"):
+        name = "measured ± s.e." if has("errors") else "measured"
+        entries[name] = axes.plot([], [], "o", color="#111111", markersize=3)[0]
+    if has("predicted"):
+        entries["predicted at the step"] = axes.plot([], [], **style.PREDICTED)[0]
+    if has("forecast"):
+        entries["forecast from the start"] = axes.plot([], [], **style.FORECAST)[0]
+    if has("half"):
+        band = axes.fill_between([], [], [], color=style.FORECAST["color"], alpha=0.15, linewidth=0)
+        entries["± 2 standard deviations of a run"] = band
+    if any(one.is_lost.any() for one in drawn):
+        entries["failed probing"] = axes.plot([], [], **style.FAILED)[0]
+    figure.legend(
+        list(entries.values()), list(entries), loc="outside lower center",
+        ncols=len(entries) if columns == 2 else 1,
+    )  # fmt: skip

@@ -47,8 +47,7 @@ def spectra(records: Sequence[Record], block: str = "", columns: style.Columns =
             title = style.heading(columns, kind.title, name, f"{symbol} = {time:.4g}")
             axes.set_title(title)
     style.label_rows(columns, figure, panels[:, 0], "density\n(1 / eigenvalue unit)")
-    for axes in panels[-1]:
-        unit = "eigenvalue\n(loss/param.²)" if columns == 1 else f"eigenvalue ({style.CURVATURE})"
-        axes.set_xlabel(unit)
+    for axes, kind in zip(panels[-1], kinds, strict=True):
+        axes.set_xlabel(style.eigenvalue_axis(columns, kind))
     style.legend_below(figure)
     return figure

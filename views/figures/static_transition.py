@@ -36,7 +36,7 @@ def static_transition(sweep: Sweep, columns: style.Columns = 2) -> Figure:
             axes.set_title(style.heading(columns, kind.title, block, *when))
             axes.set_xscale(style.scale_for(sweep.values, ratio=8))
             _mark_thresholds(axes, sweep, kind.name, block)
-    style.label_rows(columns, figure, panels[:, 0], f"eigenvalue\n({style.CURVATURE})")
+    style.label_eigenvalues(columns, figure, panels, kinds)
     for axes in panels.flat:
         style.finish_scale(axes.yaxis)
     name = style.with_unit(sweep.parameter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from ...probes.records.atomic import write_atomically
 from ...theory.direction import Direction
+from ...theory.matrix_kind import MatrixKind
 from ...theory.spectrum import FloatArray
 
 __all__ = [
     "ARROW",
     "BULK",
-    "CURVATURE",
     "DETECTION",
     "DRAWS",
     "EDGE",
@@ -36,13 +36,17 @@ __all__ = [
     "SERIES",
     "WIDTHS",
     "Columns",
+    "axis_names",
     "draw_line",
+    "eigenvalue_axis",
     "empty_figure",
     "finish_scale",
     "heading",
+    "label_eigenvalues",
     "label_rows",
     "legend_below",
     "literal",
+    "mark_failures",
     "new_figure",
     "paper",
     "pixels",
@@ -52,6 +56,7 @@ __all__ = [
     "size",
     "svg",
     "symbol",
+    "unit_label",
     "with_unit",
 ]
 
@@ -59,7 +64,6 @@ __all__ = [
 # laid out for its width, not scaled to it.
 Columns = Literal[1, 2]
 WIDTHS: dict[Columns, float] = {1: 3.4, 2: 7.0}
-CURVATURE = "loss per squared parameter"
 
 # Measured: dark markers. Predicted: lines and light bands. Lightness, marker and line style each
 # tell them apart without the hue.
@@ -172,6 +176,37 @@ def label_rows(columns: Columns, figure: Figure, axes: Iterable[Axes], text: str
         each.set_ylabel(text)
 
 
+def unit_label(words: str, unit: str) -> str:
+    """Label of an axis in two lines that fit beside a panel."""
+    return literal(f"{words} ({unit})".replace(" per ", "\nper ", 1))
+
+
+def label_eigenvalues(
+    columns: Columns, figure: Figure, panels: NDArray[Any], kinds: Sequence[MatrixKind]
+) -> None:
+    """Label the vertical axes of a (rows, K) grid of panels, a column for each of K matrices."""
+    first, *others = kinds
+    if all(kind.unit == first.unit for kind in others):
+        label_rows(columns, figure, panels[:, 0], unit_label("eigenvalue", first.unit))
+    elif columns == 2:
+        for column, kind in zip(panels.T, kinds, strict=True):
+            label_rows(columns, figure, column, unit_label("eigenvalue", kind.unit))
+    else:
+        words = ", ".join(f"{kind.letter}: {_short_unit(kind.unit)}" for kind in kinds)
+        figure.supylabel(literal(f"eigenvalue\n({words})"), fontsize="medium")
+
+
+def eigenvalue_axis(columns: Columns, kind: MatrixKind) -> str:
+    """Label of a horizontal axis of eigenvalues."""
+    if columns == 1:
+        return literal(f"eigenvalue\n({_short_unit(kind.unit)})")
+    return literal(f"eigenvalue ({kind.unit})")
+
+
+def _short_unit(unit: str) -> str:
+    return unit.replace("squared loss", "loss²").replace(" per squared parameter", "/param.²")
+
+
 def legend_below(figure: Figure, columns: int | None = None) -> None:
     """One legend for all axes, under them, each label once; in as many columns as there is room."""
     entries: dict[str, Any] = {}
@@ -206,6 +241,20 @@ def draw_line(axes: Axes, x: FloatArray, y: FloatArray, **style: Any) -> None:
     if alone.any():
         dash = {"color": style["color"], "zorder": style.get("zorder", 2), "linestyle": "none"}
         axes.plot(x[alone], y[alone], marker="_", markersize=8, markeredgewidth=1.5, **dash)
+
+
+def axis_names(names: Iterable[str], reference: Iterable[Direction]) -> list[str]:
+    """Names along an axis of a quantity, those of reference directions as their symbols."""
+    known = {direction.name: symbol(direction) for direction in reference}
+    return [known.get(name) or literal(_shortened(name, 12)) for name in names]
+
+
+def mark_failures(axes: Axes, places: FloatArray) -> None:
+    """A cross on the lower axis at each place where something could not be had."""
+    if len(places):
+        across = axes.get_xaxis_transform()
+        height = np.zeros(len(places))
+        axes.plot(places, height, transform=across, label="failed probing", **FAILED)
 
 
 def symbol(direction: Direction) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import unicodedata
 from typing import Any
 
 import numpy as np
 
+from ...probes.records.numbers import KINDS, Number
 from ...probes.records.outliers import edge, is_outlier, pairs
 from ...probes.records.record import Record
+from ...theory.direction import Direction
+from ...theory.quantity import Quantity
 from ...theory.spectrum import (
     ENDS,
     Bulk,
@@ -21,9 +26,10 @@ from ...theory.spectrum import (
     Jacobi,
     Spectrum,
 )
-from ..readings import describe, spectrum_of
+from ..quantities import compared_quantities, title
+from ..readings import describe, failed, matrices, spectrum_of
 
-__all__ = ["Message", "heading", "history", "moment", "text"]
+__all__ = ["Message", "heading", "history", "moment", "outline", "plain", "text"]
 
 Message = dict[str, Any]
 
@@ -40,15 +46,97 @@ def heading(record: Record) -> Message:
         "epoch": _number(record.epoch),
         "time": _number(record.time),
         "failure": record.failure,
+        # Of spectra that failed alone; without any spectrum the whole of it did.
+        "failures": [[each.matrix, each.block] for each in record.failures if each.matrix],
+        "isFailed": failed(record),
+        "numbers": {
+            name: [value for kind in KINDS for value in _with_errors(getattr(entries[0], kind))]
+            for name, entries in compared_quantities(record).items()
+            if len(entries) == 1 and entries[0].is_single
+        },
         "transitions": [
             {
                 "matrix": transition.matrix,
                 "block": transition.block,
-                "text": describe(transition),
+                "text": describe(transition, record.matrices),
             }
             for transition in record.transitions
         ],
     }
+
+
+def outline(record: Record) -> Message:
+    """What there is in a record, whatever its numbers: matrices, quantities, directions, clock."""
+    found: dict[str, Message] = {}
+    for quantity in _by_name(record):
+        found[quantity.name] = {
+            "title": title(quantity.name),
+            "unit": quantity.unit,
+            "axes": quantity.values.ndim,
+        }
+    return {
+        "kinds": {
+            kind.name: {"title": kind.title, "unit": kind.unit} for kind in matrices([record])
+        },
+        "quantities": found,
+        "directions": [plain(direction) for direction in record.reference],
+        "clock": record.clock,
+    }
+
+
+def plain(direction: Direction) -> str:
+    """The symbol of a direction without TeX, μ1; its name if it has none."""
+    letters = re.sub(r"\\([A-Za-z]+)", _letter, direction.symbol)
+    return re.sub(r"[_{}^\\\s]", "", letters) or direction.name
+
+
+def _letter(found: re.Match[str]) -> str:
+    case = "SMALL" if found[1][0].islower() else "CAPITAL"
+    try:
+        return unicodedata.lookup(f"GREEK {case} LETTER {found[1].upper()}")
+    except KeyError:
+        return found[1]
+
+
+def _by_name(record: Record) -> list[Quantity]:
+    """Each quantity once: measured, else predicted, else forecast."""
+    found: dict[str, Quantity] = {}
+    for geometry in (record.measured, record.predicted, record.forecast):
+        for quantity in geometry.quantities if geometry is not None else ():
+            found.setdefault(quantity.name, quantity)
+    return list(found.values())
+
+
+def _quantities(record: Record) -> list[Message]:
+    symbols = {direction.name: plain(direction) for direction in record.reference}
+    found = []
+    for first in _by_name(record):
+        message: Message = {
+            "name": first.name,
+            "title": title(first.name),
+            "unit": first.unit,
+            "axes": [[symbols.get(name, name) for name in names] for names in first.axes],
+        }
+        for kind in KINDS:
+            geometry = getattr(record, kind)
+            own = geometry.quantity(first.name) if geometry is not None else None
+            is_same = own is not None and own.axes == first.axes
+            message[kind] = _quantity(own) if own is not None and is_same else None
+        found.append(message)
+    return found
+
+
+def _quantity(quantity: Quantity) -> Message:
+    return {
+        "values": _numbers(quantity.values),
+        "errors": None if quantity.errors is None else _numbers(quantity.errors),
+        "band": None if quantity.band is None else _numbers(quantity.band),
+    }
+
+
+def _with_errors(number: Number | None) -> list[float | None]:
+    """Value and spread, over samples or runs, of a number that may be missing."""
+    return [None, None] if number is None else [_number(number.value), _number(number.spread)]
 
 
 def history(record: Record, matrix: str, block: str) -> Message:
@@ -77,18 +165,9 @@ def moment(record: Record, matrix: str, block: str) -> Message:
     """Everything that is drawn of one block at one step."""
     measured, predicted, forecast = _spectra(record, matrix, block)
     bulk = predicted.bulk if predicted else None
-    gram = record.forecast.gram if record.forecast else np.zeros((0, 0))
-    band = record.forecast.gram_band if record.forecast else np.zeros((0, 0))
     return heading(record) | {
-        "directions": list(record.directions),
-        "loss": _number(record.measured.loss),
-        "lossError": _number(record.measured.loss_error),
-        "accuracy": _number(record.measured.accuracy),
-        "gram": {
-            "measured": _numbers(record.measured.gram),
-            "forecast": _numbers(gram),
-            "band": _numbers(band),
-        },
+        "directions": [plain(direction) for direction in record.reference],
+        "quantities": _quantities(record),
         "measured": _spectrum(measured, bulk),
         "predicted": _spectrum(predicted, None),
         "forecast": _spectrum(forecast, None),
@@ -175,6 +254,6 @@ def _number(value: float) -> float | None:
 
 
 def _numbers(values: FloatArray) -> Any:
-    numbers = values.astype(object)
+    numbers = np.asarray(values).astype(object)
     numbers[~np.isfinite(values)] = None
     return numbers.tolist()

@@ -7,10 +7,11 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from ...probes.records.record import Record
 from ...probes.records.record_file import check_header, parse_record
-from .messages import Message, heading, history, text
+from .messages import Message, heading, history, outline, text
 
 __all__ = ["RunIndex"]
 
@@ -71,7 +72,7 @@ class RunIndex:
                 "matrix": matrix,
                 "block": block,
                 "blocks": [list(place) for place in self._blocks],
-                "directions": self._directions,
+                **self._outline,
             }
             return f'{text(frame)[:-1]},"records":[{",".join(records)}]}}'
 
@@ -102,7 +103,9 @@ class RunIndex:
         self._entries: list[_Entry] = []
         self._by_step: dict[int, _Entry] = {}
         self._blocks: dict[tuple[str, str], None] = {}
-        self._directions: list[str] = []
+        self._outline: dict[str, Any] = {
+            "kinds": {}, "quantities": {}, "directions": [], "clock": ""
+        }  # fmt: skip
 
     def _refresh(self) -> None:
         """Read what has been appended, for a while."""
@@ -150,7 +153,10 @@ class RunIndex:
             )
             self._entries.append(entry)
             self._by_step[record.step] = entry
-            self._directions = self._directions or list(record.directions)
+            for part, found in outline(record).items():
+                # What an earlier record has stays as it is: it may be on the screen.
+                known = self._outline[part]
+                self._outline[part] = found | known if isinstance(known, dict) else known or found
             for geometry in (record.measured, record.predicted):
                 for spectrum in geometry.spectra if geometry else ():
                     self._blocks.setdefault((spectrum.matrix, spectrum.block))

@@ -128,7 +128,7 @@ def _errors(records: Sequence[Record]) -> list[str]:
     if not tables:
         return [paragraph("No record holds both a measurement and a prediction.")]
     words = (
-        "z is the difference in standard errors of the measurement, or, of Gram entries, in "
+        "z is the difference in standard errors of the measurement, or, where it has none, in "
         "standard deviations of a run; predictions are limits for large d, and are off by more at "
         "finite d. Clear: the predicted outlier lies beyond the detection edge; undecided: it may "
         "not be told from the bulk at this size."
@@ -146,7 +146,7 @@ def _transitions(records: Sequence[Record]) -> list[str]:
         "Steps of the first probing that shows the change. At finite size an outlier can be told "
         "from the bulk beyond the detection edge only. Measured: an eigenvalue passes it; "
         "detectable: the predicted outlier passes it, which is what to compare with; predicted "
-        "(from the Gram matrix measured at the step) and forecast (from the initial one): the "
+        "(from the statistics measured at the step) and forecast (from the initial ones): the "
         "outlier meets the bulk."
     )
     parts = [paragraph(words, "faint")] if theory or others else []

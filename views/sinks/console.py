@@ -14,7 +14,7 @@ from ...probes.records.outliers import outlier_count
 from ...probes.records.record import Record
 from ...theory.matrix_kind import kind_named
 from ...theory.spectrum import ENDS, Spectrum
-from ..errors import errors
+from ..quantities import Compared, compared_quantities, largest, title
 from ..readings import EPOCHS, STEPS, clock, failed
 
 __all__ = ["ConsoleSink"]
@@ -52,10 +52,11 @@ class _Column:
 class ConsoleSink:
     """Prints records as lines of a table, above a progress bar of tqdm if there is one.
 
-    Of each block of the Hessian (H), of the information matrix (I) or of another, a line has the
-    largest eigenvalue and the number of outliers, further the loss, each measured/predicted, and
-    the largest deviation of an entry of the Gram matrix from its forecast. The head of the table is
-    printed at the start, and again where its columns change. What failed has lines of its own.
+    A line has the measured numbers (loss, accuracy, ...), measured/expected where something is
+    predicted or else forecast; of vectors and matrices the largest deviation from that; of each
+    block of the Hessian (H), of the information matrix (I) or of another the largest eigenvalue and
+    the number of outliers. The head of the table is printed at the start, and again where its
+    columns change. What failed has lines of its own.
 
     Args:
         stream: to print to; None is the standard output.
@@ -97,27 +98,39 @@ class ConsoleSink:
 def _columns(record: Record) -> Iterator[_Column]:
     (time,), label = clock([record])
     with_theory = record.predicted is not None
-    title = "measured/theory" if with_theory else ""
+    first = "measured/theory" if with_theory else ""
     if label == STEPS:
-        yield _Column(title, ("step",), (str(record.step),), (8,))
+        yield _Column(first, ("step",), (str(record.step),), (8,))
     else:
         name = "epoch" if label == EPOCHS else "t"
-        yield _Column(title, ("step", name), (str(record.step), f"{time:.4g}"), (8, 6))
-    loss = _number(record.measured.loss, 4)
-    if record.predicted is not None:
-        loss = f"{loss}/{_number(record.predicted.loss, 4)}"
-    yield _Column("", ("loss",), (loss,), (13 if with_theory else 6,))
-    if record.forecast is not None:
-        yield _Column("Gram", ("error",), (_number(errors(record).get("gram", math.nan)),), (7,))
+        yield _Column(first, ("step", name), (str(record.step), f"{time:.4g}"), (8, 6))
+    for name, entries in compared_quantities(record).items():
+        yield from _quantity(name, entries)
     for spectrum in record.measured.spectra:
-        title = f"{kind_named(spectrum.matrix, record.matrices).letter} {spectrum.block}"
+        letter = kind_named(spectrum.matrix, record.matrices).letter
+        place = f"{letter} {spectrum.block}"
         top = _number(_top(spectrum))
         if record.predicted is None:
-            yield _Column(title, ("top",), (top,), (8,))
+            yield _Column(place, ("top",), (top,), (8,))
         else:
             expected = record.predicted.spectrum(spectrum.matrix, spectrum.block)
             cells = (f"{top}/{_number(_top(expected))}", _counts(spectrum, expected))
-            yield _Column(title, ("top", "outl."), cells, (13, 5))
+            yield _Column(place, ("top", "outl."), cells, (13, 5))
+
+
+def _quantity(name: str, entries: Sequence[Compared]) -> Iterator[_Column]:
+    """A number, measured/expected; of several the largest deviation from what is expected."""
+    first = entries[0]
+    if len(entries) == 1 and first.is_single:
+        if first.measured is not None:
+            cell = _number(first.measured.value, 4)
+            expected = first.expected
+            if expected is not None:
+                yield _Column("", (name,), (f"{cell}/{_number(expected.value, 4)}",), (13,))
+            else:
+                yield _Column("", (name,), (cell,), (max(6, len(name)),))
+    elif not math.isnan(error := largest(entries)):
+        yield _Column(title(name), ("error",), (_number(error),), (7,))
 
 
 def _top(spectrum: Spectrum | None) -> float:

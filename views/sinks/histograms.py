@@ -29,7 +29,7 @@ class Histogram:
         counts: (B,) expected number in each, not whole.
     """
 
-    edges: FloatArray = field(metadata={"unit": "loss per squared parameter"})
+    edges: FloatArray = field(metadata={"unit": "that of the matrix"})
     counts: FloatArray = field(metadata={"unit": "eigenvalues"})
 
 

@@ -12,15 +12,14 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
 
-from ..errors import ERROR_NAMES
+from ...probes.records.numbers import quantity_numbers
+from ...probes.records.record import Record
+from ..errors import error_names
+from .scalars import tag
 
-__all__ = ["METRICS", "flat", "hyper_parameters"]
+__all__ = ["flat", "hyper_parameters", "metrics"]
 
 Value = str | float | bool
-
-# Scalars that are shown beside the configuration, each with its last value; the tab begins with the
-# first of them.
-METRICS = (*(f"error/{name}" for name in ERROR_NAMES), "measured/loss", "measured/accuracy")
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
@@ -32,32 +31,47 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
 
 
 def hyper_parameters(config: Mapping[str, Any]) -> tuple[Summary.Value, ...]:
-    """What the tab needs from one run.
+    """What the tab needs to show a run, from its start on.
 
-    There is no word of how the run ended, since nobody knows that when it is killed; the metrics
-    are scalars of the run itself.
+    There is no word of how the run ended, since nobody knows that when it is killed.
 
     Args:
         config: resolved, of what YAML can hold.
     """
-    values = flat(config)
     start = SessionStartInfo(start_time_secs=time.time())
-    infos = []
-    for name, value in values.items():
-        kind, slot = _kind(value)
-        setattr(start.hparams[name], slot, value)
-        infos.append(api_pb2.HParamInfo(name=name, type=kind))
-    metrics = [
-        api_pb2.MetricInfo(
-            name=api_pb2.MetricName(tag=tag), display_name=tag.removeprefix("error/")
-        )
-        for tag in METRICS
+    for name, value in flat(config).items():
+        setattr(start.hparams[name], _kind(value)[1], value)
+    return (_value(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start)),)
+
+
+def metrics(config: Mapping[str, Any], record: Record) -> tuple[Summary.Value, ...]:
+    """What the tab shows of a run beside its configuration: scalars, each with its last value.
+
+    Those are the errors that records like this one have, and their measured numbers; the tab begins
+    with the first.
+
+    Args:
+        config: as `hyper_parameters` takes it.
+        record: the first that did not fail.
+    """
+    infos = [
+        api_pb2.HParamInfo(name=name, type=_kind(value)[0]) for name, value in flat(config).items()
     ]
-    experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=metrics)
-    return (
-        _value(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment)),
-        _value(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start)),
+    singles = (
+        tag(number)
+        for number in quantity_numbers(record)
+        if number.kind == "measured" and number.name == number.quantity
     )
+    tags = [f"error/{name}" for name in error_names(record)]
+    tags += [f"measured/{name}" for name in singles]
+    found = [
+        api_pb2.MetricInfo(
+            name=api_pb2.MetricName(tag=each), display_name=each.removeprefix("error/")
+        )
+        for each in tags
+    ]
+    experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=found)
+    return (_value(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment)),)
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, Value]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from ...probes.records.outliers import EDGE_NAMES
-from ...theory.matrix_kind import kind_named
+from ...theory.matrix_kind import MatrixKind
 from ...theory.spectrum import ENDS
-from .scalars import safe
+from ..quantities import title
+from .scalars import place_tag, safe
 
 __all__ = ["Layout", "layout"]
 
@@ -25,21 +26,26 @@ _ERRORS = {
 }
 
 
-def layout(blocks: Iterable[tuple[str, str]], tags: Collection[str]) -> Layout:
+def layout(
+    blocks: Iterable[tuple[MatrixKind, str]],
+    quantities: Mapping[str, Collection[str]],
+    tags: Collection[str],
+) -> Layout:
     """The charts for all blocks: margin charts where there is a predicted band, lines otherwise.
 
     Args:
         blocks: matrix and name of each measured block.
+        quantities: tags of the numbers of each quantity, without their kind.
         tags: that have been written so far.
 
     Returns:
         category -> chart -> [kind, tags], as `SummaryWriter.add_custom_scalars` takes it.
     """
     charts = {
-        f"{kind_named(matrix).title}, {block}": _block_charts(f"{matrix}/{safe(block)}", tags)
-        for matrix, block in blocks
+        f"{kind.title}, {block}": _block_charts(place_tag(kind.name, block), tags)
+        for kind, block in blocks
     }
-    return charts | _mean_charts(tags) | _error_charts(tags)
+    return charts | _quantity_charts(quantities, tags) | _error_charts(quantities, tags)
 
 
 def _block_charts(place: str, tags: Collection[str]) -> dict[str, Chart]:
@@ -59,28 +65,33 @@ def _block_charts(place: str, tags: Collection[str]) -> dict[str, Chart]:
     return charts
 
 
-def _mean_charts(tags: Collection[str]) -> Layout:
-    charts = {name: _lines(name) for name in ("loss", "accuracy")}
-    for name in tuple(charts):
-        if f"band/{name}/lower" in tags:
-            charts[f"{name} in its band"] = _margin(name)
-    entries = (tag.removeprefix("measured/") for tag in tags if tag.startswith("measured/gram/"))
-    # The means are not trained: their inner products stay what they are.
-    trained = [name for name in entries if not name.startswith("gram/mu")]
-    gram = {
-        name.removeprefix("gram/"): (
-            _margin(name) if f"band/{name}/lower" in tags else _lines(re.escape(name))
-        )
-        for name in trained
-    }
-    return {"Loss and accuracy": charts} | ({"Gram matrix": gram} if gram else {})
+def _quantity_charts(quantities: Mapping[str, Collection[str]], tags: Collection[str]) -> Layout:
+    """One category for all single numbers, and one for each vector or matrix."""
+    numbers: dict[str, Chart] = {}
+    others: Layout = {}
+    for name, entries in quantities.items():
+        if list(entries) == [safe(name)]:
+            numbers[name] = _lines(re.escape(safe(name)))
+            if f"band/{safe(name)}/lower" in tags:
+                numbers[f"{name} in its band"] = _margin(safe(name))
+        elif entries:
+            others[title(name)] = {
+                entry.removeprefix(f"{safe(name)}/"): (
+                    _margin(entry) if f"band/{entry}/lower" in tags else _lines(re.escape(entry))
+                )
+                for entry in entries
+            }
+    return ({"Numbers": numbers} if numbers else {}) | others
 
 
-def _error_charts(tags: Collection[str]) -> Layout:
+def _error_charts(quantities: Collection[str], tags: Collection[str]) -> Layout:
     charts: dict[str, Chart] = {}
-    for name, title in _ERRORS.items():
+    for name, words in _ERRORS.items():
         if any(tag.startswith("error/") and tag.endswith(f"/{name}") for tag in tags):
-            charts[title] = ["Multiline", [rf"^error/\w+/{name}$"]]
+            charts[words] = ["Multiline", [rf"^error/[^/]+/{name}$"]]
+    for name in quantities:
+        if f"error/{name}" in tags:
+            charts[name] = ["Multiline", [rf"^error/{re.escape(name)}$"]]
     return {"Largest deviations from theory": charts} if charts else {}
 
 

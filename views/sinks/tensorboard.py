@@ -13,18 +13,20 @@ from matplotlib.figure import Figure
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch.utils.tensorboard import summary
 
+from ...probes.records.numbers import quantity_numbers
 from ...probes.records.record import Record
 from ...probes.records.record_file import RECORDS, read_records
+from ...theory.matrix_kind import MatrixKind, kind_named
 from ..figures import style
-from ..figures.gram_maps import gram_maps
+from ..figures.matrix_maps import matrix_maps, matrix_quantities
 from ..figures.spectra import spectra
-from ..readings import blocks
+from ..readings import blocks, failed
 from ..timeline import Timeline, markdown
 from .event_file import EventFile
 from .histograms import Histogram, histograms
-from .hyper_parameters import hyper_parameters
+from .hyper_parameters import hyper_parameters, metrics
 from .layout import layout
-from .scalars import safe, scalars
+from .scalars import safe, scalars, tag
 
 __all__ = ["TensorBoardSink"]
 
@@ -44,8 +46,9 @@ class TensorBoardSink:
             directory, if there is one, so that timeline and layout go on.
         figures_every: draw the pictures at every so many epochs (records, where epochs are
             unknown), each of which takes about a quarter of a second; 0 draws none.
-        dimension: d, for the band around the forecast Gram matrix.
-        config: of the run, of what YAML can hold: shown in the tab HParams beside the last errors.
+        dimension: d, for the band around forecast inner products of directions.
+        config: of the run, of what YAML can hold: shown in the tab HParams beside the last errors
+            and numbers.
 
     Raises:
         ValueError: if ``figures_every`` is negative.
@@ -66,8 +69,11 @@ class TensorBoardSink:
         self._dimension = dimension
         self._written = 0
         self._timeline = Timeline()
-        self._blocks: dict[tuple[str, str], None] = {}
+        self._config = config or {}
+        self._blocks: dict[tuple[MatrixKind, str], None] = {}
+        self._quantities: dict[str, dict[str, None]] = {}
         self._tags: dict[str, None] = {}
+        self._has_metrics = False
         for record in _earlier(Path(directory), purge_step):
             self._timeline.add(record)
             self._note(record, scalars(record, dimension))
@@ -92,18 +98,22 @@ class TensorBoardSink:
         self._file.close()
 
     def _values(self, record: Record) -> list[Summary.Value]:
-        numbers = scalars(record, self._dimension)
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in numbers.items()]
-        values += [_histogram(tag, each) for tag, each in histograms(record).items()]
+        found = scalars(record, self._dimension)
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in found.items()]
+        values += [_histogram(name, each) for name, each in histograms(record).items()]
         is_first = not self._written
         is_news = self._timeline.add(record)
         # What an earlier writer wrote of later steps is void.
         if is_news or (is_first and self._timeline):
             values += summary.text("timeline", markdown(self._timeline)).value
-        if self._note(record, numbers) or is_first:
+        if self._note(record, found) or is_first:
             # TensorBoard goes by the layout that was written last.
-            charts = layout(self._blocks, self._tags)
+            charts = layout(self._blocks, self._quantities, self._tags)
             values += summary.custom_scalars(charts).value
+        if self._config and not self._has_metrics and not failed(record):
+            # TensorBoard goes by the metrics that were written first.
+            values += metrics(self._config, record)
+            self._has_metrics = True
         if self._is_figure_due(record):
             values += _figures(record)
         self._written += 1
@@ -112,9 +122,14 @@ class TensorBoardSink:
     def _note(self, record: Record, tags: Iterable[str]) -> bool:
         """Whether there are tags, and with them blocks, that no chart was laid out for."""
         known = len(self._tags)
-        measured = record.measured.spectra
-        self._blocks.update(dict.fromkeys((each.matrix, each.block) for each in measured))
         self._tags.update(dict.fromkeys(tags))
+        for each in record.measured.spectra:
+            self._blocks.setdefault((kind_named(each.matrix, record.matrices), each.block))
+        for number in quantity_numbers(record):
+            if not number.is_fixed:
+                name = tag(number)
+                if f"{number.kind}/{name}" in self._tags:
+                    self._quantities.setdefault(number.quantity, {}).setdefault(name)
         return len(self._tags) > known
 
     def _is_figure_due(self, record: Record) -> bool:
@@ -130,11 +145,11 @@ def _earlier(directory: Path, purge_step: int | None) -> Iterator[Record]:
     return itertools.takewhile(lambda record: record.step < purge_step, read_records(path))
 
 
-def _histogram(tag: str, histogram: Histogram) -> Summary.Value:
+def _histogram(name: str, histogram: Histogram) -> Summary.Value:
     edges, counts = histogram.edges, histogram.counts
     middles = (edges[:-1] + edges[1:]) / 2
     return Summary.Value(
-        tag=tag,
+        tag=name,
         histo=HistogramProto(
             min=edges[0],
             max=edges[-1],
@@ -150,11 +165,11 @@ def _histogram(tag: str, histogram: Histogram) -> Summary.Value:
 def _figures(record: Record) -> Iterator[Summary.Value]:
     for block in blocks([record]):
         yield from _image(f"spectra/{safe(block)}", spectra([record], block))
-    if record.measured.gram.size:
-        yield from _image("gram", gram_maps(record))
+    for name in matrix_quantities([record]):
+        yield from _image(safe(name), matrix_maps([record], [name]))
 
 
-def _image(tag: str, figure: Figure) -> Iterable[Summary.Value]:
+def _image(name: str, figure: Figure) -> Iterable[Summary.Value]:
     pixels = np.asarray(style.pixels(figure))
-    found: Iterable[Summary.Value] = summary.image(tag, pixels, dataformats="HWC").value
+    found: Iterable[Summary.Value] = summary.image(name, pixels, dataformats="HWC").value
     return found

@@ -28,7 +28,7 @@ class WandbSink:
     Args:
         run: what ``wandb.init`` returned, with its project, name and configuration; it is left
             open. None begins one with ``wandb.init()``, which `close` finishes.
-        dimension: d, for the band around the forecast Gram matrix.
+        dimension: d, for the band around forecast inner products of directions.
 
     Raises:
         ImportError: if wandb is not installed.

@@ -74,9 +74,9 @@ def test_the_command_writes_it_beside_the_figures(records, tmp_path, capsys):
     for record in records[:2]:
         file.write(record)
     file.close()
-    assert main(["figures", str(tmp_path), "--only", "gram-maps", "--animate"]) == 0
+    assert main(["figures", str(tmp_path), "--only", "matrix-maps", "--animate"]) == 0
     assert capsys.readouterr().out.split() == [
-        str(tmp_path / "figures" / "gram-maps.png"),
+        str(tmp_path / "figures" / "matrix-maps.png"),
         str(tmp_path / "figures" / "spectra.gif"),
     ]
     assert len(frames(tmp_path / "figures" / "spectra.gif")) == 2

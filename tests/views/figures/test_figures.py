@@ -9,16 +9,16 @@ from matplotlib.text import Text
 
 from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.probes.records.sweep import CountMap, Sweep
-from spectrain.probes.records.version1 import quantities
+from spectrain.probes.records.version1 import quantities as quantities_of
 from spectrain.theory.quantity import Quantity
 from spectrain.theory.spectrum import Eigenpair
-from spectrain.views import figures
 from spectrain.views.figures import (
     dynamic_transitions,
     gram_entries,
-    gram_maps,
+    matrix_maps,
     overlaps,
     phase_diagram,
+    quantities,
     spectra,
     static_transition,
     style,
@@ -28,45 +28,21 @@ CURVATURE = "loss per squared parameter"
 
 
 def words(figure):
-    """All text of a figure."""
-    return "\n".join(text.get_text() for text in figure.findobj(Text))
+    """All text of a figure, the lines of each label in one."""
+    return "\n".join(text.get_text().replace("\n", " ") for text in figure.findobj(Text))
 
 
 def legend_labels(figure):
     return {text.get_text() for legend in figure.legends for text in legend.get_texts()}
 
 
-def with_statistics(records):
-    """Records with a number, an array of nine entries and one that stays as it is."""
-
-    def statistics(place, band):
-        axis = (tuple(f"mode {k}" for k in range(9)),)
-        modes = np.exp(-place * np.arange(9))
-        return (
-            Quantity.number("risk", 1 / (1 + place), "squared parameter", 0.01),
-            Quantity("modes", modes, "1", axis, band=band * np.ones(9)),
-            Quantity.number("noise", 0.5, "loss"),
-        )
-
-    return [
-        replace(
-            record,
-            measured=replace(
-                record.measured,
-                quantities=(*record.measured.quantities, *statistics(place, math.nan)),
-            ),
-            forecast=Geometry(statistics(place, 0.1)),
-        )
-        for place, record in enumerate(records)
-    ]
-
-
 FIGURES = {
     "dynamic": lambda records: dynamic_transitions(records, ("class 0",) if records else ()),
     "spectra": spectra,
     "gram": lambda records: gram_entries(records, 80),
+    "quantities": quantities,
+    "maps": matrix_maps,
     "overlaps": overlaps,
-    "quantities": figures.quantities,
 }
 
 
@@ -83,15 +59,15 @@ def test_a_figure_without_data_says_so(name):
 
 
 @pytest.mark.parametrize("columns", style.WIDTHS)
-@pytest.mark.parametrize("name", [*FIGURES, "maps", "static", "phase"])
+@pytest.mark.parametrize("name", [*FIGURES, "static", "phase"])
 def test_figures_fit_into_their_columns(name, columns, records, sweep, maps):
     figure = {
         "dynamic": lambda: dynamic_transitions(records, columns=columns),
         "spectra": lambda: spectra(records, columns=columns),
         "gram": lambda: gram_entries(records, 80, columns),
         "overlaps": lambda: overlaps(records, columns=columns),
-        "quantities": lambda: figures.quantities(with_statistics(records), columns),
-        "maps": lambda: gram_maps(records[-1], columns),
+        "maps": lambda: matrix_maps(records, columns=columns),
+        "quantities": lambda: quantities(records, columns),
         "static": lambda: static_transition(sweep, columns),
         "phase": lambda: phase_diagram(*maps, columns),
     }[name]()
@@ -104,22 +80,6 @@ def test_figures_fit_into_their_columns(name, columns, records, sweep, maps):
     assert drawn.y0 > -0.01
     assert drawn.y1 < figure.get_figheight() + 0.01
     assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 5
-
-
-def test_quantities_that_change_have_a_panel_with_the_first_entries(records):
-    figure = figures.quantities(with_statistics(records))
-    assert [axes.get_title() for axes in figure.axes] == ["risk", "modes\n(6 of 9 entries)"]
-    assert [axes.get_ylabel() for axes in figure.axes] == ["squared parameter", "1"]
-    band = "forecast ± 2 s.d. of a run"
-    assert legend_labels(figure) == {"measured ± s.e.", "forecast", band}
-    risk, modes = figure.axes
-    points = risk.containers[0].lines[0]
-    np.testing.assert_allclose(points.get_ydata(), 1 / (1 + np.arange(len(records))))
-    assert [text.get_text() for text in modes.get_legend().get_texts()] == [
-        f"mode {k}" for k in range(6)
-    ]
-    lines = [line for line in modes.lines if line.get_linestyle() == "--"]
-    np.testing.assert_allclose(lines[2].get_ydata(), np.exp(-2.0 * np.arange(len(records))))
 
 
 def test_a_density_is_drawn_where_the_detection_edges_are_not_known(records):
@@ -144,20 +104,29 @@ def test_a_density_is_drawn_where_the_detection_edges_are_not_known(records):
         assert points
 
 
-def test_accuracy_has_a_panel_only_where_labels_have_a_meaning(records):
-    loss = [
-        replace(record, measured=Geometry((record.measured.quantity("loss"),)), reference=())
-        for record in records
+def test_quantities_that_change_have_a_panel(records):
+    still = Quantity.number("noise", 0.5, "loss")
+    held = [
+        replace(
+            each, measured=replace(each.measured, quantities=(*each.measured.quantities, still))
+        )
+        for each in records
     ]
-    figure = gram_entries(loss, 80)
-    assert [axes.get_title() for axes in figure.axes if axes.axison] == ["loss"]
-    assert not any("√d" in label for label in legend_labels(figure))
+    figure = quantities(held)
+    assert [axes.get_title() for axes in figure.axes] == ["Loss", "Accuracy"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "share"]
+    assert legend_labels(figure) == {
+        "measured ± s.e.",
+        "predicted at the step",
+        "forecast from the start",
+    }
+    assert [axes.get_title() for axes in quantities(held[:1]).axes][-1] == "Noise"
 
 
 def test_gram_entries_without_a_dimension_have_no_band_that_is_not_known(records):
     figure = gram_entries(records, None)
     assert legend_labels(figure) == {
-        "measured ± s.e. (points)",
+        "measured (points)",
         "forecast from the start (lines)",
     }
 
@@ -175,6 +144,7 @@ def test_dynamic_transitions_shows_measured_predicted_and_forecast(records):
         "predicted transition",
     } <= legend_labels(figure)
     assert CURVATURE in words(figure)
+    assert f"squared {CURVATURE}" in words(figure)
     assert "time t = steps × c/d" in words(figure)
     hessian, information = figure.axes
     assert hessian.get_title() == "Hessian, class 0"
@@ -226,11 +196,8 @@ def test_what_has_no_standard_error_does_not_say_so(records):
 
 
 def test_failed_probings_are_marked(records):
-    broken = (
-        *records[:3],
-        replace(records[3], failures=(Failure("", "boom"),)),
-        *records[4:],
-    )
+    lost = Record(records[3].step, time=records[3].time, failures=(Failure("", "boom"),))
+    broken = (*records[:3], lost, *records[4:])
     assert "failed probing" in legend_labels(dynamic_transitions(broken, ("class 0",)))
 
 
@@ -296,9 +263,15 @@ def test_spectra_shows_three_times(records):
     assert CURVATURE in words(figure)
 
 
+def banded(geometry, band):
+    held = geometry.quantities
+    found = (replace(each, band=band) if each.name == "gram" else each for each in held)
+    return replace(geometry, quantities=tuple(found))
+
+
 def test_gram_entries_band_is_two_standard_deviations(records):
     with_bands = [
-        replace(one, forecast=replace(one.forecast, gram_band=np.full((6, 6), 0.03 + 0.01 * i)))
+        replace(one, forecast=banded(one.forecast, np.full((6, 6), 0.03 + 0.01 * i)))
         for i, one in enumerate(records)
     ]
     figure = gram_entries(with_bands, 100)
@@ -311,7 +284,7 @@ def test_gram_entries_band_is_two_standard_deviations(records):
 
 def test_gram_entries_band_is_the_scale_of_one_run_if_no_more_is_known(records):
     figure = gram_entries(records, 100)
-    assert "measured ± s.e. (points)" in legend_labels(figure)
+    assert "measured (points)" in legend_labels(figure)
     assert "forecast ± 1/√d" in legend_labels(figure)
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     at_start = band[np.isclose(band[:, 0], 0.0), 1]
@@ -319,20 +292,27 @@ def test_gram_entries_band_is_the_scale_of_one_run_if_no_more_is_known(records):
     assert "squared parameter" in words(figure)
 
 
-def test_gram_maps_show_measured_forecast_and_difference(records):
-    figure = gram_maps(records[3])
-    titles = [axes.get_title().split("\n")[0] for axes in figure.axes]
-    assert titles == ["measured", "forecast", "measured − forecast"]
-    alone = gram_maps(replace(records[3], forecast=None))
+def test_matrices_are_measured_forecast_and_difference_at_three_steps(records):
+    titles = [axes.get_title().split("\n") for axes in matrix_maps(records).axes]
+    parts = ("measured", "forecast", "difference")
+    assert titles == [
+        [f"Gram, {part}", f"t = {time} (squared parameter)"]
+        for time in (0, 10, 20)
+        for part in parts
+    ]
+    alone = matrix_maps([replace(records[3], forecast=None)])
     assert len(alone.axes) == 1
-    without = replace(records[3], measured=Geometry(quantities(loss=1.0)))
-    assert "No Gram matrix" in words(gram_maps(without))
+    without = replace(records[3], measured=Geometry(quantities_of(loss=1.0)))
+    assert "No matrix" in words(matrix_maps([without]))
 
 
 def test_overlaps_show_span_and_means(records):
     figure = overlaps(records)
-    assert {"measured, span(x, μ)", "predicted, span(x, μ)"} <= legend_labels(figure)
-    assert r"predicted, $\mu_{2}$" in legend_labels(figure)
+    assert {
+        "measured, span",
+        "predicted, span",
+    } <= legend_labels(figure)
+    assert r"predicted, $\mu_2$" in legend_labels(figure)
     assert [axes.get_title() for axes in figure.axes] == [
         "Hessian, class 0, top 1",
         "Hessian, class 0, top 2",

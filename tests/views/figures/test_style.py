@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from spectrain.theory.direction import Direction
 from spectrain.views.figures import style
 
 
@@ -81,13 +82,13 @@ def test_scale_for_is_logarithmic_only_for_wide_positive_numbers(values, expecte
 
 
 def test_directions_have_mathematical_names():
-    assert style.symbol("x0") == "$x_{0}$"
-    assert style.symbol("mu12") == r"$\mu_{12}$"
-    assert style.symbol("teacher") == "teacher"
+    assert style.symbol(Direction("x0", "x_{0}", True)) == "$x_{0}$"
+    assert style.symbol(Direction("mu12", r"\mu_{12}", False)) == r"$\mu_{12}$"
+    assert style.symbol(Direction("teacher", "", False)) == "teacher"
 
 
 def test_names_are_no_formulas_and_have_an_end():
-    assert style.symbol("a$b$") == r"a\$b\$"
+    assert style.symbol(Direction("a$b$", "", True)) == r"a\$b\$"
     assert style.heading(2, "Hessian", "$_", "t = 1") == r"Hessian, \$_, t = 1"
     assert style.heading(1, "Hessian", "a", "t = 1") == "Hessian\na, t = 1"
     assert style.heading(2, "Hessian", 500 * "a") == f"Hessian, {21 * 'a'}…"

@@ -13,7 +13,7 @@ import pytest
 from tensorboard.plugins import base_plugin
 from werkzeug.test import Client
 
-from spectrain.probes.records.record import Record
+from spectrain.probes.records.record import Failure, Record
 from spectrain.probes.records.record_file import RECORDS, RecordFile
 from spectrain.views.plugin import run_index
 from spectrain.views.plugin.plugin import SpectrumPlugin
@@ -142,8 +142,12 @@ def test_a_moment_holds_the_numbers_of_the_file(tab, records):
     record = records[2]
     answer = tab.ask("/record", run="one", step=record.step, **BLOCK)
     measured = record.measured.spectrum("hessian", "class 0")
-    assert answer["gram"]["measured"] == record.measured.gram.tolist()
-    assert answer["gram"]["forecast"] == record.forecast.gram.tolist()
+    shown = {each["name"]: each for each in answer["quantities"]}
+    assert shown["gram"]["measured"]["values"] == record.measured.gram.tolist()
+    assert shown["gram"]["forecast"]["values"] == record.forecast.gram.tolist()
+    assert shown["gram"]["axes"] == [["x0", "x1", "x2", "μ0", "μ1", "μ2"]] * 2
+    assert shown["gram"]["predicted"] is None
+    assert shown["loss"]["measured"]["errors"] == record.measured.loss_error
     assert answer["measured"]["density"]["values"] == measured.density.values.tolist()
     assert answer["measured"]["jacobi"]["alpha"] == measured.jacobi.diagonal.tolist()
     assert (
@@ -176,7 +180,17 @@ def test_what_json_cannot_hold_is_unknown(tmp_path, records):
     write(tmp_path / "run", [broken])
     moment = Tab(tmp_path).ask("/record", run="run", step=0, **BLOCK)
     assert moment["time"] is None
-    assert moment["gram"]["measured"] == [[None] * 6] * 6
+    (shown,) = (each for each in moment["quantities"] if each["name"] == "gram")
+    assert shown["measured"]["values"] == [[None] * 6] * 6
+
+
+def test_a_spectrum_that_failed_alone_is_told_from_the_whole(tmp_path, records):
+    alone = replace(records[0], failures=(Failure("spectra", "boom", "hessian", "class 9"),))
+    whole = Record(5, failures=(Failure("sample", "boom"),))
+    write(tmp_path / "run", [alone, whole])
+    found = [each["heading"] for each in Tab(tmp_path).history("run")["records"]]
+    assert [each["failures"] for each in found] == [[["hessian", "class 9"]], []]
+    assert [each["isFailed"] for each in found] == [False, True]
 
 
 def test_only_what_is_new_is_sent(logs, tab, records):

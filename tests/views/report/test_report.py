@@ -90,7 +90,7 @@ def test_the_page_needs_neither_network_nor_scripts(page, text):
 
 def test_pictures_have_descriptions_and_are_whole(page):
     pictures = page.all("img")
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     for attributes in pictures:
         assert len(attributes["alt"]) > 30
         kind, data = re.fullmatch(r"data:image/([\w+]+);base64,(.*)", attributes["src"]).groups()
@@ -164,7 +164,7 @@ def test_what_a_run_calls_itself_is_text(records):
 
 def test_any_run_has_a_page_that_says_what_is_missing(any_records):
     # That every figure takes any records is tested with the figures.
-    figures = [figure for figure in RUN_FIGURES if figure.name == "gram-entries"]
+    figures = [figure for figure in RUN_FIGURES if figure.name == "quantities"]
     page = Page(report(Run({}, any_records), "any", figures=figures))
     kinds = [attributes.get("class") for attributes in page.all("p")]
     with_theory = any(record.predicted for record in any_records)

@@ -25,6 +25,7 @@ def test_a_record_is_a_line_below_a_head(records):
     assert [title.strip() for title in titles.split(" | ")] == [
         "measured/theory",
         "",
+        "",
         "Gram",
         *(f"{letter} class {i}" for letter in "HI" for i in (0,)),
         *(f"{letter} class {i}" for i in (1, 2) for letter in "HI"),
@@ -35,9 +36,10 @@ def test_a_record_is_a_line_below_a_head(records):
         measured, predicted = record.measured.spectra[0], record.predicted.spectra[0]
         assert cells[0] == [str(record.step), f"{record.time:.4g}"]
         assert cells[1] == [f"{record.measured.loss:#.4g}/{record.predicted.loss:#.4g}"]
+        assert cells[2] == [f"{record.measured.accuracy:#.4g}/{record.forecast.accuracy:#.4g}"]
         top = f"{measured.top[0].value:#.3g}/{predicted.top[0].value:#.3g}"
-        assert cells[3][0] == top
-        assert cells[3][1].endswith(f"/{len(predicted.top) + len(predicted.bottom)}")
+        assert cells[4][0] == top
+        assert cells[4][1].endswith(f"/{len(predicted.top) + len(predicted.bottom)}")
 
 
 def test_columns_are_aligned(records):
@@ -67,9 +69,9 @@ def test_failures_are_one_line_and_the_head_is_printed_when_it_changes(records):
 
 def test_a_record_with_nothing_is_a_line():
     assert lines([Record(0, measured=Geometry())]) == [
-        "         |  ".rstrip() or "",
-        "    step |   loss",
-        "       0 |      –",
+        "",
+        "    step",
+        "       0",
     ]
 
 
@@ -91,7 +93,7 @@ def test_a_progress_bar_stays_below(records, capsys):
     printed = capsys.readouterr().out
     # Whatever the bar wrote, the line begins where it was wiped out.
     row = next(line for line in printed.splitlines() if line.split()[:1] == ["0"])
-    assert row.count(" | ") == 8
+    assert row.count(" | ") == 9
 
 
 def test_lines_come_out_of_a_pipe_at_once(records):
@@ -105,4 +107,4 @@ os._exit(0)  # nothing that waits in a buffer is written
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.splitlines()[-1].startswith("      12 |")
+    assert done.stdout.splitlines()[-1].startswith("      12")

@@ -1,13 +1,17 @@
 import math
+from dataclasses import replace
 
 from tensorboard.plugins.hparams import metadata
 
+from spectrain.probes.records.record import Record
 from spectrain.training.systems import SYSTEMS
-from spectrain.views.sinks.hyper_parameters import METRICS, flat, hyper_parameters
+from spectrain.views.sinks.hyper_parameters import flat, hyper_parameters, metrics
+from spectrain.views.sinks.scalars import scalars
 
 
-def parsed(config):
-    experiment, start = (each.metadata.plugin_data.content for each in hyper_parameters(config))
+def parsed(config, record=None):
+    values = *metrics(config, record or Record(0)), *hyper_parameters(config)
+    experiment, start = (each.metadata.plugin_data.content for each in values)
     return (
         metadata.parse_experiment_plugin_data(experiment),
         metadata.parse_session_start_info_plugin_data(start),
@@ -36,7 +40,20 @@ def test_each_value_keeps_its_type():
         "name": 1,
         "size": 3,
     }
-    assert [info.name.tag for info in experiment.metric_infos] == list(METRICS)
+    assert list(experiment.metric_infos) == []
+
+
+def test_metrics_are_what_a_run_has(records):
+    """None of them is an empty column, and none that may come is missing."""
+    (shown, _) = parsed({}, records[0])
+    tags = [info.name.tag for info in shown.metric_infos]
+    assert {"error/hessian/outliers", "error/loss", "measured/accuracy"} <= set(tags)
+    found = {tag for record in records for tag in scalars(record)}
+    assert set(tags) <= found
+    assert {tag for tag in found if tag.startswith("error/")} <= set(tags)
+    bare = replace(records[0], predicted=None, forecast=None)
+    (shown, _) = parsed({}, bare)
+    assert [info.name.tag for info in shown.metric_infos] == ["measured/loss", "measured/accuracy"]
 
 
 def test_runs_of_equal_configurations_stay_apart():

@@ -11,9 +11,9 @@ from tensorboard.plugins.hparams import metadata as hparams
 from spectrain.probes.records.record import Failure, Geometry, Record, Transition
 from spectrain.probes.records.record_file import RECORDS, RecordFile
 from spectrain.probes.records.version1 import direction, quantities
+from spectrain.theory.matrix_kind import kind_named
 from spectrain.theory.spectrum import Eigenpair, Spectrum
 from spectrain.views.sinks.histograms import histograms
-from spectrain.views.sinks.hyper_parameters import METRICS
 from spectrain.views.sinks.layout import layout
 from spectrain.views.sinks.scalars import safe, scalars
 from spectrain.views.sinks.tensorboard import TensorBoardSink
@@ -52,7 +52,7 @@ def charts(events):
 def margins(events):
     """The tags of every margin chart, by title; of blocks, with the name of the category."""
     return {
-        chart.title if title == "Gram matrix" else f"{title}: {chart.title}": [
+        chart.title if title == "Gram" else f"{title}: {chart.title}": [
             tag
             for series in chart.margin.series
             for tag in (series.value, series.lower, series.upper)
@@ -201,7 +201,7 @@ def test_every_curve_in_a_band_has_its_bounds_at_the_same_steps(tmp_path, record
     events = write(tmp_path, records, dimension=80)
     found = margins(events)
     assert "Hessian, class 0: top 3 in its band" in found
-    assert {"x0.x0", "Loss and accuracy: loss in its band"} <= set(found)
+    assert {"x0.x0", "Numbers: loss in its band"} <= set(found)
     partial = 0
     for tags in found.values():
         assert [tag.rpartition("/")[2] for tag in tags] == list(LINES)
@@ -226,7 +226,10 @@ def test_hyper_parameters_are_there_from_the_start_without_a_run_of_their_own(tm
     for record in records:
         sink.write(record)
     found = read(tmp_path)
-    assert set(METRICS) <= set(found.Tags()["scalars"])
+    shown = found.SummaryMetadata(hparams.EXPERIMENT_TAG).plugin_data.content
+    metrics = hparams.parse_experiment_plugin_data(shown).metric_infos
+    assert {info.name.tag for info in metrics} <= set(found.Tags()["scalars"])
+    assert len(metrics) > 10
     last = found.Scalars("error/hessian/bulk")[-1]
     assert last.step == records[-1].step
     assert last.value == pytest.approx(scalars(records[-1])["error/hessian/bulk"])
@@ -303,8 +306,10 @@ def test_tags_are_safe():
 
 def test_layout_overlays_measured_and_predicted(records):
     tags = scalars(records[0], 80)
-    places = [(spectrum.matrix, spectrum.block) for spectrum in records[0].measured.spectra]
-    charts = layout(places, tags)
+    places = [(kind_named(each.matrix), each.block) for each in records[0].measured.spectra]
+    entries = [tag.removeprefix("measured/") for tag in tags if tag.startswith("measured/gram/x")]
+    shown = {"loss": ["loss"], "accuracy": ["accuracy"], "gram": entries}
+    charts = layout(places, shown, tags)
     assert list(charts)[:2] == ["Hessian, class 0", "Information matrix, class 0"]
     for title, category in charts.items():
         for kind, names in category.values():
@@ -318,7 +323,7 @@ def test_layout_overlays_measured_and_predicted(records):
     assert list(charts["Hessian, class 0"])[-3:] == [
         f"top {rank} in its band" for rank in (1, 2, 3)
     ]
-    assert charts["Gram matrix"]["x0.mu1"] == [
+    assert charts["Gram"]["x0.mu1"] == [
         "Margin",
         [f"band/gram/x0.mu1/{line}" for line in LINES],
     ]

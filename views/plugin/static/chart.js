@@ -116,12 +116,12 @@ export class Chart {
     const right = this.width - RIGHT;
     const line = (x1, x2, y1, y2, stroke) =>
       svg("line", { x1: round(x1), x2: round(x2), y1: round(y1), y2: round(y2), stroke });
-    for (const value of ticks(this.x, Math.max(2, this.width / 90))) {
+    for (const value of this.#xTicks()) {
       const x = this.x(value);
       nodes.push(line(x, x, top, bottom, theme.grid));
       nodes.push(svg("text", {
         x: round(x), y: bottom + 14, "text-anchor": "middle", fill: theme.faint,
-      }, number(value, 6)));
+      }, this.model.x.names ? this.model.x.names[value] : number(value, 6)));
     }
     for (const value of ticks(this.y, Math.max(2, this.height / 45))) {
       const y = this.y(value);
@@ -141,6 +141,18 @@ export class Chart {
       "text-anchor": "middle", fill: theme.ink,
     }, y.label));
     return nodes;
+  }
+
+  /** Round values, or the places that have names, as many as there is room for. */
+  #xTicks() {
+    const { names } = this.model.x;
+    if (!names) return ticks(this.x, Math.max(2, this.width / 90));
+    const longest = Math.max(...names.map((name) => name.length), 1);
+    const room = Math.abs(this.x(1) - this.x(0));
+    const stride = Math.max(1, Math.ceil((6.5 * longest + 6) / room));
+    const [low, high] = this.x.domain;
+    return names.map((_, place) => place)
+      .filter((place) => place % stride === 0 && place >= low && place <= high);
   }
 
   #layer(layer) {

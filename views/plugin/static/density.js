@@ -79,10 +79,11 @@ export function wholeRange(histories) {
 }
 
 /**
+ * @param unit of the eigenvalues
  * @param range further places that the eigenvalue axis is to hold
  * @param least the density axis is to reach at least this far
  */
-export function densityModel({ theme, runs, isLogX, isLogY, range, least }) {
+export function densityModel({ theme, runs, isLogX, isLogY, range, least, unit }) {
   const isSingle = runs.length === 1;
   const layers = [];
   const xs = [];
@@ -146,7 +147,7 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least }) {
     layers,
     legend,
     highest,
-    x: { label: "eigenvalue (loss per squared parameter)", isLog: isLogX,
+    x: { label: `eigenvalue (${unit})`, isLog: isLogX,
       domain: padded(wide, isLogX) },
     y: { label: "density (1 / eigenvalue unit)", isLog: isLogY,
       domain: isLogY ? [highest / 10 ** DECADES, highest * 4] : [0, highest * 1.08] },

@@ -51,17 +51,6 @@ export function short(name, length = 30) {
   return letters.length > length ? `…${letters.slice(1 - length).join("")}` : name;
 }
 
-/** The symbol of a reference direction: "mu1" is μ1. */
-export function symbol(direction) {
-  return direction.replace(/^mu(?=\d+$)/, "μ");
-}
-
-export const MATRIX_NAMES = { hessian: "Hessian", information: "Information matrix" };
-
-export function matrixName(matrix) {
-  return Object.hasOwn(MATRIX_NAMES, matrix) ? MATRIX_NAMES[matrix] : matrix;
-}
-
 /** Rows as CSV; unknown numbers are empty cells. */
 export function csv(rows) {
   const cell = (value) => {

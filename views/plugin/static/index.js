@@ -3,7 +3,7 @@
 import { readAddress, writeAddress } from "./address.js";
 import { Chart } from "./chart.js";
 import { wholeRange } from "./density.js";
-import { element, matrixName, menu } from "./dom.js";
+import { element, menu } from "./dom.js";
 import { MomentPanels } from "./moments.js";
 import { Panel, zoomTools } from "./panel.js";
 import { Player } from "./player.js";
@@ -11,7 +11,7 @@ import { RunMenu } from "./runs.js";
 import { History, fetchMoment, fetchRuns } from "./source.js";
 import { colours, isDark, runColours } from "./theme.js";
 import {
-  SHORT_CLOCKS, clocks, nearest, suitsLog, trajectoryModel, trajectoryRows,
+  SHORT_CLOCKS, clockLabel, clocks, nearest, suitsLog, trajectoryModel, trajectoryRows,
 } from "./trajectories.js";
 
 const POLL = 2000; // ms
@@ -57,8 +57,10 @@ class Tab {
       ...this.player.nodes, theme);
     this.#buildPaths();
     const { density, ...others } = this.moments.panels;
-    const panels = [density, this.paths, ...Object.values(others)];
-    const grid = element("main", {}, ...panels.map((panel) => panel.section));
+    const { jacobi, ...lower } = others;
+    const row = (panels) =>
+      element("div", { class: "row" }, ...panels.map((panel) => panel.section));
+    const grid = element("main", {}, row([density, this.paths, jacobi]), row(Object.values(lower)));
     this.root.append(bar, this.problems, grid);
   }
 
@@ -76,12 +78,16 @@ class Tab {
       this.isLogPath = isLog;
       redraw();
     });
+    const reclock = () => {
+      redraw();
+      this.#drawMoments();
+    };
     let quantity, clock;
     [this.quantity, quantity] = menu("", "quantity", redraw);
     this.quantity.setAttribute("aria-label", "Quantity along training");
     this.quantity.append(element("option", { value: "eigenvalue" }, "eigenvalues"),
       element("option", { value: "overlap" }, "overlaps"));
-    [this.clock, clock] = menu("", "clock", redraw);
+    [this.clock, clock] = menu("", "clock", reclock);
     this.clock.setAttribute("aria-label", "Clock");
     this.paths.tools.prepend(quantity, clock);
   }
@@ -151,6 +157,13 @@ class Tab {
     return this.block.value;
   }
 
+  /** Title and unit of a matrix. */
+  #kind(name) {
+    const known = [...this.histories.values()].map(({ kinds }) => kinds)
+      .find((kinds) => Object.hasOwn(kinds, name));
+    return known?.[name] ?? { title: name, unit: "loss per squared parameter" };
+  }
+
   #listRuns(runs) {
     const listed = JSON.stringify(runs);
     if (listed === this.listed) return;
@@ -202,7 +215,7 @@ class Tab {
       node.replaceChildren(...values.map((value) => element("option", { value }, text(value))));
       if (values.includes(chosen)) node.value = chosen;
     };
-    offer(this.matrix, [...blocks.keys()], matrixName);
+    offer(this.matrix, [...blocks.keys()], (name) => this.#kind(name).title);
     offer(this.block, [...(blocks.get(this.matrix.value) ?? [])], (name) => name);
   }
 
@@ -222,6 +235,7 @@ class Tab {
     const histories = [...this.histories.values()];
     const all = histories.flatMap((history) => history.records.map((r) => r.heading.step));
     this.#listClocks(histories);
+    this.moments.arrange(histories);
     this.#drawPaths();
     this.player.setSteps([...new Set(all)].sort((a, b) => a - b));
   }
@@ -247,7 +261,7 @@ class Tab {
         matrix === this.#matrix && block === this.#block);
       if (history.problem) lines.push(`${history.run}: ${history.problem}`);
       else if (history.records.length && !isKnown) {
-        lines.push(`${history.run}: ${matrixName(this.#matrix)}, ${this.#block} was not probed`);
+        lines.push(`${history.run}: ${this.#kind(this.#matrix).title}, ${this.#block} was not probed`);
       }
       if (!history.problem && !history.isComplete) {
         lines.push(`${history.run}: reading its data file, ${Math.floor(100 * history.progress)} %`);
@@ -308,7 +322,7 @@ class Tab {
             if (!record) return null;
             const own = record.heading.step;
             const moment = await fetchMoment(history, own, this.#matrix, this.#block);
-            return moment.problem ? null : { name, moment };
+            return moment.problem ? null : { name, moment, history };
           });
           const found = (await Promise.all(wanted)).filter(Boolean);
           const runs = new Map(this.#runs().map((run) => [run.name, run.colours]));
@@ -340,6 +354,7 @@ class Tab {
     this.logPaths.checked = isLog;
     const model = runs.length && this.clock.value && trajectoryModel({
       theme: this.colours, runs, clock: this.clock.value, isLogY: isLog,
+      clockLabel: this.#clockLabel(), unit: this.#kind(this.#matrix).unit,
       quantity: this.quantity.value, goTo: (step) => this.player.goToStep(step),
     });
     this.paths.say(model ? "" : this.#reason("No eigenvalue of this block was measured."));
@@ -349,8 +364,17 @@ class Tab {
   }
 
   #drawMoments() {
-    this.moments.draw(this.colours, this.shown, this.range, (text) => this.#reason(text));
+    const { value } = this.clock;
+    this.moments.draw({
+      theme: this.colours, runs: this.shown, range: this.range,
+      clock: { name: value, label: this.#clockLabel(), place: this.#heading()?.[value] },
+      unit: this.#kind(this.#matrix).unit, reason: (text) => this.#reason(text),
+    });
     this.root.dataset.step = this.shown.map(({ moment }) => moment.step).join(" ");
+  }
+
+  #clockLabel() {
+    return clockLabel(this.clock.value, [...this.histories.values()]);
   }
 
   #reason(text) {

@@ -13,7 +13,7 @@ const rowsOf = (jacobi, letter) => (jacobi?.[letter] ?? []).map((value, k) =>
   [k, value, jacobi[`${letter}Errors`][k]]);
 
 /** Both letters over k: measured marks with standard errors, predicted lines. */
-export function jacobiModel({ theme, runs }) {
+export function jacobiModel({ theme, runs, unit }) {
   const isSingle = runs.length === 1;
   const layers = [];
   const ys = [];
@@ -52,7 +52,7 @@ export function jacobiModel({ theme, runs }) {
       ...runLegend(runs),
     ],
     x: { label: "k", isLog: false, domain: [-0.6, Math.max(count - 1, 1) + 0.6] },
-    y: { label: "coefficient (loss per squared parameter)", isLog: false,
+    y: { label: `coefficient (${unit})`, isLog: false,
       domain: padded([Math.min(tall[0], 0), tall[1]], false) },
     hover: (x) => runs.flatMap((run) => hover(run, Math.round(x), isSingle)),
   };

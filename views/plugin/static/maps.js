@@ -1,6 +1,6 @@
-// Heat maps: the Gram matrix measured beside its forecast, and eigenvectors by direction.
+// Heat maps: matrices side by side, and eigenvectors by direction.
 
-import { element, number, svg, symbol } from "./dom.js";
+import { element, number, svg } from "./dom.js";
 import { diverging } from "./theme.js";
 import { paired } from "./pairing.js";
 
@@ -137,7 +137,8 @@ export class Maps {
           x: x + cell.width / 2, y: y + cell.height / 2 + 4, "text-anchor": "middle",
           fill: colour.text, "pointer-events": "none",
           "font-size": Math.min(FONT, cell.width / 3.2),
-        }, value.toFixed(2).replace("-0.00", "0.00")));
+        }, limit >= 0.05 && limit < 1000
+          ? value.toFixed(2).replace("-0.00", "0.00") : number(value, 2)));
       }
     }));
     rows.forEach((name, i) => {
@@ -178,28 +179,6 @@ export class Maps {
   }
 }
 
-const largest = (values) =>
-  Math.max(...values.flat().map((value) => Math.abs(value ?? 0)), 0) || 1;
-
-export function gramMaps(moment) {
-  const { measured, forecast } = moment.gram;
-  if (!measured.length) return null;
-  const names = measured.map((_, place) => symbol(moment.directions[place] ?? String(place)));
-  const map = (title, values, limit, test) =>
-    ({ title, rows: names, columns: names, values, limit, test });
-  if (forecast.length !== measured.length) {
-    return [map("measured", measured, largest(measured), "gram-measured")];
-  }
-  const difference = measured.map((row, i) => row.map((value, j) =>
-    (value == null || forecast[i][j] == null ? null : value - forecast[i][j])));
-  const limit = Math.max(largest(measured), largest(forecast));
-  return [
-    map("measured", measured, limit, "gram-measured"),
-    map("forecast", forecast, limit, "gram-forecast"),
-    map("difference", difference, largest(difference), "gram-difference"),
-  ];
-}
-
 /** Squared cosines of the measured and the predicted eigenvectors with each direction. */
 export function alignmentMaps(moment) {
   const names = moment.directions;
@@ -207,7 +186,7 @@ export function alignmentMaps(moment) {
   const hasAlignment = chosen.some(({ seen, theory }) =>
     seen?.alignment.length || theory?.alignment.length);
   if (!names.length || !hasAlignment) return null;
-  const columns = ["span", ...names.map(symbol)];
+  const columns = ["span", ...names];
   const rows = [];
   const values = [];
   for (const { name, seen, theory } of chosen) {

@@ -1,12 +1,13 @@
-// The panels of one step: density, coefficients, outliers, Gram matrix, eigenvectors.
+// The panels of one step: density, coefficients, outliers, quantities, eigenvectors.
 
 import { Chart } from "./chart.js";
 import { densityModel, densityRows } from "./density.js";
-import { element, menu } from "./dom.js";
+import { element } from "./dom.js";
 import { jacobiModel, jacobiRows } from "./jacobi.js";
-import { Maps, alignmentMaps, gramMaps, mapRows } from "./maps.js";
+import { Maps, alignmentMaps, mapRows } from "./maps.js";
 import { notes, outlierRows, outlierTable } from "./outliers.js";
 import { Panel, zoomTools } from "./panel.js";
+import { QuantityPanel } from "./quantities.js";
 
 export class MomentPanels {
   /** @param redraw called when a choice made in a panel changes what is drawn */
@@ -19,17 +20,17 @@ export class MomentPanels {
     this.highest = 0; // of the density axis, which only grows: steps are to be compared
     const panel = (name, title, rows) => new Panel(name, title, () =>
       (this.runs.length ? rows(this.runs) : null));
-    const mapPanel = (name, title, maps) => panel(name, title, () => {
-      const one = this.#detailed();
-      const found = maps(one.moment);
-      return found && mapRows(one.name, one.moment, found);
-    });
+    this.quantities = new QuantityPanel(redraw);
     this.panels = {
       density: panel("density", "Spectral density", densityRows),
       jacobi: panel("jacobi", "Lanczos coefficients", jacobiRows),
       table: panel("outliers", "Outliers at this step", outlierRows),
-      gram: mapPanel("gram", "Gram matrix (squared parameter)", gramMaps),
-      alignment: mapPanel("alignment", "Eigenvectors by direction", alignmentMaps),
+      quantities: this.quantities.panel,
+      alignment: panel("alignment", "Eigenvectors by direction", () => {
+        const { name, moment } = this.#detailed();
+        const found = alignmentMaps(moment);
+        return found && mapRows(name, moment, found);
+      }),
     };
     this.#buildDensity();
     this.#buildOthers();
@@ -51,24 +52,24 @@ export class MomentPanels {
   }
 
   #buildOthers() {
-    const { jacobi, table, gram, alignment } = this.panels;
+    const { jacobi, table, alignment } = this.panels;
     this.jacobiChart = new Chart(jacobi.body,
       "Lanczos coefficients over k. Drag, + or − to zoom, 0 to reset.");
     jacobi.tool("↺", "Whole range (0)", () => this.jacobiChart.reset(), "reset");
     table.tools.querySelector("button").remove(); // a table is no drawing
-    this.gramDrawing = new Maps(gram.body, "Heat maps of the Gram matrix");
     this.alignmentDrawing = new Maps(alignment.body,
       "Heat maps of squared cosines of eigenvectors with directions");
-    [this.detail, this.detailLabel] = menu("of", "detail", this.redraw);
-    gram.tools.prepend(this.detailLabel);
   }
 
-  /** Offer the runs whose heat maps can be shown, keeping the choice where possible. */
+  /** Offer the runs whose heat maps can be shown. */
   offer(names) {
-    const chosen = this.detail.value;
-    this.detail.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
-    if (names.includes(chosen)) this.detail.value = chosen;
-    this.detailLabel.hidden = names.length < 2;
+    this.quantities.offerRuns(names);
+  }
+
+  /** Show panels for what the runs have, and none for what they do not. */
+  arrange(histories) {
+    this.quantities.offer(histories);
+    this.panels.alignment.section.hidden = !histories.some(({ directions }) => directions.length);
   }
 
   /** Something else is going to be drawn: forget the axes. */
@@ -79,36 +80,38 @@ export class MomentPanels {
   }
 
   /**
-   * @param runs {name, colours, moment} to be drawn
+   * @param runs {name, colours, moment, history} to be drawn
    * @param range places that the eigenvalue axis is to hold, unless it is fitted
+   * @param clock {name, label, place} of the axis of time
+   * @param unit of the eigenvalues
    * @param reason says why there is nothing, given what is missing
    */
-  draw(theme, runs, range, reason) {
+  draw({ theme, runs, range, clock, unit, reason }) {
     this.runs = runs;
+    this.unit = unit;
     const failures = runs.map(({ moment }) => moment.failure).filter(Boolean);
     const why = (text) => reason(
       failures.length ? `${text} The probing failed: ${failures.join("; ")}` : text);
     this.#drawDensity(theme, range, why);
-    const { jacobi, gram, alignment } = this.panels;
+    const { jacobi, alignment } = this.panels;
     const show = (panel, drawing, content, missing) => {
       panel.say(content ? "" : why(missing));
       if (content) drawing.draw(...content);
     };
-    const coefficients = runs.length ? jacobiModel({ theme, runs }) : null;
+    const coefficients = runs.length ? jacobiModel({ theme, runs, unit }) : null;
     show(jacobi, this.jacobiChart, coefficients && [coefficients],
       "No coefficients: the record has no density, or is older than they are.");
     this.#drawTable(why);
     const moment = this.#detailed()?.moment;
-    const [grams, alignments] = [gramMaps, alignmentMaps].map((maps) => moment && maps(moment));
-    show(gram, this.gramDrawing, grams && [theme, grams],
-      "No Gram matrix: the run has no reference directions.");
+    this.quantities.draw(theme, runs, clock, why);
+    const alignments = moment && alignmentMaps(moment);
     show(alignment, this.alignmentDrawing, alignments && [theme, alignments],
       "No eigenvector of an outlier at this step.");
   }
 
   #drawDensity(theme, range, why) {
     const model = this.runs.length && densityModel({
-      theme, runs: this.runs, isLogX: this.isLogX, isLogY: this.isLogY,
+      theme, runs: this.runs, unit: this.unit, isLogX: this.isLogX, isLogY: this.isLogY,
       range: this.isFitted ? [] : range, least: this.isFitted ? 0 : this.highest,
     });
     this.panels.density.say(model ? "" : why("No spectrum of this block was measured at this step."));
@@ -120,7 +123,7 @@ export class MomentPanels {
   #drawTable(why) {
     const { table } = this.panels;
     const content = outlierTable(this.runs);
-    const lines = notes(this.runs);
+    const lines = notes(this.runs, this.unit);
     table.say(content || lines.length ? "" : why("No eigenvalue at this step."));
     table.body.replaceChildren(
       content ?? element("p", {}, "No outlier is measured or predicted at this step."),
@@ -129,6 +132,7 @@ export class MomentPanels {
 
   /** The run whose heat maps are shown. */
   #detailed() {
-    return this.runs.find(({ name }) => name === this.detail.value) ?? this.runs[0];
+    const { value } = this.quantities.detail;
+    return this.runs.find(({ name }) => name === value) ?? this.runs[0];
   }
 }

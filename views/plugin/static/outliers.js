@@ -3,13 +3,14 @@
 import { element, number, short, withError } from "./dom.js";
 import { SIDES, identity, paired } from "./pairing.js";
 
-const HEAD = ["", "measured ± s.e.", "residual", "predicted ± s.e.", "overlap measured / predicted",
-  "most along measured / predicted"];
-
 const isInside = (seen, moment) => seen && !seen.outlier && moment.predicted?.bulk;
 
 export function outlierTable(runs) {
   const isSingle = runs.length === 1;
+  // What no run has, needs no column.
+  const hasTheory = runs.some(({ moment }) => moment.predicted);
+  const hasDirections = runs.some(({ moment }) => moment.directions.length);
+  const pairOf = (seen, theory) => (hasTheory ? `${seen} / ${theory}` : seen);
   const body = element("tbody");
   for (const { name, moment, colours } of runs) {
     for (const { name: place, seen, theory } of paired(moment)) {
@@ -22,21 +23,25 @@ export function outlierTable(runs) {
         element("th", { scope: "row" }, place),
         cell(isInside(seen, moment) ? `(${measured})` : measured, seen?.value, "measured"),
         cell(number(seen?.residual, 2), seen?.residual, "residual"),
-        cell(withError(theory?.value, theory?.error), theory?.value, "predicted"),
-        cell(`${number(seen?.overlap, 3)} / ${number(theory?.overlap, 3)}`, seen?.overlap,
-          "overlap"),
-        cell(`${identity(seen, moment.directions) || "—"} / ${
-          identity(theory, moment.directions) || "—"}`)));
+        hasTheory ? cell(withError(theory?.value, theory?.error), theory?.value, "predicted") : null,
+        hasDirections ? cell(pairOf(number(seen?.overlap, 3), number(theory?.overlap, 3)),
+          seen?.overlap, "overlap") : null,
+        hasDirections ? cell(pairOf(identity(seen, moment.directions) || "—",
+          identity(theory, moment.directions) || "—")) : null));
     }
   }
   if (!body.children.length) return null;
-  const head = element("tr", {}, ...[...(isSingle ? [] : ["run"]), ...HEAD]
-    .map((text) => element("th", { scope: "col" }, text)));
+  const both = hasTheory ? " measured / predicted" : "";
+  const names = [...(isSingle ? [] : ["run"]), "", "measured ± s.e.", "residual",
+    ...(hasTheory ? ["predicted ± s.e."] : []),
+    ...(hasDirections ? [`overlap${both}`, `most along${both}`] : [])];
+  const head = element("tr", {}, ...names.map((text) =>
+    element("th", { scope: "col" }, text)));
   return element("table", {}, element("thead", {}, head), body);
 }
 
 /** What the table does not say: its unit, which values are in the bulk, and where each bulk ends. */
-export function notes(runs) {
+export function notes(runs, unit) {
   const rows = runs.flatMap(({ moment }) => paired(moment).map(({ seen }) => [seen, moment]));
   const hasInside = rows.some(([seen, moment]) => isInside(seen, moment));
   const lines = runs.filter(({ moment }) => moment.predicted?.bulk).map(({ name, moment }) => {
@@ -51,7 +56,7 @@ export function notes(runs) {
     return `${runs.length > 1 ? `${short(name)}: ` : ""}${words.join(" ")}`;
   });
   const inside = hasInside ? " In parentheses: measured in the bulk." : "";
-  return rows.length ? [`Unit: loss per squared parameter.${inside}`, ...lines] : lines;
+  return rows.length ? [`Unit: ${unit}.${inside}`, ...lines] : lines;
 }
 
 export function outlierRows(runs) {

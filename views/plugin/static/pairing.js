@@ -1,6 +1,6 @@
 // Measured and predicted eigenpairs, joined by side and rank.
 
-import { number, symbol } from "./dom.js";
+import { number } from "./dom.js";
 
 export const SIDES = ["top", "bottom"];
 
@@ -11,7 +11,7 @@ export function identity(pair, directions) {
     if (share != null && (best < 0 || share > pair.alignment[best])) best = place;
   });
   if (best < 0 || !(best in directions)) return "";
-  return `${symbol(directions[best])} ${number(pair.alignment[best], 2)}`;
+  return `${directions[best]} ${number(pair.alignment[best], 2)}`;
 }
 
 /** Outliers, measured or predicted, of one moment; all that is measured where no bulk is predicted. */

@@ -15,8 +15,9 @@ export class Panel {
     this.body = element("div", { class: "body" });
     this.empty = element("p", { class: "empty", hidden: true, "data-testid": `${name}-empty` });
     this.tools = element("span", { class: "tools" });
+    this.heading = element("h2", {}, title);
     this.section = element("section", { "data-testid": name, "aria-label": title },
-      element("header", {}, element("h2", {}, title), this.tools),
+      element("header", {}, this.heading, this.tools),
       this.body, this.empty);
     this.name = name;
     this.tool("SVG", `Save ${title} as SVG`, () => this.saveSvg(), "svg");
@@ -26,7 +27,7 @@ export class Panel {
     }, "csv");
     this.enlarge = this.tool("⤢", `Enlarge ${title}`, () => {
       const isLarge = this.section.classList.toggle("large");
-      this.section.parentElement.classList.toggle("one", isLarge);
+      this.section.closest("main").classList.toggle("one", isLarge);
       this.enlarge.setAttribute("aria-pressed", isLarge);
     }, "enlarge");
   }
@@ -48,6 +49,11 @@ export class Panel {
     return box;
   }
 
+  rename(title) {
+    this.section.setAttribute("aria-label", title);
+    this.heading.textContent = title;
+  }
+
   /** Say why nothing is shown; with "" show it. */
   say(text) {
     this.empty.textContent = text;
@@ -56,7 +62,7 @@ export class Panel {
   }
 
   saveSvg() {
-    const drawn = this.body.querySelector("svg.chart");
+    const drawn = [...this.body.querySelectorAll("svg.chart")].find((each) => !each.closest("[hidden]"));
     if (!drawn || this.body.hidden) return;
     const copy = drawn.cloneNode(true);
     copy.querySelectorAll(".marked, .rubber").forEach((node) => node.remove());

@@ -21,6 +21,9 @@ export class History {
     this.records = [];
     this.blocks = [];
     this.directions = [];
+    this.quantities = {}; // {title, unit, axes: how many} by name
+    this.kinds = {}; // {title, unit} of a matrix by name
+    this.clock = ""; // what time counts
     this.problem = "";
     this.isComplete = false;
   }
@@ -50,7 +53,7 @@ export class History {
     this.records = [...this.records.slice(0, answer.first), ...answer.records];
     this.generation = answer.generation;
     this.blocks = answer.blocks;
-    this.directions = answer.directions;
+    for (const part of ["directions", "quantities", "kinds", "clock"]) this[part] = answer[part];
     this.problem = answer.problem;
     this.isComplete = answer.read >= answer.size || answer.problem !== "";
     this.progress = answer.size ? answer.read / answer.size : 1;

@@ -11,16 +11,24 @@ const LINEAR_RANGE = 12; // outliers many times the bulk would flatten it on a l
 /** In a menu, where there is little room. */
 export const SHORT_CLOCKS = { time: "time t", epoch: "epochs", step: "steps" };
 
-export const CLOCKS = {
-  time: "time t = steps × c/d",
-  epoch: "epochs",
-  step: "optimiser steps",
-};
+const CLOCKS = { time: "time t", epoch: "epochs", step: "optimiser steps" };
+
+/** What an axis of a clock is called; time as the theory calls it. */
+export function clockLabel(clock, histories) {
+  const own = histories.map((history) => history.clock).find(Boolean);
+  return clock === "time" && own ? own : CLOCKS[clock];
+}
 
 /** The clocks that every record of every run has, the theory's first. */
 export function clocks(histories) {
   const headings = histories.flatMap((history) => history.records.map(({ heading }) => heading));
   return Object.keys(CLOCKS).filter((clock) => headings.every((each) => each[clock] != null));
+}
+
+/** Whether a probing failed to have this spectrum: alone, or with all the others. */
+function isLost({ heading }, { matrix, block }) {
+  return heading.isFailed
+    || heading.failures.some(([itsMatrix, itsBlock]) => itsMatrix === matrix && itsBlock === block);
 }
 
 function pairsOf(record, kind, side) {
@@ -42,7 +50,9 @@ export function suitsLog(histories) {
     && (!bottom || bottom[0] > -0.02 * top[1]);
 }
 
-export function trajectoryModel({ theme, runs, clock, isLogY, quantity, goTo }) {
+export function trajectoryModel({
+  theme, runs, clock, clockLabel, unit, isLogY, quantity, goTo,
+}) {
   const isSingle = runs.length === 1;
   const isOverlap = quantity === "overlap";
   const index = isOverlap ? 2 : 0;
@@ -81,7 +91,7 @@ export function trajectoryModel({ theme, runs, clock, isLogY, quantity, goTo }) 
     }
     layers.push(...measuredLayers(theme, records, x, colours, index, ys));
     layers.push({ kind: "crosses", color: colours.measured,
-      places: all.filter(({ heading }) => heading.failure).map(x) });
+      places: all.filter((record) => isLost(record, run.history)).map(x) });
     for (const record of all) {
       const texts = record.heading.transitions
         .filter((each) => each.matrix === run.history.matrix && each.block === run.history.block)
@@ -101,8 +111,8 @@ export function trajectoryModel({ theme, runs, clock, isLogY, quantity, goTo }) 
     layers,
     marks,
     legend: legendOf(theme, runs, isOverlap, isSingle, marks.length > 0),
-    x: { label: CLOCKS[clock], isLog: false, domain: padded(wide, false, 0.03) },
-    y: { label: isOverlap ? "overlap (1)" : "eigenvalue (loss per squared parameter)",
+    x: { label: clockLabel, isLog: false, domain: padded(wide, false, 0.03) },
+    y: { label: isOverlap ? "overlap (1)" : `eigenvalue (${unit})`,
       isLog: isLogY && !isOverlap,
       domain: isOverlap ? [-0.03, 1.05] : padded(tall, isLogY, 0.06) },
     hover: (place) => runs.flatMap((run) => hover(run, place, clock, index, isSingle)),

@@ -1,0 +1,127 @@
+"""Heat maps of matrices at a few steps: measured, predicted or forecast, and their difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...probes.records.record import Record
+from ...theory.direction import Direction
+from ...theory.quantity import Quantity
+from ...theory.spectrum import FloatArray
+from ..quantities import title
+from ..readings import clock, clock_symbol, landmarks
+from . import style
+
+__all__ = ["matrix_maps", "matrix_quantities"]
+
+_MOST_WORDS = 12  # rows of a matrix whose entries are written in their cells
+
+
+def matrix_quantities(records: Iterable[Record]) -> tuple[str, ...]:
+    """Names of all measured quantities with two axes, in order of appearance."""
+    found: dict[str, None] = {}
+    for record in records:
+        for quantity in record.measured.quantities:
+            if quantity.values.ndim == 2 and quantity.values.size:
+                found.setdefault(quantity.name)
+    return tuple(found)
+
+
+@style.paper()
+def matrix_maps(
+    records: Sequence[Record], names: Sequence[str] = (), columns: style.Columns = 2
+) -> Figure:
+    """A measured matrix beside what is predicted, or else forecast, and their difference.
+
+    One matrix is shown at the first, the middle and the last record; of several, and on a narrow
+    page, the last.
+
+    Args:
+        records: of one run, in order; without a theory only what is measured is shown.
+        names: of the quantities; all with two axes if empty.
+        columns: of the page that the figure spans.
+    """
+    shown = tuple(names) or matrix_quantities(records)
+    rows: list[tuple[Record, str]] = []
+    for name in shown:
+        held = [record for record in records if name in matrix_quantities([record])]
+        all_of_it = len(shown) == 1 and columns == 2
+        rows += [(record, name) for record in (landmarks(held) if all_of_it else held[-1:])]
+    if not rows:
+        return style.empty_figure("No matrix to show.")
+    label = clock([record for record, _ in rows])[1]
+    maps = [_maps(record, name) for record, name in rows]
+    across = max(map(len, maps))
+    figure, panels = (
+        style.new_figure(len(rows), across, 2.5 * len(rows), width=style.WIDTHS[2] / 3 * across)
+        if columns == 2
+        else style.new_figure(across * len(rows), 1, 2.6 * across * len(rows), width=2.5)
+    )
+    for row, (record, name), found in zip(panels.reshape(-1, across), rows, maps, strict=True):
+        quantity = record.measured.quantity(name)
+        assert quantity is not None
+        (time,), _ = clock([record])
+        shared = max(_largest(values) for kind, values in found.items() if kind != "difference")
+        for axes, (words, values) in zip(row, found.items(), strict=False):
+            limit = _largest(values) if words == "difference" else shared
+            _draw_map(axes, values, limit or 1.0, quantity, record.reference)
+            when = f"{clock_symbol(label)} = {time:.4g}"
+            axes.set_title(f"{style.literal(title(name))}, {words}\n{when} ({quantity.unit})")
+        for axes in row[len(found) :]:
+            axes.set_axis_off()
+    return figure
+
+
+def _maps(record: Record, name: str) -> dict[str, FloatArray]:
+    quantity = record.measured.quantity(name)
+    assert quantity is not None
+    for kind in ("predicted", "forecast"):
+        geometry = getattr(record, kind)
+        expected = geometry.quantity(name) if geometry is not None else None
+        if expected is not None and expected.axes == quantity.axes:
+            difference = quantity.values - expected.values
+            return {"measured": quantity.values, kind: expected.values, "difference": difference}
+    return {"measured": quantity.values}
+
+
+def _largest(values: FloatArray) -> float:
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+
+
+def _draw_map(
+    axes: Axes,
+    values: FloatArray,
+    limit: float,
+    quantity: Quantity,
+    reference: tuple[Direction, ...],
+) -> None:
+    axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    if max(values.shape) <= _MOST_WORDS:
+        for (row, column), value in np.ndenumerate(values):
+            dark = abs(value) > 0.6 * limit
+            axes.text(
+                column, row, _short(value, limit), ha="center", va="center",
+                fontsize=max(5.0, min(7.0, 36 / max(values.shape))),
+                color="white" if dark else "black",
+            )  # fmt: skip
+    rows, columns = (style.axis_names(names, reference) for names in quantity.axes)
+    if max(values.shape) <= _MOST_WORDS:
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_xticks(range(len(columns)), columns)
+    axes.set_box_aspect(min(2.0, max(0.3, values.shape[0] / values.shape[1])))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def _short(value: float, limit: float) -> str:
+    """Two decimals, without the sign of a zero and without a leading zero; else three digits."""
+    if not np.isfinite(value):
+        return "–"
+    if not 0.05 <= limit < 1000:
+        return f"{value:.1e}"
+    text = f"{value:.2f}".replace("-0.00", "0.00")
+    return text.replace("0.", ".", 1) if abs(value) < 0.995 else text

@@ -1,0 +1,110 @@
+"""Numbers of a quantity along training in one panel: measured over predicted and forecast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from ...probes.records.record import Record
+from ...probes.records.record_table import BAND
+from ...theory.spectrum import FloatArray
+from ..quantities import compared_quantities
+from . import style
+
+__all__ = ["Series", "draw_series", "series_of"]
+
+_OWN = {"unit": "that of the quantity"}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One number over N records; NaN where it is not known.
+
+    Attributes:
+        label: in the legend of its panel; empty for a single one.
+        errors: standard errors of ``measured``.
+        half: half widths of the band about ``forecast``, or about ``predicted`` without it.
+        is_lost: where a probing failed that it is missing from.
+    """
+
+    label: str = field(metadata={"unit": "none"})
+    measured: FloatArray = field(metadata=_OWN)
+    errors: FloatArray = field(metadata=_OWN)
+    predicted: FloatArray = field(metadata=_OWN)
+    forecast: FloatArray = field(metadata=_OWN)
+    half: FloatArray = field(metadata=_OWN)
+    is_lost: NDArray[np.bool_] = field(metadata={"unit": "none"})
+
+
+def series_of(records: Sequence[Record], quantity: str) -> dict[str, Series]:
+    """The numbers of a quantity by name, its place in the quantity as label."""
+    held = [compared_quantities(record).get(quantity, ()) for record in records]
+    columns: dict[str, FloatArray] = {}
+    for place, entries in enumerate(held):
+        for entry in entries:
+            column = columns.setdefault(entry.any.name, np.full((5, len(records)), math.nan))
+            if entry.measured is not None:
+                column[:2, place] = entry.measured.value, entry.measured.standard_error
+            for row, number in ((2, entry.predicted), (3, entry.forecast)):
+                if number is not None:
+                    column[row, place] = number.value
+                    column[4, place] = BAND * number.band
+    incomplete = np.array([bool(record.failures) for record in records])
+    return {
+        name: Series(
+            label=name.removeprefix(quantity).removeprefix("/"),
+            measured=column[0],
+            errors=column[1],
+            predicted=column[2],
+            forecast=column[3],
+            half=column[4],
+            is_lost=incomplete & np.isnan(column[0]),
+        )
+        for name, column in columns.items()
+    }
+
+
+def draw_series(axes: Axes, times: FloatArray, shown: Sequence[Series]) -> None:
+    """Measured points with their errors over predicted and forecast lines with their bands.
+
+    A single number has the look of all figures; several have a colour and a marker each, and a
+    legend of their own.
+    """
+    several = len(shown) > 1
+    for place, one in enumerate(shown):
+        color, marker, line = style.SERIES[place % len(style.SERIES)]
+        own: dict[str, Any] = {"color": color, "linewidth": 1.1} if several else {}
+        center = np.where(np.isnan(one.forecast), one.predicted, one.forecast)
+        if np.isfinite(one.half).any():
+            axes.fill_between(
+                times, center - one.half, center + one.half, alpha=0.13, linewidth=0, zorder=1,
+                color=color if several else style.FORECAST["color"],
+            )  # fmt: skip
+        both = np.isfinite(one.predicted).any()
+        if both:
+            style.draw_line(axes, times, one.predicted, **(style.PREDICTED | own))
+        if np.isfinite(one.forecast).any():
+            dashes = {"linestyle": line} if several and not both else {}
+            style.draw_line(axes, times, one.forecast, **(style.FORECAST | own | dashes))
+        look = {"color": color, "marker": marker, "markeredgecolor": "#111111",
+                "markeredgewidth": 0.3}  # fmt: skip
+        if np.isfinite(one.measured).any():
+            axes.errorbar(
+                times, one.measured, yerr=one.errors if np.isfinite(one.errors).any() else None,
+                label=one.label or None, **(style.MEASURED | (look if several else {})),
+            )  # fmt: skip
+    lost = np.logical_or.reduce([one.is_lost for one in shown])
+    style.mark_failures(axes, times[lost])
+    if several:
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
+        axes.legend(
+            fontsize=6.5, ncols=2 if len(shown) > 3 else 1, handlelength=1, labelspacing=0.2,
+            columnspacing=0.8, borderpad=0.2, loc="upper left",
+        )  # fmt: skip
