@@ -16,7 +16,7 @@ from ..theory.linear.loss_curves import loss_curves
 from ..theory.linear.phases import phase
 from ..theory.linear.power_law import PowerLaw
 from ..theory.linear.problem import LinearProblem
-from ..theory.linear.scaling import frontier
+from ..theory.linear.scaling import frontier, width_losses
 from ..theory.linear.stability import critical_learning_rate
 from ..theory.linear.static import ridge_losses
 from ..theory.spectrum import FloatArray
@@ -63,7 +63,7 @@ class _Scale:
     grid: int
 
 
-_FULL, _QUICK = _Scale(200, 12, 400, 9), _Scale(40, 2, 20, 2)
+_FULL, _QUICK = _Scale(200, 12, 400, 5), _Scale(40, 2, 20, 2)
 
 
 def system_figures(quick: bool) -> tuple[SystemFigure, ...]:
@@ -239,7 +239,9 @@ def _stability(scale: _Scale, columns: style.Columns) -> Figure:
         for column, rate in enumerate(rates):
             if rate < critical[row]:
                 algorithm = Algorithm("sgd", float(rate), int(batch))
-                values[row, column] = math.log10(loss_curves(problem, algorithm, [200]).test[0])
+                values[row, column] = math.log10(
+                    width_losses(problem, algorithm, np.array([200.0]))[0]
+                )
     points: dict[str, list[tuple[float, float]]] = {"run decays": [], "run grows": []}
     for batch in (1, 4, 16):
         for share in (0.7, 1.3):
