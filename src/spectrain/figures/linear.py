@@ -151,6 +151,15 @@ def _losses(config: LinearConfig, steps: Sequence[int]) -> list[float]:
     return found
 
 
+def _grows(config: LinearConfig, steps: int) -> bool:
+    """Whether a run's loss is larger in the end than after its first step."""
+    try:
+        start, end = _losses(config, [1, steps])
+    except FloatingPointError:  # it has left the number range
+        return True
+    return end > start
+
+
 def _double_descent(scale: _Scale, columns: style.Columns) -> Figure:
     """Over samples at infinite width, and over the width, for three ridges."""
     k = np.arange(1, scale.dimension + 1.0)
@@ -247,8 +256,8 @@ def _stability(scale: _Scale, columns: style.Columns) -> Figure:
         for share in (0.7, 1.3):
             rate = share * critical[int(np.abs(batches - batch).argmin())]
             run = replace(config, batch_size=batch, lr=float(rate) / 2)
-            start, end = _losses(run, [1, 8 * scale.steps])
-            points["run grows" if end > start else "run decays"].append((rate, batch))
+            grows = _grows(run, 4 * scale.steps)
+            points["run grows" if grows else "run decays"].append((rate, batch))
     return plane(
         Plane(
             "loss after 200 steps",
