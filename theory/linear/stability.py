@@ -34,6 +34,12 @@ def critical_learning_rate(problem: LinearProblem, algorithm: Algorithm) -> floa
         return 2 / (top + decay)
     noise = Noise.of(algorithm.batch_size, problem.samples)
     excess, strength = noise.excess, noise.inverse_batch * noise.gain
+    if decay == 0:
+        needed = (1 + excess) / strength
+        u = law.top[1]
+        if strength and -float(law.degrees(-u * (1 + 1e-12))) > needed:
+            u = _total_of(law, needed)
+        return float(2 / ((1 + excess) * -law.ridge(-u)[0]))
     # Beyond it |G| > 1 at the top of the spectrum.
     highest = 2 * (top + decay) / ((top + decay) ** 2 + excess * top**2)
 
@@ -45,11 +51,17 @@ def critical_learning_rate(problem: LinearProblem, algorithm: Algorithm) -> floa
         root = (half * half + product) ** 0.5
         above, below = half + root, half - root
         total = above * -float(law.degrees(-law.beyond(above)))
-        if decay > 0:
-            total += below * float(law.degrees(law.solve(np.array([-below]))[0]))
+        total += below * float(law.degrees(law.solve(np.array([-below]))[0]))
         return float(1 - strength * total / ((1 + excess) * (above - below)))
 
     edge = highest * (1 - 1e-12)
     if missing(edge) >= 0:
         return highest
     return sign_change(missing, 1e-12 * highest, edge, decreasing=True)
+
+
+def _total_of(law: Renormalisation, needed: float) -> float:
+    """u beyond the edge at which sum m s / (u - s) is ``needed``."""
+    low = law.top[1]
+    high = low + float(law.weights.sum()) / needed
+    return sign_change(lambda u: needed + float(law.degrees(-u)), low, high)

@@ -176,17 +176,6 @@ class LinearConfig(TrainingConfig):
             dtype="float64", covariance=CovarianceConfig(dimension=30), samples=40, features=20
         )
 
-    @classmethod
-    def shown(cls, quick: bool) -> Self:
-        """Random features, the largest eigenvalue a spike."""
-        covariance = CovarianceConfig(dimension=200 if quick else 400, spikes=(0.6,))
-        return cls(
-            covariance=covariance,
-            samples=150 if quick else 300,
-            features=100 if quick else 200,
-            epochs=3 if quick else 20,
-        )
-
     def problem(self) -> "LinearProblem":
         """The regression, as the theory has it."""
         import math
