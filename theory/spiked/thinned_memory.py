@@ -83,7 +83,7 @@ class ThinnedMemory:
         tables = self._tables[:, :n, :n]
         merger.share(tables[1:], axis=2)
         merger.share(tables[2], axis=0)
-        kept = tables[:, merger.kept[:, None], merger.kept]
+        kept = tables.take(merger.kept, axis=1).take(merger.kept, axis=2)  # faster than at once
         tables[1:] = 0.0
         self._tables[:, :k, :k] = kept
         self._mass[:k] = merger.weights(self._mass[:n])
