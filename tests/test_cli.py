@@ -260,7 +260,8 @@ def test_the_figures_that_need_no_run_go_where_they_are_asked_to(capsys, empty_f
     from spectrain.figures import mixture
 
     monkeypatch.setattr(mixture, "FULL", mixture.Scale(30, 2, (3, 3), (1, 1)))
-    assert main(["figures", "--output", "there"]) == 0
+    wanted = ["static-transition", "phase-diagram"]
+    assert main(["figures", "--output", "there", "--only", *wanted]) == 0
     assert capsys.readouterr().out.split() == [
         "there/static-transition.png",
         "there/phase-diagram.png",

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{name:50} {target:7.3g} {ratio:7.2f} {duration(timing.minimum):>9}", flush=True)
     path = flow_trajectory(_MIXED, 0.01, [1000.0])
     print(f"error of mu at t = 1000: {path.error[0]:.1e}")
-    _compare_with_heun(arguments.repeats)
+    _compare_with_heun()
     _probe(arguments.repeats)
     print(machine())
 
@@ -82,7 +82,7 @@ def _law(covariance: Covariance, steps: int) -> DescentLaw:
     return law
 
 
-def _compare_with_heun(repeats: int) -> None:
+def _compare_with_heun() -> None:
     """Thinned memory to t = 2,000 against Heun's scheme at step .1, whose cost is cubic."""
 
     def long() -> None:
@@ -91,7 +91,7 @@ def _compare_with_heun(repeats: int) -> None:
             law.step(_STEP)
 
     ours, theirs = side_by_side(
-        [long, lambda: heun(_MIXED, 0.01, _HEUN_STEPS * _STEP, _HEUN_STEPS)], min(repeats, 1)
+        [long, lambda: heun(_MIXED, 0.01, _HEUN_STEPS * _STEP, _HEUN_STEPS)], 1
     )
     whole = theirs.minimum * (20_000 / _HEUN_STEPS) ** 3
     print(

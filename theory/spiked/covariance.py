@@ -98,6 +98,11 @@ class Covariance:
         """Q''(q), of any shape."""
         return self.matrix_weight + (self.order - 1) * self.tensor_weight * self._power(q)
 
+    def slope_and_curvature(self, q: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Q'(q) and Q''(q), which share a power."""
+        matrix, power = self.matrix_weight, self.tensor_weight * self._power(q)
+        return q * (matrix + power), matrix + (self.order - 1) * power
+
     @overload
     def third(self, q: float) -> float: ...
     @overload
@@ -107,6 +112,10 @@ class Covariance:
         p = self.order
         return (p - 1) * (p - 2) * self.tensor_weight * q ** (p - 3)
 
+    @overload
+    def _power(self, q: float) -> float: ...
+    @overload
+    def _power(self, q: FloatArray) -> FloatArray: ...
     def _power(self, q: float | FloatArray) -> float | FloatArray:
         """q^(p - 2) by products, which NumPy's own power is much slower than."""
         result = q

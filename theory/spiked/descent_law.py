@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..spectrum import FloatArray
 from .covariance import Covariance
 from .memory import ExactMemory, Memory
 
@@ -55,58 +56,70 @@ class DescentLaw:
         self.time = 0.0
         self.overlap = float(overlap)
         self.overlaps = np.zeros(0)
-        self.correlation = np.zeros(0)
-        self.response = np.zeros(0)
+        self._rows = np.zeros((2, 0))  # C and R of the past steps
+        self._noise = covariance.slope(1.0)  # variance of its gradient
         self._evaluate()
+
+    @property
+    def correlation(self) -> FloatArray:
+        """C_s of the past steps that are remembered, (n,)."""
+        return np.asarray(self._rows[0])
+
+    @property
+    def response(self) -> FloatArray:
+        """R_s of the same, (n,)."""
+        return np.asarray(self._rows[1])
 
     @property
     def start_correlation(self) -> float:
         """C(t, 0)."""
-        return float(self.correlation[0]) if len(self.correlation) else 1.0
+        return float(self._rows[0, 0]) if self._rows.shape[1] else 1.0
 
     def step(self, rate: float) -> None:
         """One step with learning rate eta.
 
         Raises:
-            ArithmeticError: if the descent is unstable: 2 / (mu + 2 sigma) bounds eta.
+            ArithmeticError: if the numbers are no longer finite.
         """
         norm2 = 1 + rate**2 * self.gradient_square + 2 * self.temperature * rate
-        kept = 1 - rate * self.multiplier
-        scale = 1 / math.sqrt(norm2)
-        q = self.covariance
-        here = q.slope(self.overlap)
-        moved = self._pulls + here * self.overlaps
-        correlation = np.append(scale * (kept * self.correlation + rate * moved), scale)
-        response = np.append(scale * (kept * self.response + rate * self._echo), scale * rate)
-        overlap = scale * (
-            kept * self.overlap + rate * (here + float(self._weights @ self.overlaps))
-        )
-        self.memory.append(self.time, self.correlation, self.response)
-        self.overlaps = np.append(self.overlaps, self.overlap)
-        self.correlation, self.response, self.overlap = correlation, response, overlap
+        kept, scale = 1 - rate * self.multiplier, 1 / math.sqrt(norm2)
+        n = self._rows.shape[1]
+        rows = np.empty((2, n + 1))
+        np.multiply(self._rows, scale * kept, out=rows[:, :n])
+        self._moved *= scale * rate
+        rows[:, :n] += self._moved
+        rows[:, n] = scale, scale * rate
+        overlap = scale * (kept * self.overlap + rate * self._signal)
+        self.memory.append(self.time, self._rows[0], self._rows[1])
+        overlaps = np.empty(n + 1)
+        overlaps[:n], overlaps[n] = self.overlaps, self.overlap
+        self.overlaps, self._rows, self.overlap = overlaps, rows, overlap
         self.time += rate
         coarsening = self.memory.coarsen()
         if coarsening is not None:
             self.overlaps = coarsening.values(self.overlaps)
-            self.correlation = coarsening.values(self.correlation)
-            self.response = coarsening.weights(self.response)
+            parts = [coarsening.values(rows[0]), coarsening.weights(rows[1])]
+            self._rows = np.stack(parts)
         self._evaluate()
 
     def _evaluate(self) -> None:
         """Multiplier, energy, gradient, and the sums over the past."""
-        q, m = self.covariance, self.overlap
-        slopes = q.slope(self.correlation)
-        self._weights = self.response * q.curvature(self.correlation)
-        drawn, self._echo, pushed = self.memory.products(self._weights, slopes)
-        self._pulls = drawn + pushed
-        here = q.slope(m)
-        own = float(self.response @ slopes)
-        back = float(self._weights @ self.overlaps)
-        self.multiplier = here * m + own + float(self._weights @ self.correlation)
+        q, m, (correlation, response) = self.covariance, self.overlap, self._rows
+        slopes, curvatures = q.slope_and_curvature(correlation)
+        weights = response * curvatures
+        drawn, echo, pushed = self.memory.products(weights, slopes)
+        here, own = q.slope(m), float(response @ slopes)
+        back = float(weights @ self.overlaps)
+        self.multiplier = here * m + own + float(weights @ correlation)
         self.energy = -q.value(m) - own
-        # |force|^2 / N: noise, memory of it, and signal; the noise's gradient has variance Q'(1).
-        square = q.slope(1.0) + float(self._weights @ (drawn + 2 * pushed))
-        square += 2 * here * back + here**2
-        self.gradient_square = max(square - self.multiplier**2, 0.0)
+        # |force|^2 / N: noise, memory of it, and signal.
+        square = self._noise + float(weights @ drawn) + 2 * float(weights @ pushed)
+        square += here * (2 * back + here) - self.multiplier**2
+        self.gradient_square = max(square, 0.0)
+        self._signal = here + back
+        self._moved = np.empty_like(self._rows)
+        np.add(drawn, pushed, out=self._moved[0])
+        self._moved[0] += here * self.overlaps
+        self._moved[1] = echo
         if not math.isfinite(self.multiplier):
             raise ArithmeticError(f"descent: expected finite numbers, got none at t = {self.time}")

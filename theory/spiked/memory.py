@@ -11,6 +11,7 @@ from ..spectrum import FloatArray
 __all__ = ["Coarsening", "ExactMemory", "Memory"]
 
 _BLOCK = 96  # rows compressed together
+_WIDTH = 200  # of rows at first; no multiple of a power of two, which caches do not like
 _PRECISION = 1e-15  # of their compression, relative to their largest singular value
 _SKETCH = 8  # columns of a random sketch beyond the rank that is guessed
 _RANK = 16  # that is guessed first
@@ -57,9 +58,9 @@ class ExactMemory:
     def __init__(self) -> None:
         self._length = self._blocks = 0
         self._rank = _RANK
-        self._recent = np.zeros((2, _BLOCK, 2 * _BLOCK))  # rows of C and of R
+        self._recent = np.zeros((2, _BLOCK, _WIDTH))  # rows of C and of R
         self._left = np.zeros((0, _BLOCK, _RANK))  # U of each block
-        self._right = np.zeros((2, 0, _RANK, 2 * _BLOCK))  # V of each block
+        self._right = np.zeros((2, 0, _RANK, _WIDTH))  # V of each block
         self._diagonal = np.zeros((2, 0, _BLOCK, _BLOCK))
         self._generator = np.random.default_rng(0)
 

@@ -11,12 +11,12 @@ from ..spectrum import FloatArray
 
 __all__ = ["ThinnedMemory"]
 
-_PERIOD = 32  # steps between two coarsenings
-_ROOM = 256  # steps there is room for at first
+_PERIOD = 64  # steps between two coarsenings
+_ROOM = 300  # steps there is room for at first; no power of two, which caches do not like
 
 
 class ThinnedMemory:
-    """Steps whose spacing is at most eps min(t - s, s + t0), the others interpolated linearly.
+    """Steps whose spacing is at most eps min(t - s, 2 s + t0), the others interpolated linearly.
 
     What is kept of R are its integrals with the hat functions of the kept times: R(u, .) is as
     sharp as ever near s = u, but what multiplies it is smooth. Taking a time k out hands its hat
@@ -62,7 +62,6 @@ class ThinnedMemory:
         self._tables[0, n, :n] = self._tables[0, :n, n] = correlation
         self._tables[0, n, n] = 1.0
         self._tables[1:, n, :n] = response
-        self._tables[1:, :, n] = 0.0
         self._length = n + 1
         self._now = time
         self._waited += 1
@@ -74,7 +73,7 @@ class ThinnedMemory:
         self._waited = 0
         n = self._length
         times = self._times[:n]
-        reach = np.minimum(self._now - times[2:], times[:-2] + self._start)
+        reach = np.minimum(self._now - times[2:], 2 * times[:-2] + self._start)
         spare = times[2:] - times[:-2] <= self._precision * reach
         out = _not_adjacent(np.flatnonzero(spare) + 1)
         if not len(out):
@@ -84,7 +83,9 @@ class ThinnedMemory:
         tables = self._tables[:, :n, :n]
         merger.share(tables[1:], axis=2)
         merger.share(tables[2], axis=0)
-        self._tables[:, :k, :k] = tables[:, merger.kept[:, None], merger.kept]
+        kept = tables.take(merger.kept, axis=1).take(merger.kept, axis=2)  # faster than at once
+        tables[1:] = 0.0
+        self._tables[:, :k, :k] = kept
         self._mass[:k] = merger.weights(self._mass[:n])
         self._times[:k] = times[merger.kept]
         self._length = k

@@ -80,11 +80,6 @@ class SpikedMatrixTensorConfig(TrainingConfig):
         """N = 30."""
         return cls(dimension=30, dtype="float64")
 
-    @classmethod
-    def shown(cls, quick: bool) -> Self:
-        """The default run, or its beginning in fewer dimensions."""
-        return cls(dimension=60, epochs=4) if quick else cls()
-
     def build(self, generator: "torch.Generator") -> "System":
         """The system, its landscape drawn from the generator too."""
         from .spiked_system import spiked_system

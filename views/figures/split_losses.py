@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from ...probes.records.record import Record
 from ...theory.geometry import Geometry
 from ...theory.spectrum import FloatArray
-from ..readings import clock
+from ..readings import clock, failed
 from . import style
-from .eigenvalue_paths import draw_failures
 
 __all__ = ["split_losses"]
 
@@ -55,7 +54,7 @@ def split_losses(records: Sequence[Record], columns: style.Columns = 2) -> Figur
         points = np.array([_number(record.measured, measured) for record in records])
         axes.plot(times, points, **_points(), label="measured")
         axes.set_ylabel("mean square")
-        draw_failures(axes, times, records)
+        style.mark_failures(axes, times[np.array([failed(record) for record in records])])
         axes.set_ylim(bottom=0)
     test.set_title("test loss, without label noise")
     train.set_title("loss on the probe sample")

@@ -16,13 +16,12 @@ from ..theory.spiked.flow import flow_trajectory
 from ..theory.spiked.lines import Lines, lines
 from ..theory.spiked.signal_minimum import signal_minimum
 from ..views.figures import style
-from ..views.figures.descent_path import descent_path
 from ..views.figures.figure import RunFigure, SystemFigure
 from ..views.figures.lowest_outlier import lowest_outlier
 from ..views.figures.noise_lines import OverlapCurves, noise_lines, overlap_curves
 from ..views.figures.rough_landscape import ageing, complexity_map
 
-__all__ = ["REPORT_TEXTS", "RUN_FIGURES", "figures_at", "system_figures"]
+__all__ = ["REPORT_TEXTS", "RUN_FIGURES", "Scale", "figures_at", "system_figures"]
 
 
 def _has_overlap(run: Run) -> bool:
@@ -37,14 +36,6 @@ REPORT_TEXTS = (
     "differs from theirs, it is the memory of the descent that makes the difference.",
 )
 RUN_FIGURES = (
-    RunFigure(
-        "descent",
-        "The descent",
-        "Overlap with the signal, multiplier, energy and gradient norm: measured points over the "
-        "law of the descent (dashed).",
-        _has_overlap,
-        lambda run, columns: descent_path(run.records, columns),
-    ),
     RunFigure(
         "lowest-outlier",
         "The lowest eigenvalue on the sphere",
@@ -66,8 +57,18 @@ _RATE = 0.15
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """How much is computed: sizes, noises, seeds and steps of descents; times; grid of maps."""
+class Scale:
+    """How much is computed for the figures that need no run.
+
+    Attributes:
+        sizes: N of the descents.
+        noises: values of Delta_2 in them.
+        seeds: of each.
+        steps: of each.
+        last: last time of the ageing flows.
+        times: of them.
+        grid: points of a line, and of each side of a map.
+    """
 
     sizes: tuple[int, ...]
     noises: int
@@ -78,8 +79,8 @@ class _Scale:
     grid: int
 
 
-_FULL = _Scale((50, 100, 200), 9, 6, 400, 1000.0, 25, 60)
-_QUICK = _Scale((20, 30), 3, 2, 40, 10.0, 6, 20)
+_FULL = Scale((50, 100, 200), 7, 4, 300, 1000.0, 25, 60)
+_QUICK = Scale((20, 30), 3, 2, 40, 10.0, 6, 20)
 
 
 def system_figures(quick: bool) -> tuple[SystemFigure, ...]:
@@ -87,7 +88,7 @@ def system_figures(quick: bool) -> tuple[SystemFigure, ...]:
     return figures_at(_QUICK if quick else _FULL)
 
 
-def figures_at(scale: _Scale) -> tuple[SystemFigure, ...]:
+def figures_at(scale: Scale) -> tuple[SystemFigure, ...]:
     """The same at any scale."""
     return (
         SystemFigure("spiked-overlaps", lambda columns: _overlaps(scale, columns)),
@@ -97,7 +98,7 @@ def figures_at(scale: _Scale) -> tuple[SystemFigure, ...]:
     )
 
 
-def _overlaps(scale: _Scale, columns: style.Columns) -> Figure:
+def _overlaps(scale: Scale, columns: style.Columns) -> Figure:
     noises = np.linspace(0.3, 1.1, scale.noises)
     means = np.empty((len(scale.sizes), scale.noises))
     errors = np.empty_like(means)
@@ -118,7 +119,7 @@ def _overlaps(scale: _Scale, columns: style.Columns) -> Figure:
     return overlap_curves(curves, columns)
 
 
-def _final_overlap(scale: _Scale, size: int, noise: float, seed: int) -> float:
+def _final_overlap(scale: Scale, size: int, noise: float, seed: int) -> float:
     """|m| at the end of a descent from a random start."""
     import torch
 
@@ -138,14 +139,14 @@ def _final_overlap(scale: _Scale, size: int, noise: float, seed: int) -> float:
     return abs(float(landscape.overlap(model.x.detach())))
 
 
-def _lines(scale: _Scale, columns: style.Columns) -> Figure:
+def _lines(scale: Scale, columns: style.Columns) -> Figure:
     noises = np.geomspace(0.1, 100, scale.grid)
     rows = [_by_name(lines(float(noise))) for noise in noises]
     values = {name: np.array([row[name] for row in rows]) for name in _NAMES.values()}
     return noise_lines(noises, values, columns)
 
 
-def _ageing(scale: _Scale, columns: style.Columns) -> Figure:
+def _ageing(scale: Scale, columns: style.Columns) -> Figure:
     times = np.geomspace(1, scale.last, scale.times)
     gaps = {}
     for name, covariance in (
@@ -157,7 +158,7 @@ def _ageing(scale: _Scale, columns: style.Columns) -> Figure:
     return ageing(times, gaps, columns)
 
 
-def _complexity(scale: _Scale, columns: style.Columns) -> Figure:
+def _complexity(scale: Scale, columns: style.Columns) -> Figure:
     """Largest over the multiplier, at Delta_2 = .7 and Delta_3 = 1/5: a rough landscape."""
     covariance = Covariance(0.7, 0.2)
     overlaps, energies = np.linspace(0, 0.4, scale.grid), np.linspace(-2.48, -2.4, scale.grid)
