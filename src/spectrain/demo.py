@@ -34,10 +34,11 @@ class Programme:
 
 
 def _programme(quick: bool) -> Programme:
-    """What the systems show of themselves, in the order of the registry."""
+    """What the systems show of themselves that take part, in the order of the registry."""
     shown = (config.shown(quick) for config in SYSTEMS.values())
     trainings = tuple(config for config in shown if config is not None)
-    return Programme(trainings, drawings_without_run(quick=quick))
+    drawings = drawings_without_run(quick=quick, systems=[type(each) for each in trainings])
+    return Programme(trainings, drawings)
 
 
 FULL = _programme(quick=False)

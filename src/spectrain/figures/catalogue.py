@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TypeVar
 
 from ..probes.records.record_file import Run
+from ..training.config import TrainingConfig
 from ..training.systems import SYSTEMS
 from ..views.figures.figure import RunFigure, SystemFigure
 from ..views.figures.run_figures import RUN_FIGURES
@@ -39,9 +40,12 @@ def report_texts(run: Run) -> tuple[str, ...]:
     return tuple(getattr(_module(run), "REPORT_TEXTS", ()))
 
 
-def system_figures(quick: bool) -> tuple[SystemFigure, ...]:
-    """Those that need no run, of all systems."""
-    modules = dict.fromkeys(config.figures for config in SYSTEMS.values() if config.figures)
+def system_figures(
+    quick: bool, systems: Iterable[type[TrainingConfig]] | None = None
+) -> tuple[SystemFigure, ...]:
+    """Those that need no run, of these systems, or of all."""
+    chosen = SYSTEMS.values() if systems is None else systems
+    modules = dict.fromkeys(config.figures for config in chosen if config.figures)
     made = (getattr(import_module(name), "system_figures", None) for name in modules)
     return tuple(figure for make in made if make is not None for figure in make(quick))
 
@@ -62,17 +66,22 @@ def drawings_of_run(run: Run, only: Sequence[str] = ()) -> dict[str, Drawing]:
     return {figure.name: partial(figure.draw, run) for figure in found}
 
 
-def drawings_without_run(only: Sequence[str] = (), quick: bool = False) -> dict[str, Drawing]:
+def drawings_without_run(
+    only: Sequence[str] = (),
+    quick: bool = False,
+    systems: Iterable[type[TrainingConfig]] | None = None,
+) -> dict[str, Drawing]:
     """The figures that need no run by name.
 
     Args:
         only: names of the figures wanted; all if empty.
         quick: whether they are made of little.
+        systems: whose figures they are; None for all.
 
     Raises:
         ValueError: if a name is unknown.
     """
-    known = system_figures(quick)
+    known = system_figures(quick, systems)
     found = _chosen(known, only, "that need no run") if only else known
     return {figure.name: figure.draw for figure in found}
 
