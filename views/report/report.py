@@ -73,7 +73,7 @@ def _summary(run: Run) -> str:
     facts = [str(config["system"])] if "system" in config else []
     for key, words in (
         ("dimension", "d = {}"),
-        ("aspect_ratio", "φ = n/d = {}"),
+        ("aspect_ratio", "aspect ratio {}"),
         ("seed", "seed {}"),
     ):
         if key in config:

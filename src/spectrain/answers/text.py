@@ -39,7 +39,7 @@ def document_lines(document: Document) -> list[str]:
 
 def labelled(name: str, value: str) -> str:
     """A line with a name before it."""
-    return f"{name:19}{value}"
+    return f"{name:18} {value}"
 
 
 def text_table(head: list[str], rows: Sequence[list[str]]) -> list[str]:
