@@ -223,6 +223,16 @@ def test_quantities_are_drawn_over_what_is_expected():
     assert "forecast" not in words(quantity_figure(WITHOUT))
 
 
+def test_what_is_predicted_alone_is_named_too():
+    """Its lines have a legend though no point of it was measured."""
+    run = [replace(each, measured=Geometry(each.measured.quantities[:1])) for each in WITH]
+    figure = quantity_figure(run)
+    spin = next(axes for axes in figure.axes if axes.get_title() == "Spin")
+    assert [text.get_text() for text in spin.get_legend().get_texts()] == ["x", "y", "z"]
+    lines = [line.get_ydata() for line in spin.lines if len(line.get_xdata()) == len(run)]
+    np.testing.assert_allclose(lines[1], [0, -0.5, -1, -1.5, -2])
+
+
 def test_a_matrix_that_is_not_symmetric_keeps_rows_and_columns():
     first = matrix_maps(WITH).axes[0]
     shown = first.images[0].get_array()

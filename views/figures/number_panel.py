@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ...probes.records.record import Record
@@ -18,6 +19,8 @@ from ..quantities import compared_quantities
 from . import style
 
 __all__ = ["Series", "draw_series", "series_of"]
+
+_SHORT = 8  # characters of a label
 
 _OWN = {"unit": "that of the quantity"}
 
@@ -97,14 +100,29 @@ def draw_series(axes: Axes, times: FloatArray, shown: Sequence[Series]) -> None:
         if np.isfinite(one.measured).any():
             axes.errorbar(
                 times, one.measured, yerr=one.errors if np.isfinite(one.errors).any() else None,
-                label=one.label or None, **(style.MEASURED | (look if several else {})),
+                **(style.MEASURED | (look if several else {})),
             )  # fmt: skip
     lost = np.logical_or.reduce([one.is_lost for one in shown])
     style.mark_failures(axes, times[lost])
     if several:
         low, high = axes.get_ylim()
-        axes.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
-        axes.legend(
-            fontsize=6.5, ncols=2 if len(shown) > 3 else 1, handlelength=1, labelspacing=0.2,
-            columnspacing=0.8, borderpad=0.2, loc="upper left",
+        axes.set_ylim(low, high + 0.42 * (high - low))  # room for the legend
+        keys = [_key(place, one) for place, one in enumerate(shown)]
+        is_long = max(len(one.label) for one in shown) > _SHORT
+        legend = axes.legend(
+            handles=keys,
+            fontsize=6 if is_long else 6.5, ncols=2 if len(shown) > 3 else 1, handlelength=1.2,
+            labelspacing=0.2, columnspacing=0.6, handletextpad=0.4, borderpad=0.1,
+            loc="upper left",
         )  # fmt: skip
+        legend.set_in_layout(False)  # it must not push panels aside
+
+
+def _key(place: int, one: Series) -> Line2D:
+    """A number's colour in the legend: its marker if it is measured, else a line."""
+    color, marker, _ = style.SERIES[place % len(style.SERIES)]
+    if np.isfinite(one.measured).any():
+        look: dict[str, Any] = {"linestyle": "none", "marker": marker, "markersize": 3}
+    else:
+        look = {"linewidth": 1.1}
+    return Line2D([], [], color=color, label=one.label, **look)

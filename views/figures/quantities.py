@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,7 +24,8 @@ from .number_panel import Series, draw_series, series_of
 
 __all__ = ["quantities", "shown_quantities"]
 
-_PANELS_ACROSS: dict[style.Columns, int] = {1: 2, 2: 4}
+_PANELS_ACROSS: dict[style.Columns, int] = {1: 2, 2: 3}
+_TITLE = 20  # characters that have room over a panel
 _TOGETHER = len(style.SERIES)  # numbers in one panel
 
 
@@ -75,21 +77,25 @@ def quantities(records: Sequence[Record], columns: style.Columns = 2) -> Figure:
     for axes, (name, quantity) in zip(flat, shown.items(), strict=False):
         found = series_of(records, name)
         drawn += found.values()
-        axes.set_ylabel(style.literal(quantity.unit))
+        axes.set_ylabel(style.literal(quantity.unit.replace(" per ", "\nper ", 1)))
         if _is_small(quantity):
             draw_series(axes, times, [_named(one, reference) for one in found.values()])
-            axes.set_title(style.literal(title(name)))
+            axes.set_title(_heading(name))
             axes.set_xlabel(label)
         else:
             last = _last_known(list(found.values()))
             _draw_vector(axes, list(found.values()), last)
             when = f"{clock_symbol(label)} = {times[last]:.4g}"
-            axes.set_title(f"{style.literal(title(name))}, {when}")
+            axes.set_title(f"{_heading(name)}, {when}")
             axes.set_xlabel("entry")
     for axes in flat[len(shown) :]:
         axes.set_axis_off()
     _legend(figure, drawn, columns)
     return figure
+
+
+def _heading(name: str) -> str:
+    return style.literal(textwrap.fill(title(name), _TITLE))
 
 
 def _named(one: Series, reference: Sequence[Direction]) -> Series:
