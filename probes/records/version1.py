@@ -23,6 +23,7 @@ from .record import Failure, Geometry
 __all__ = ["direction", "quantities", "upgraded"]
 
 _NONE = np.zeros((0, 0))
+_LETTERS = {"x": "x", "mu": r"\mu"}
 _SIDES = {word: side for side, word in SIDE_WORDS.items()}
 _CLOCK = "time t = steps × c/d"
 
@@ -100,7 +101,7 @@ def _record(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def direction(name: str) -> Direction:
     """The direction of a name of version 1: x0, x1, ... are trained, mu0, mu1, ... are not."""
-    symbol = re.sub(r"^mu(?=\d)", r"\\mu_", re.sub(r"^x(?=\d)", "x_", name))
+    symbol = re.sub(r"^(x|mu)(\d+)$", lambda m: f"{_LETTERS[m[1]]}_{{{m[2]}}}", name)
     return Direction(name, symbol, trained=not name.startswith("mu"))
 
 

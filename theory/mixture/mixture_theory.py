@@ -106,8 +106,11 @@ class MixtureTheory:
     def directions(self) -> tuple[Direction, ...]:
         """x of each row of the head's directions, which are trained, and mu of each mean."""
         return (
-            *(Direction(f"x{a}", f"x_{a}", True) for a in range(self.head.directions)),
-            *(Direction(f"mu{b}", rf"\mu_{b}", False) for b in range(len(self.mixture.weights))),
+            *(Direction(f"x{a}", f"x_{{{a}}}", True) for a in range(self.head.directions)),
+            *(
+                Direction(f"mu{b}", rf"\mu_{{{b}}}", False)
+                for b in range(len(self.mixture.weights))
+            ),
         )
 
     @property

@@ -64,7 +64,7 @@ def test_a_record_of_version_1_is_read_in_todays_words(tmp_path):
     assert (record.step, record.time, record.clock) == (7, 0.5, "time t = steps × c/d")
     assert record.directions == ("x0", "mu0")
     assert [each.trained for each in record.reference] == [True, False]
-    assert [each.symbol for each in record.reference] == ["x_0", r"\mu_0"]
+    assert [each.symbol for each in record.reference] == ["x_{0}", r"\mu_{0}"]
     assert [kind.name for kind in record.matrices] == ["hessian", "information"]
     np.testing.assert_array_equal(record.measured.gram, GRAM)
     np.testing.assert_array_equal(record.forecast.gram_band, BAND)

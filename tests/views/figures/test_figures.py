@@ -312,7 +312,7 @@ def test_overlaps_show_span_and_means(records):
         "measured, span",
         "predicted, span",
     } <= legend_labels(figure)
-    assert r"predicted, $\mu_2$" in legend_labels(figure)
+    assert r"predicted, $\mu_{2}$" in legend_labels(figure)
     assert [axes.get_title() for axes in figure.axes] == [
         "Hessian, class 0, top 1",
         "Hessian, class 0, top 2",
