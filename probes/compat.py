@@ -14,7 +14,7 @@ from .curvature.batches import Batch, Inputs
 from .curvature.block import Block
 from .curvature.losses import Loss
 from .curvature.module_curvature import HessianOperator
-from .curvature.observe import unwrap
+from .curvature.wrappers import unwrap
 from .krylov.block_lanczos import krylov_space, random_frame
 from .krylov.frame_mean import frame_mean
 from .krylov.lanczos_quadrature import lanczos_quadrature

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ from torch import Tensor, nn
 
 from .curvature.batches import Inputs
 from .curvature.block import Block
-from .curvature.losses import Loss, module_outputs
+from .curvature.losses import Loss
 from .curvature.module_curvature import HessianOperator
-from .curvature.observe import undisturbed
+from .curvature.observe import Observed, undisturbed
+from .curvature.stand_ins import alias
 from .krylov.block_lanczos import krylov_space, random_frame
 from .krylov.eigenpairs import extreme_eigenpairs
 
@@ -82,8 +82,8 @@ def crosscheck(
 ) -> CrossCheck:
     """Compare our largest eigenvalue and trace with PyHessian's on the same batch.
 
-    PyHessian sees a copy of the model, so its changes of mode and of ``.grad`` reach nobody; its
-    random numbers are seeded from ``generator`` and the global state is put back.
+    PyHessian sees other tensors in the place of the parameters, so its changes of ``.grad`` reach
+    nobody; its random numbers are seeded from ``generator`` and the global state is put back.
 
     Args:
         model: any module whose trainable parameters all enter the loss.
@@ -122,15 +122,19 @@ def crosscheck(
 
 
 class _Closed(nn.Module):
-    """A module with its inputs filled in: PyHessian passes on a single tensor only."""
+    """The loss of a module, inputs and targets: PyHessian passes on a single tensor only."""
 
-    def __init__(self, module: nn.Module, inputs: Inputs) -> None:
+    def __init__(self, observed: Observed, inputs: Inputs, targets: Any) -> None:
         super().__init__()
-        self.module = module
-        self._inputs = inputs
+        self.module = observed.module
+        self._observed, self._inputs, self._targets = observed, inputs, targets
 
     def forward(self, _: Tensor) -> Any:
-        return module_outputs(self.module, self._inputs, {})
+        return self._observed.loss(self._observed.outputs(self._inputs), self._targets)
+
+    def train(self, mode: bool = True) -> _Closed:
+        """Nothing: the module is in evaluation mode, and its own method may do anything."""
+        return self
 
 
 def _pyhessian(
@@ -145,25 +149,33 @@ def _pyhessian(
     from pyhessian import hessian
 
     seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
-    with undisturbed(model) as module, warnings.catch_warnings():
-        # It calls backward(create_graph=True), which torch warns of.
-        warnings.simplefilter("ignore")
-        torch.manual_seed(seed)
-        twin = copy.deepcopy(module)
-        device = next(twin.parameters()).device
+    with undisturbed(model, loss) as observed:
+        named = observed.module.named_parameters()
+        # It writes to their ``.grad``.
+        leaves = {name: alias(parameter) for name, parameter in named if parameter.requires_grad}
+        device = next(iter(leaves.values())).device
         nothing = torch.empty(0, device=device)
-        library = hessian(
-            _Closed(twin, inputs),
-            lambda outputs, _: loss(outputs, targets),
-            data=(nothing, nothing),
-            cuda=device.type == "cuda",
-        )
-        values, _ = library.eigenvalues(maxIter=500, tol=1e-6)
-        # No early stop: it would come where two successive means happen to agree.
-        traces = library.trace(maxIter=draws, tol=-math.inf)
-        for parameter in twin.parameters():
-            parameter.grad = None  # breaks the cycle of parameter and graph
-    return float(values[0]), [float(value) for value in traces]
+
+        def measured() -> tuple[float, list[float]]:
+            torch.manual_seed(seed)
+            library = hessian(
+                _Closed(observed, inputs, targets),
+                lambda value, _: value,
+                data=(nothing, nothing),
+                cuda=device.type == "cuda",
+            )
+            values, _ = library.eigenvalues(maxIter=500, tol=1e-6)
+            # No early stop: it would come where two successive means happen to agree.
+            traces = library.trace(maxIter=draws, tol=-math.inf)
+            return float(values[0]), [float(value) for value in traces]
+
+        with warnings.catch_warnings():
+            # It calls backward(create_graph=True), which torch warns of.
+            warnings.simplefilter("ignore")
+            found = observed.evaluated(measured, leaves)
+        for leaf in leaves.values():
+            leaf.grad = None  # breaks the cycle of parameter and graph
+    return found
 
 
 def _mean(samples: Tensor) -> tuple[float, float]:

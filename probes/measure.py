@@ -18,8 +18,8 @@ __all__ = ["Measure"]
 class Measure(Protocol):
     """Takes quantities of model, loss and probe sample, with or without theory.
 
-    It runs inside `undisturbed`: gradients are enabled, and modes and generators are put back. A
-    measure that fails costs its own quantities alone.
+    It runs inside `Calls.apart`: gradients are enabled, and whatever model and loss write is put
+    back. A measure that fails costs its own quantities alone.
 
     Attributes:
         name: of the measure, for messages.

@@ -10,12 +10,11 @@ from torch import nn
 
 from ..models.heads import HeadModel
 from ..theory.protocol import Selection
-from .curvature.batches import Batch
+from .curvature.batches import Batch, ordinary
 from .curvature.block import Block
 from .curvature.distributed import shared
 from .curvature.head_curvature import HeadMatrix, head_curvature
 from .curvature.matrix import Hessian, Information
-from .curvature.observe import ordinary
 from .curvature.operator import CurvatureOperator
 from .setup import Setup
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -18,7 +18,8 @@ from .curvature.block import Block
 from .curvature.distributed import Processes, gathered, group_of
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian, Information
-from .curvature.observe import undisturbed, unwrap
+from .curvature.observe import Observed, undisturbed
+from .curvature.wrappers import unwrap
 from .estimate import Estimate
 from .measure import Measure
 from .measurement import Measurement
@@ -36,10 +37,11 @@ __all__ = ["SpectralProbe"]
 class SpectralProbe:
     """Attach to any training loop: call it with the number of steps taken.
 
-    A probing leaves no trace in the training: weights, optimiser, ``.grad``, modes and torch's
-    generators are bit for bit what they would be without it. All its randomness derives from
-    (seed, step), and what else a record depends on is in `state_dict`, so that it can be taken
-    again from a checkpoint.
+    A probing leaves no trace in the training: weights, buffers and whatever else the code of model
+    and loss writes, optimiser, ``.grad``, modes, and the generators of torch, Python and NumPy are
+    bit for bit what they would be without it, or it fails with the name of what would not. All its
+    randomness derives from (seed, step), and what else a record depends on is in `state_dict`, so
+    that it can be taken again from a checkpoint.
 
     Args:
         model: any module. One that is a `HeadModel` gets hand-written products.
@@ -66,6 +68,9 @@ class SpectralProbe:
             device. Every process then gathers all parameters for the time of a probing.
         learning_rate: the SGD optimiser, or a function of the step: the sharpness is compared with
             the one at which its steps grow. It is read and never changed.
+        run_hooks: whether the user's hooks on the modules of model and loss are run, as they must
+            be where one changes what the model returns. Otherwise they are left out, as if they had
+            never been registered, which is warned of once. `Record.hooks` names them.
         every: as a callback, probe at the start and after every so many epochs.
         thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
             takes ``measurement.draws`` samples, and the rare blocks too.
@@ -96,6 +101,7 @@ class SpectralProbe:
         process_group: distributed.ProcessGroup | None = None,
         skeleton: nn.Module | None = None,
         learning_rate: LearningRate | None = None,
+        run_hooks: bool = False,
         every: int = 1,
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
@@ -126,6 +132,7 @@ class SpectralProbe:
         if every < 1:
             raise ValueError(f"every: expected at least 1, got {every}")
         self.sinks, self.skeleton, self.on_failure = tuple(sinks), skeleton, on_failure
+        self.run_hooks, self._told = run_hooks, False
         self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
         self._tracker = Tracker()
         self._transitions = TransitionTracker()
@@ -163,8 +170,10 @@ class SpectralProbe:
                 sources=theory.sources,
             )
         probing = Probing(self.setup, record, thorough)
-        with undisturbed(self.setup.model) as trained, self._whole(trained) as module:
-            probing.measure(module, self._tracker)
+        with probing.alone("probing"), self._observed() as observed:
+            probing.measure(observed.module, self._tracker)
+            probing.keep(hooks=observed.hooks)
+            self._told = self._told or observed.warn_of_hooks(stacklevel=2)
             predicting = self.setup.predicting_theory
             if predicting is not None and probing.statistics is not None:
                 probing.predict(predicting, self._transitions)
@@ -189,15 +198,22 @@ class SpectralProbe:
         Raises:
             Exception: what the probing would fail with.
         """
-        with undisturbed(self.setup.model) as trained, self._whole(trained) as module:
-            return probing_estimate(self.setup, module)
+        with self._observed() as observed:
+            return probing_estimate(self.setup, observed.module)
 
     def close(self) -> None:
         """Take off what the theory has attached to the model; sinks stay open."""
         self._attached.close()
 
-    def _whole(self, trained: nn.Module) -> AbstractContextManager[nn.Module]:
-        return gathered(trained, self.skeleton) if self.skeleton else nullcontext(trained)
+    @contextmanager
+    def _observed(self) -> Iterator[Observed]:
+        """The whole model and the loss."""
+        model, loss = self.setup.model, self.setup.loss
+        with (
+            gathered(model, self.skeleton) if self.skeleton else nullcontext(model) as whole,
+            undisturbed(whole, loss, run_hooks=self.run_hooks) as observed,
+        ):
+            yield observed
 
     def _warn(self, probing: Probing) -> None:
         """Say what failed, once for each kind of failure."""

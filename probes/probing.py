@@ -18,6 +18,8 @@ from ..theory.quantity import Quantity
 from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
 from .curvature.batches import Batch
+from .curvature.observe import undisturbed
+from .measure import Measure
 from .measured_spectra import measured_spectra, with_draws
 from .operators import Group, groups
 from .records.record import Failure, Record
@@ -71,14 +73,14 @@ class Probing:
     def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Loss, accuracy, statistics, measures and spectra on the probe sample of this step."""
         batch: Batch | None = None
-        with self._alone("sample"), self._timed("sample"):
+        with self.alone("sample"), self._timed("sample"):
             batch = self._setup.batch(self.record.step, 0)
         if batch is None:
             return
         if self._setup.theory is not None:
-            with self._alone("statistics"):
+            with self.alone("statistics"):
                 self._take_statistics(self._setup.theory, module, batch)
-        with self._alone("loss"), self._timed("loss"):
+        with self.alone("loss"), self._timed("loss"):
             self._take_scores(module, batch)
         if self.record.measured.quantity("loss") is None:  # it has no derivatives either
             return
@@ -87,19 +89,19 @@ class Probing:
         with self._timed("spectra"):
             found = self._take_spectra(module, batch, tracker)
         if self._setup.measurement.tracking:
-            with self._alone("tracking"), self._timed("tracking"):
+            with self.alone("tracking"), self._timed("tracking"):
                 self.keep(
                     tracks=tracks(self._setup, self.record.step, module, batch, found, tracker)
                 )
         if self._thorough and self._setup.measurement.draws > 1 and callable(self._setup.sample):
-            with self._alone("draws"), self._timed("draws"):
+            with self.alone("draws"), self._timed("draws"):
                 self._take_draws(module)
 
     def predict(self, theory: Theory[Any], transitions: TransitionTracker) -> None:
         """Quantities and spectra from the statistics measured now."""
         if self.statistics is None:
             return
-        with self._alone("prediction"), self._timed("prediction"):
+        with self.alone("prediction"), self._timed("prediction"):
             found = theory.predict(
                 self.statistics, self._selections, self._setup.measurement.density
             )
@@ -107,7 +109,7 @@ class Probing:
 
     def forecast(self, theory: Theory[Any], initial: Statistics, steps: int) -> None:
         """Quantities and outliers from the initial statistics alone, so many steps later."""
-        with self._alone("forecast"), self._timed("forecast"):
+        with self.alone("forecast"), self._timed("forecast"):
             self.keep(forecast=theory.forecast(initial, steps, self._selections))
 
     def keep(self, **found: Any) -> None:
@@ -116,8 +118,8 @@ class Probing:
 
     def _take_statistics(self, theory: Theory[Any], module: nn.Module, batch: Batch) -> None:
         self._reference = theory.reference(module)
-        with self._setup.processes.agreed():
-            statistics = theory.statistics(module, batch)
+        with self._setup.processes.agreed(), undisturbed(module, self._setup.loss) as observed:
+            statistics = observed.apart(lambda own: theory.statistics(module, own), batch)
         self.keep(measured=Geometry(statistics.quantities()))
         self.statistics = statistics
 
@@ -129,15 +131,23 @@ class Probing:
         self.keep(measured=Geometry(quantities), operator=operator)
 
     def _take_measures(self, module: nn.Module, batch: Batch) -> None:
-        setup = self._setup
-        for measure in setup.measures:
-            with self._alone(measure.name), self._timed("measures"):
-                own = zlib.crc32(measure.name.encode())  # whatever other measures there are
-                generator = setup.generator(self.record.step, 0, (2, own))
-                with setup.processes.agreed():
-                    found = tuple(measure(module, setup.loss, batch, generator))
+        for measure in self._setup.measures:
+            with self.alone(measure.name), self._timed("measures"):
+                with self._setup.processes.agreed():
+                    found = self._taken(measure, module, batch)
                     self._require_new(found)
                 self._keep_measured(quantities=(*self.record.measured.quantities, *found))
+
+    def _taken(self, measure: Measure, module: nn.Module, batch: Batch) -> tuple[Quantity, ...]:
+        setup = self._setup
+        own = zlib.crc32(measure.name.encode())  # whatever other measures there are
+
+        def body(batch: Batch) -> tuple[Quantity, ...]:
+            generator = setup.generator(self.record.step, 0, (2, own))
+            return tuple(measure(module, setup.loss, batch, generator))
+
+        with undisturbed(module, setup.loss) as observed:
+            return observed.apart(body, batch)
 
     def _require_new(self, found: Sequence[Quantity]) -> None:
         """Refuse quantities whose names are taken."""
@@ -155,7 +165,7 @@ class Probing:
         setup = self._setup
         for block in setup.blocks + (setup.rare_blocks if self._thorough else ()):
             for name in (matrix.kind.name for matrix in setup.matrices):
-                with self._alone("spectra", name, block.name):
+                with self.alone("spectra", name, block.name):
                     parameters = tuple(block.resolve(module))
                     found.append(Selection(name, block.name, parameters, block.rows))
         return found
@@ -219,21 +229,24 @@ class Probing:
         found: dict[tuple[str, str], tuple[Spectrum, Found | None]] = {}
         for group in grouped(self._selections):
             if len(group.selections) == 1:
-                with self._alone("spectra", group.selections[0].matrix, group.selections[0].block):
+                with self.alone("spectra", group.selections[0].matrix, group.selections[0].block):
                     measured(group)
                 continue
             try:
                 measured(group)
             except Exception:  # one of them is to blame: the others are had without it
                 for selection in group.selections:
-                    with self._alone("spectra", selection.matrix, selection.block):
+                    with self.alone("spectra", selection.matrix, selection.block):
                         measured(grouped([selection])[0])
         return found
 
     def _keep_measured(self, **found: Any) -> None:
         self.keep(measured=replace(self.record.measured, **found))
 
-    def _alone(self, part: str, matrix: str = "", block: str = "") -> _Alone:
+    def alone(
+        self, part: str, matrix: str = "", block: str = ""
+    ) -> AbstractContextManager[None, bool]:
+        """A block whose failure is one of the record's, and goes no further."""
         return _Alone(self, part, matrix, block)
 
     @contextmanager

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..theory.protocol import Selection
 from .curvature.loss_gradient import loss_gradient
+from .curvature.observe import undisturbed
 from .estimate import Estimate, LiveTensors, krylov_cost
 from .krylov.block_lanczos import random_frame
 from .operators import groups
@@ -74,7 +75,8 @@ def probing_estimate(setup: Setup, module: nn.Module) -> Estimate:
             loss_gradient(module, setup.loss, *batch)
     if theory is not None:
         with _timed(parts, "prediction"), setup.processes.agreed():
-            statistics = theory.statistics(module, batch)
+            with undisturbed(module, setup.loss) as observed:
+                statistics = observed.apart(lambda own: theory.statistics(module, own), batch)
             theory.predict(statistics, selections, measurement.density)
         # A forecast is another prediction.
         parts["forecast"] = parts["prediction"] if not math.isnan(theory.clock(0).time) else 0.0

@@ -13,10 +13,10 @@ from ..models.heads import HeadModel, ModelHead
 from ..models.heads import sample_losses as head_losses
 from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray
-from .curvature.batches import Inputs, sample_number
+from .curvature.batches import Inputs, ordinary, sample_number
 from .curvature.distributed import Processes
-from .curvature.losses import Loss, module_outputs, sample_losses, scalar_loss
-from .curvature.observe import ordinary
+from .curvature.losses import Loss, sample_losses, scalar_loss
+from .curvature.observe import undisturbed
 
 __all__ = ["Scores", "pooled", "scores_of"]
 
@@ -41,25 +41,30 @@ def scores_of(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> Sc
     Raises:
         ValueError: if the loss is not one finite number.
     """
-    with torch.no_grad():
-        outputs = module_outputs(module, inputs, {})
-        total = float(scalar_loss(loss(outputs, ordinary(targets))))
-        losses: Tensor | None = None
-        operator: Literal["head", "autograd"] = "autograd"
-        if isinstance(module, HeadModel) and isinstance(inputs, Tensor):
-            losses = _losses_by_head(module, inputs, ordinary(targets))
-            if (
-                losses is not None
-                and abs(float(losses.mean()) - total) <= _SAME * abs(total)
-                and _is_criterion(loss, module.head, outputs, ordinary(targets))
-            ):
-                operator = "head"
-        if operator == "autograd":
-            try:
-                losses = sample_losses(loss, outputs, ordinary(targets))
-            except ValueError:  # no mean over samples: its error is unknown
-                losses = None
-        correct = _correct(module, outputs, targets)
+    with undisturbed(module, loss) as observed, torch.no_grad():
+        return observed.evaluated(
+            lambda: _scores(module, observed.loss, observed.outputs(inputs), inputs, targets)
+        )
+
+
+def _scores(module: nn.Module, loss: Loss, outputs: Any, inputs: Inputs, targets: Any) -> Scores:
+    total = float(scalar_loss(loss(outputs, targets)))
+    losses: Tensor | None = None
+    operator: Literal["head", "autograd"] = "autograd"
+    if isinstance(module, HeadModel) and isinstance(inputs, Tensor):
+        losses = _losses_by_head(module, inputs, ordinary(targets))
+        if (
+            losses is not None
+            and abs(float(losses.mean()) - total) <= _SAME * abs(total)
+            and _is_criterion(loss, module.head, outputs, ordinary(targets))
+        ):
+            operator = "head"
+    if operator == "autograd":
+        try:
+            losses = sample_losses(loss, outputs, targets)
+        except ValueError:  # no mean over samples: its error is unknown
+            losses = None
+    correct = _correct(module, outputs, targets)
     return Scores(sample_number((inputs, targets)), total, losses, correct, operator)
 
 

@@ -17,7 +17,7 @@ from .curvature.block import Block
 from .curvature.distributed import Processes
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix
-from .curvature.observe import unwrap
+from .curvature.wrappers import unwrap
 from .measure import Measure
 from .measurement import Measurement
 from .stability import LearningRate, require_learning_rate

@@ -13,7 +13,7 @@ from ..theory.protocol import Selection
 from .curvature.batches import Batch, sample_number
 from .curvature.block import Block
 from .curvature.loss_gradient import loss_gradient
-from .curvature.observe import unwrap
+from .curvature.wrappers import unwrap
 from .krylov.eigenpairs import Eigenpairs
 from .records.track import Track
 from .setup import Setup

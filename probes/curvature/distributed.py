@@ -12,8 +12,8 @@ from torch import Tensor, distributed, nn
 from .derived import Derived
 from .head_curvature import HeadCurvature
 from .module_curvature import CovarianceOperator
-from .observe import inner_modules
 from .operator import CurvatureOperator
+from .wrappers import inner_modules
 
 __all__ = [
     "Processes",
@@ -242,7 +242,6 @@ def gathered(model: nn.Module, skeleton: nn.Module) -> Iterator[nn.Module]:
         name: (value.full_tensor() if isinstance(value, DTensor) else value).detach()
         for name, value in model.state_dict().items()
     }
-    skeleton.eval()
     skeleton.load_state_dict(whole, assign=True)
     try:
         yield skeleton

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch import Tensor
+from torch.func import vmap
 from torch.utils._pytree import tree_map
 
-from .batches import Inputs
-from .observe import ordinary
-
-__all__ = ["Loss", "Reduction", "module_outputs", "sample_losses", "scalar_loss"]
+__all__ = ["Loss", "Reduction", "sample_losses", "scalar_loss"]
 
 Loss = Callable[[Any, Any], Tensor]
 Reduction = Literal["mean", "sum"]
 
 # Relative difference between the loss of a batch and that which its samples' losses give.
 _TOLERANCE = 1e-3
-
-
-def module_outputs(module: nn.Module, inputs: Inputs, parameters: dict[str, Tensor]) -> Any:
-    """The module at these parameters (its own where missing) on ``inputs``, see `Inputs`."""
-    if isinstance(inputs, Tensor):
-        return functional_call(module, parameters, (ordinary(inputs),))
-    if isinstance(inputs, Mapping):
-        return functional_call(module, parameters, (), ordinary(dict(inputs)))
-    return functional_call(module, parameters, tuple(ordinary(list(inputs))))
 
 
 def scalar_loss(value: Any) -> Tensor:

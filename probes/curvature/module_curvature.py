@@ -135,10 +135,18 @@ class CovarianceOperator(InformationOperator):
         reduction: Reduction = "mean",
         strategy: Strategy | None = None,
         memory: int = 2**30,
+        run_hooks: bool = False,
     ) -> None:
         self._mean = []
         super().__init__(
-            model, loss, data, block, reduction=reduction, strategy=strategy, memory=memory
+            model,
+            loss,
+            data,
+            block,
+            reduction=reduction,
+            strategy=strategy,
+            memory=memory,
+            run_hooks=run_hooks,
         )
         # As long as the mean is unknown, every product is G^T 1.
         total = self.matmul(torch.zeros(self.size, 1, dtype=self.dtype, device=self.device))

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from .batches import Batch, Batches, Data, divided, sample_number
+from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
-from .losses import Loss, Reduction, module_outputs, scalar_loss
-from .observe import ordinary, undisturbed, unwrap
+from .losses import Loss, Reduction, scalar_loss
+from .observe import undisturbed
 from .operator import CurvatureOperator
 from .pullback import SavedTensors, saved_tensors
 from .shared_products import SharedProducts
+from .stand_ins import alias
 
 __all__ = ["Graph", "ModuleOperator", "Strategy"]
 
@@ -76,6 +77,7 @@ class ModuleOperator(CurvatureOperator):
             panel; with ", vmap" several columns of a panel go through it together, else one by
             one. Default: kept if the graphs fit in ``memory``, and vmapped if the largest
             intermediate tensor of at least four columns is within the caches (4 MiB).
+        run_hooks: whether the user's hooks on modules are run; see `SpectralProbe`.
         memory: bytes that graphs may take together. A batch whose graph alone takes more is divided
             where its loss is the mean (sum) of its parts'.
 
@@ -96,23 +98,26 @@ class ModuleOperator(CurvatureOperator):
         reduction: Reduction = "mean",
         strategy: Strategy | None = None,
         memory: int = 2**30,
+        run_hooks: bool = False,
     ) -> None:
         _require_choice("reduction", reduction, get_args(Reduction))
         _require_choice("strategy", strategy, (None, *get_args(Strategy)))
         if memory < 1:
             raise ValueError(f"memory: expected a positive number of bytes, got {memory}")
-        self._model, self._loss, self._block, self._reduction = model, loss, block, reduction
-        self._memory = memory
+        self._block, self._reduction, self._memory = block, reduction, memory
         self._batches = Batches(data)
         self._kept: list[Graph] | None = None
         self._depends, self._first = False, True
-        self._shares = False
-        with undisturbed(model) as module:
-            self._versions = _versions(module)
-            self._parameters = ordinary({name: p.detach() for name, p in module.named_parameters()})
-            self._leaves = self._replaced(block.resolve(module))
+        self._shares = self._calls_back = False
+        with undisturbed(model, loss, run_hooks=run_hooks) as observed:
+            self._observed, self._loss = observed, observed.loss
+            self._versions = _versions(observed.module)
+            self._placed: dict[str, Tensor] = {}
+            self._leaves = self._replaced(block.resolve(observed.module))
             self._part = self._columns = 0
             self._first_pass(strategy)
+        if not observed.active:  # a probe has its own word for them
+            observed.warn_of_hooks(stacklevel=2)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -166,8 +171,9 @@ class ModuleOperator(CurvatureOperator):
         Raises:
             ValueError: if parameters or data have changed.
         """
-        with undisturbed(self._model) as module:
-            if _versions(module) != self._versions:
+        calls = self._kept is None or self._calls_back
+        with self._observed.still() if calls else self._observed.quiet():
+            if _versions(self._observed.module) != self._versions:
                 raise ValueError(
                     "model: expected the parameters of the operator's construction, got changed "
                     "ones: make a new operator after a step"
@@ -177,7 +183,7 @@ class ModuleOperator(CurvatureOperator):
             spans = _spans(len(rows), self._columns)
             for graph in self._again() if self._kept is None else self._kept:
                 for some in spans:
-                    result[some] += self._product(graph, rows[some])
+                    result[some] += self._guarded(graph, rows[some])
             if self._reduction == "mean":
                 result /= self._samples
         return result.mT
@@ -218,13 +224,15 @@ class ModuleOperator(CurvatureOperator):
                 f"float32 or float64, got {sorted(map(str, kinds))}"
             )
         leaves = []
-        for name in chosen:
-            leaf = self._parameters[name]
+        for name, parameter in chosen.items():
+            whole = leaf = alias(parameter)
             if self._block.rows:
+                whole.requires_grad_(False)
                 index = torch.tensor(self._block.rows, device=leaf.device)
-                leaf = leaf[index].requires_grad_()
-                self._parameters[name] = self._parameters[name].index_copy(0, index, leaf)
-            leaves.append(leaf.requires_grad_())
+                leaf = whole[index].requires_grad_()
+                whole = whole.index_copy(0, index, leaf)
+            self._placed[name] = whole
+            leaves.append(leaf)
         return leaves
 
     def _first_pass(self, strategy: Strategy | None) -> None:
@@ -287,20 +295,34 @@ class ModuleOperator(CurvatureOperator):
             )
 
     def _built(self, batch: Batch) -> Graph:
-        return self._graph(self._outputs(batch), batch[1], sample_number(batch))
+        return self._observed.evaluated(
+            lambda: self._graph(self._observed.outputs(batch[0]), batch[1], sample_number(batch)),
+            self._placed,
+        )
 
-    def _outputs(self, batch: Batch) -> Any:
-        module = unwrap(self._model)
-        # A forward pass may write into buffers.
-        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-        return module_outputs(module, batch[0], {**self._parameters, **buffers})
+    def _value_of(self, batch: Batch) -> float:
+        """Sum over samples of their losses."""
+        with torch.no_grad():
+            value = self._observed.evaluated(
+                lambda: self._total(
+                    self._observed.outputs(batch[0]), batch[1], sample_number(batch)
+                ),
+                self._placed,
+            )
+        return float(value)
+
+    def _guarded(self, graph: Graph, rows: Tensor) -> Tensor:
+        """See `_product`; graphs that call the model, as for checkpoints, may write as it does."""
+        if not self._calls_back:
+            return self._product(graph, rows)
+        return self._observed.evaluated(lambda: self._product(graph, rows), self._placed)
 
     def _product(self, graph: Graph, rows: Tensor) -> Tensor:
         """The graph's part of the products with rows (columns, size); one row goes unvmapped."""
         lead = (len(rows),) if self._columns > 1 else ()
         pieces = torch.split(rows, [leaf.numel() for leaf in self._leaves], dim=-1)
         vectors = [
-            piece.reshape(*lead, *leaf.shape)
+            piece.reshape((*lead, *leaf.shape))
             for piece, leaf in zip(pieces, self._leaves, strict=True)
         ]
         with SharedProducts() if self._shares else nullcontext():
@@ -314,7 +336,11 @@ class ModuleOperator(CurvatureOperator):
         phases = torch.arange(count * self.size, dtype=self.dtype, device=self.device)
         rows = phases.cos().view(count, -1)
         try:
-            expected = torch.cat([self._product(graph, row) for row in torch.split(rows, 1)])
+            expected = self._observed.evaluated(
+                lambda: torch.cat([self._product(graph, row) for row in torch.split(rows, 1)]),
+                self._placed,
+            )
+            self._calls_back = self._observed.changed
         except RuntimeError as error:
             raise ValueError(
                 f"loss: expected a second derivative in {self._variables}, got {error}"
@@ -325,7 +351,7 @@ class ModuleOperator(CurvatureOperator):
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")
                     with SharedProducts() as shared:
-                        difference = (self._product(graph, rows) - expected).norm()
+                        difference = (self._guarded(graph, rows) - expected).norm()
             except (RuntimeError, UserWarning):
                 self._columns = 1
                 return
@@ -349,7 +375,8 @@ class ModuleOperator(CurvatureOperator):
         return max(1.0, total), held.largest / samples
 
     def _held(self, batch: Batch, own: Sequence[Tensor]) -> SavedTensors:
-        with saved_tensors([*self._parameters.values(), *self._leaves, *own]) as held:
+        known = [*self._observed.module.parameters(), *self._placed.values(), *self._leaves, *own]
+        with saved_tensors(known) as held:
             self._built(batch)
         return held
 
@@ -365,21 +392,14 @@ class ModuleOperator(CurvatureOperator):
             return [batch]
         parts = divided(batch, self._part)
         if self._first:
-            with torch.no_grad():
-                whole, together = (
-                    sum(
-                        float(self._total(self._outputs(part), part[1], sample_number(part)))
-                        for part in some
-                    )
-                    for some in ([batch], parts)
-                )
+            whole, together = (sum(map(self._value_of, some)) for some in ([batch], parts))
             if not abs(whole - together) <= _SAME * abs(whole):
                 self._part = sample_number(batch)
                 return [batch]
         return parts
 
     def _require_device(self, batch: Batch) -> None:
-        module = unwrap(self._model)
+        module = self._observed.module
         known = {str(p.device) for p in (*module.parameters(), *module.buffers())}
         for leaf in tree_leaves(batch):
             if isinstance(leaf, Tensor) and str(leaf.device) not in known:

@@ -4,84 +4,198 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from contextvars import ContextVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._pytree import tree_map
+from torch.nn.utils import parametrize
 
-__all__ = ["inner_modules", "ordinary", "undisturbed", "unwrap"]
+from .calls import Calls
+from .generators import shared_generators
+from .hooks import gradient_hooks, module_hooks
+from .losses import Loss
+from .places import Place
+from .reach import text
+from .settings import settings
+from .wrappers import unwrap
+
+__all__ = ["Observed", "undisturbed"]
+
+_ACTIVE: ContextVar[tuple[Observed, ...]] = ContextVar("_ACTIVE", default=())
 
 
 @contextmanager
-def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
-    """The bare module in evaluation mode, with second derivatives possible, until the block ends.
+def undisturbed(
+    model: nn.Module, loss: Loss | None = None, *, run_hooks: bool = False
+) -> Iterator[Observed]:
+    """A model and its loss to be looked at, until the block ends; see `Observed`.
 
-    Inside, gradients are enabled, autocast and inference mode are left, compiled code runs
-    uncompiled, and attention runs in the one implementation that can be differentiated twice.
-    Afterwards the training mode of every submodule and the state of torch's generators (CPU, and
-    CUDA where it is in use) are what they were. Take derivatives with `torch.autograd.grad` only:
-    ``.grad`` then stays untouched.
+    Within another such block of the same model and loss it is that one.
 
     Args:
         model: as it is trained: compiled or wrapped for distribution or not.
+        loss: of (outputs, targets); None if only the model is called.
+        run_hooks: whether the user's hooks are run.
     """
-    module = unwrap(model)
-    modes = [(part, part.training) for part in module.modules()]
-    cpu = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else []
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.enable_grad())
-            for kind in {"cpu", *(p.device.type for p in module.parameters())}:
-                if torch.amp.is_autocast_available(kind):
-                    stack.enter_context(torch.autocast(kind, enabled=False))
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
-            module.eval()
-            yield module
-    finally:
-        for part, training in modes:
-            part.training = training
-        torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
-        # torch's tree_flatten, and vmap with it, leaves a reference cycle that holds the tensors it
-        # saw, and with them whole graphs, until the garbage collector comes by.
-        gc.collect(0)
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The module inside ``torch.compile`` and data-parallel wrappers."""
-    *_, innermost = inner_modules(model)
-    return innermost
-
-
-def inner_modules(model: nn.Module) -> Iterator[nn.Module]:
-    """The model and what its wrappers hold one inside the other, outermost first."""
-    while True:
-        yield model
-        if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
-            model = cast(nn.Module, model.module)
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = cast(nn.Module, model._orig_mod)
-        else:
+    for active in _ACTIVE.get():
+        if active.module is unwrap(model) and (loss is None or active.given_loss is loss):
+            yield active
             return
+    observed = Observed(model, loss, run_hooks=run_hooks)
+    with observed.still():
+        yield observed
 
 
-def _cuda_in_use() -> bool:
-    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+class Observed(Calls):
+    """The bare module in evaluation mode with second derivatives possible, in `still` and `quiet`.
+
+    There gradients are enabled, autocast and inference mode are left, compiled code runs
+    uncompiled, and attention runs in the one implementation that can be differentiated twice. The
+    module's ``training`` flags are False; its methods ``train`` and ``eval`` are not called. The
+    user's hooks on modules and tensors are not run unless asked for.
+
+    Calls are made in `evaluated`. Take derivatives with `torch.autograd.grad` only: ``.grad`` then
+    stays untouched.
+
+    Args:
+        model: as it is trained: compiled or wrapped for distribution or not.
+        loss: of (outputs, targets); None if only the model is called.
+        run_hooks: whether the user's hooks are run.
+
+    Attributes:
+        given_loss: the loss as it was given.
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss | None, *, run_hooks: bool) -> None:
+        super().__init__(unwrap(model), loss, run_hooks)
+        self.given_loss = loss
+        self._module_hooks: dict[str, None] = {}
+        self._modules: list[tuple[str, nn.Module]] = []
+        self._quiet = False
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The user's hooks, each with what becomes of it: "left out" or "run".
+
+        Those on parameters are always left out: the gradients that they are for are never made.
+        """
+        fate = "run" if self.run_hooks else "left out"
+        called = {**self._module_hooks, **self.tensor_hooks}
+        never = gradient_hooks(self.module)
+        return (*(f"{name}: {fate}" for name in called), *(f"{name}: left out" for name in never))
+
+    def warn_of_hooks(self, stacklevel: int) -> bool:
+        """Warn of hooks that are left out and might be a part of the model; False if none is."""
+        called = {**self._module_hooks, **self.tensor_hooks}
+        if self.run_hooks or not called:
+            return False
+        warnings.warn(
+            f"hooks are left out while the model is measured: {', '.join(called)}; run_hooks=True "
+            "runs them, as it must be if what the model returns depends on them",
+            RuntimeWarning,
+            stacklevel=stacklevel + 1,
+        )
+        return True
+
+    @property
+    def active(self) -> bool:
+        """Whether a block of `still` is going on."""
+        return self in _ACTIVE.get()
+
+    def look(self) -> None:
+        """Find anew what the code can reach; see `Calls.look`."""
+        super().look()
+        self._modules = [(text(path), module) for path, module in self.reach.modules]
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """A block that ends with everything as it began.
+
+        Raises:
+            RuntimeError: at the end, for what was written to in ways that cannot be undone.
+        """
+        if self.active:
+            yield
+            return
+        names = self._tensors()
+        with _kept([*settings(), *shared_generators()]):
+            self.look()
+            token = _ACTIVE.set((self, *_ACTIVE.get()))
+            try:
+                with self.quiet():
+                    yield
+                changed = {name for name, _ in names ^ self._tensors()}.union(self.written)
+            finally:
+                _ACTIVE.reset(token)
+                self.forget()
+        if changed:
+            raise RuntimeError(
+                f"model: expected {', '.join(sorted(changed))} as before the probing, got another: "
+                "code of the model or the loss writes there past torch's operators"
+            )
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """A block without calls, but for those that graphs make of their own."""
+        if self._quiet:
+            yield
+            return
+        parts = list(self.module.modules())
+        flags = [part.training for part in parts]
+        self._quiet = True
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(torch.inference_mode(False))
+                stack.enter_context(torch.enable_grad())
+                for kind in {"cpu", *(p.device.type for p in self.module.parameters())}:
+                    if torch.amp.is_autocast_available(kind):
+                        stack.enter_context(torch.autocast(kind, enabled=False))
+                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+                if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled
+                    stack.enter_context(torch.compiler.set_stance("force_eager"))
+                found = stack.enter_context(module_hooks(self._modules, self.run_hooks))
+                self._module_hooks.update(dict.fromkeys(found))
+                for part in parts:
+                    _set_flag(part, False)
+                yield
+        finally:
+            for part, flag in zip(parts, flags, strict=True):
+                _set_flag(part, flag)
+            self._quiet = False
+            # torch's tree_flatten, and vmap with it, leaves a reference cycle that holds the
+            # tensors it saw, and with them whole graphs, until the garbage collector comes by.
+            gc.collect(0)
+
+    def _tensors(self) -> set[tuple[str, int]]:
+        """Names and identities of parameters and buffers."""
+        return {
+            (name, id(tensor))
+            for named in (self.module.named_parameters, self.module.named_buffers)
+            for name, tensor in named(remove_duplicate=False)
+        }
 
 
-def ordinary(batch: Any) -> Any:
-    """The batch with tensors made under inference mode replaced by copies autograd can use."""
+def _set_flag(module: nn.Module, training: bool) -> None:
+    """Not by ``train`` or ``eval``, in which modules may do anything."""
+    if "training" in vars(module):
+        vars(module)["training"] = training
+    else:
+        module.training = training
 
-    def cloned(leaf: Any) -> Any:
-        return leaf.clone() if isinstance(leaf, Tensor) and leaf.is_inference() else leaf
 
-    return tree_map(cloned, batch)
+@contextmanager
+def _kept(places: Sequence[Place]) -> Iterator[None]:
+    """Shared places in which the end holds what the beginning held."""
+    before = [place.read() for place in places]
+    # Weights that are remembered from the training are not those of other parameters.
+    parametrize._cache_enabled, parametrize._cache = 0, {}
+    try:
+        yield
+    finally:
+        for place, contents in zip(places, before, strict=True):
+            if not place.holds(contents):
+                place.write(contents)

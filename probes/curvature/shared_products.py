@@ -27,6 +27,11 @@ class SharedProducts(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.largest = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Nothing is compiled inside: the wrapper against that takes longer than an operation.
+        return False
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],

@@ -57,6 +57,9 @@ class Record:
         tracks: how the measured spectra go on from those of the probing before, one for each.
         operator: how curvature was multiplied: "head" (hand-written; blocks of other parameters
             than the head's directions by automatic differentiation all the same) or "autograd".
+        hooks: the user's hooks on modules and tensors, each with what became of it: "forward hook f
+            of layer: left out", or "...: run". One that changes what the model returns is a part of
+            the model, and a measurement without it is of another one.
         failures: what could not be had; empty if everything was.
         seconds: wall time of each part of the probing; not reproducible.
     """
@@ -74,6 +77,7 @@ class Record:
     transitions: tuple[Transition, ...] = field(default=(), metadata={"unit": "see Transition"})
     tracks: tuple[Track, ...] = field(default=(), metadata={"unit": "see Track"})
     operator: str = field(default="", metadata={"unit": "none"})
+    hooks: tuple[str, ...] = field(default=(), metadata={"unit": "none"})
     failures: tuple[Failure, ...] = field(default=(), metadata={"unit": "see Failure"})
     seconds: dict[str, float] = field(default_factory=dict, metadata={"unit": "s"})
 

@@ -12,7 +12,8 @@ from spectrain.probes.curvature.module_curvature import (
     HessianOperator,
     InformationOperator,
 )
-from spectrain.probes.curvature.observe import undisturbed, unwrap
+from spectrain.probes.curvature.observe import undisturbed
+from spectrain.probes.curvature.wrappers import unwrap
 from spectrain.probes.krylov.block_lanczos import krylov_space
 from spectrain.probes.krylov.density import spectral_densities
 from spectrain.probes.krylov.eigenpairs import extreme_eigenpairs
@@ -107,9 +108,9 @@ def test_state_comes_back_after_a_failure():
     before = torch.get_rng_state()
 
     def fail():
-        with undisturbed(model) as module:
+        with undisturbed(model) as observed:
             torch.randn(3)
-            assert not module.training
+            assert not observed.module.training
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
@@ -153,8 +154,8 @@ def test_compiled_modules_run_uncompiled():
     inner = nn.Sequential(torch.compile(model[0], backend=backend), *model[1:])
     assert unwrap(wrapped) is model
     for candidate in (wrapped, inner):
-        with undisturbed(candidate) as module:
-            module(batch()[0])
+        with undisturbed(candidate) as observed:
+            observed.module(batch()[0])
     assert calls == []
     wrapped(batch()[0])
     assert calls

@@ -1,0 +1,75 @@
+"""Tensors that stand in for others while code runs that may do anything to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Copies", "address", "alias"]
+
+
+def address(tensor: Tensor) -> int | None:
+    """What tensors have in common that share memory; None for one without memory of its own."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):  # sparse, or inside of torch.func's transforms
+        return None
+
+
+def alias(tensor: Tensor) -> Tensor:
+    """Another tensor on the same memory: hooks, ``.grad``, shape and version are its own.
+
+    Off the graph; one made under inference mode is copied, as autograd cannot use it.
+    """
+    # Not detach(): what is done to the other would count as a write to this one.
+    other = tensor.clone() if tensor.is_inference() else tensor.data
+    return _like(other, tensor)
+
+
+def _like(other: Tensor, tensor: Tensor) -> Tensor:
+    """The other as a leaf of the kind of this one, a parameter or not."""
+    grad = tensor.requires_grad and tensor.is_leaf
+    if isinstance(tensor, nn.Parameter):
+        other = nn.Parameter(other, grad)
+        other.__dict__.update(tensor.__dict__)  # what optimisers and frameworks note there
+        return other
+    return other.requires_grad_() if grad else other
+
+
+class Copies:
+    """Copies of tensors, off the graph, that share memory where the tensors do.
+
+    Args:
+        tensors: all that there will be copies of.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self._made: list[tuple[Tensor, int]] = []
+        self._sharing = Counter(map(address, tensors))
+        self._memory: dict[int, torch.UntypedStorage] = {}
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """The copy of one."""
+        where = address(tensor)
+        if where is None or self._sharing[where] < 2:
+            made = tensor.detach().clone()
+        else:
+            if where not in self._memory:
+                self._memory[where] = tensor.untyped_storage().clone()  # type: ignore[no-untyped-call]
+            made = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+            made.set_(self._memory[where], tensor.storage_offset(), tensor.shape, tensor.stride())
+        made = _like(made, tensor)
+        self._made.append((made, made._version))
+        return made
+
+    def again(self) -> dict[int, Tensor]:
+        """Copies of the copies as they are now, on their graph, by the identity of these."""
+        return {id(made): made.clone() for made, _ in self._made}
+
+    @property
+    def written(self) -> bool:
+        """Whether torch knows of a write to one of them."""
+        return any(made._version != version for made, version in self._made)
