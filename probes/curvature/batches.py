@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
@@ -21,9 +23,9 @@ Data = Batch | Iterable[Any]
 class Batches:
     """Batches (inputs, targets), again on every pass.
 
-    A pass leaves the generators of the loader as they were (those that everybody shares are kept by
-    `undisturbed`), so that a loader shared with the training gives the training the same batches as
-    without.
+    A pass leaves the generators of Python, NumPy and the loader as they were (those of torch are
+    kept by `undisturbed`): every pass has the same samples, and a loader shared with the training
+    gives the training the same batches as without.
 
     Args:
         data: a tuple (inputs, targets), or an iterable of such pairs that can be iterated again: a
@@ -108,12 +110,15 @@ def ordinary(batch: Any) -> Any:
 
 @contextmanager
 def _generators_kept(loader: Any) -> Iterator[None]:
-    """Put the states of the loader's generators, which a pass may advance, back afterwards."""
+    """Put the states of every generator that a pass may advance back afterwards."""
     owners = (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
     found = [getattr(owner, "generator", None) for owner in owners]
     states = [(g, g.get_state()) for g in found if isinstance(g, torch.Generator)]
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         yield
     finally:
         for generator, state in states:
             generator.set_state(state)
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from spectrain.answers.specification import read_dynamics
 
+from spectrain.answers.mixture.specification import read_dynamics
 from spectrain.models.mixture import GaussianMixture
 from spectrain.models.mixture_law import MixtureLaw
 from spectrain.theory.mixture import quadrature

@@ -3,8 +3,8 @@
 import math
 
 import pytest
-from spectrain.answers.specification import read_dynamics
 
+from spectrain.answers.mixture.specification import read_dynamics
 from spectrain.theory.mixture.sgd import SGD
 from spectrain.training.config import OptimiserConfig
 from spectrain.training.systems.two_layer_mixture import TwoLayerMixtureConfig
