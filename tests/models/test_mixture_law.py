@@ -11,7 +11,7 @@ from spectrain.answers.mixture.specification import read_dynamics
 from spectrain.models.mixture import GaussianMixture
 from spectrain.models.mixture_law import MixtureLaw
 from spectrain.theory.mixture import quadrature
-from spectrain.training.config import MixtureConfig
+from spectrain.training.systems.mixture_config import MixtureConfig
 
 MEANS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 VALID = {"weights": (0.5, 0.3, 0.2), "labels": (0, 1, 1), "snr": 4.0}

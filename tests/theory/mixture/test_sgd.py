@@ -6,7 +6,7 @@ import pytest
 
 from spectrain.answers.mixture.specification import read_dynamics
 from spectrain.theory.mixture.sgd import SGD
-from spectrain.training.config import OptimiserConfig
+from spectrain.training.systems.mixture_config import OptimiserConfig
 from spectrain.training.systems.two_layer_mixture import TwoLayerMixtureConfig
 
 PATH = {
