@@ -189,8 +189,9 @@ def list_of(reader: Reader[T], *, least: int = 0) -> Reader[tuple[T, ...]]:
 def schedule(key: str, value: object) -> tuple[tuple[float, float], ...]:
     """A list of [time, factor] by increasing time."""
     entries = list_of(_entry)(key, value)
-    if any(later <= earlier for (earlier, _), (later, _) in itertools.pairwise(entries)):
-        raise refusal(key, "increasing times", value)
+    for (earlier, _), (later, _) in itertools.pairwise(entries):
+        if later <= earlier:
+            raise ValueError(f"{key}: expected increasing times >= 0, got {later} after {earlier}")
     return entries
 
 
