@@ -17,8 +17,9 @@ from torch.utils._pytree import tree_map
 from .batches import Inputs
 from .generators import torch_generators
 from .hooks import TensorHooks
-from .reach import Changes, Data, Kind, Reach, noted, reached
+from .reach import Changes, Data, Kind, Reach, noted
 from .stand_ins import Copies, address, alias
+from .walk import reached
 from .writes import Forbidden
 
 __all__ = ["Calls"]
