@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...theory.spectrum import FloatArray
 from ..curvature.operator import CurvatureOperator
 from .block_lanczos import Krylov, block_lanczos, random_frame, whole_space
+from .column_rules import column_rules, row_recurrences
 from .frame_mean import Estimate, frame_mean
 
 __all__ = [
-    "ColumnRules",
     "LanczosCoefficients",
     "LanczosQuadrature",
-    "column_rules",
-    "eigenvalue_resolution",
     "krylov_quadrature",
     "lanczos_quadrature",
 ]
 
-# A group of eigenvectors has converged if its distance from the other eigenvalues is so many
-# times its residual: the angle between it and the true eigenspace is then below the inverse.
-_SEPARATED = 1e3
 # Widths of the kernel, in half-ranges over steps, from which on Gauss's rule is exact for it: the
 # Chebyshev coefficient of order 2 steps of a Gaussian so wide is about exp(-2 * 2^2).
 _RESOLVED = 2.0
@@ -72,6 +66,8 @@ class LanczosQuadrature:
         alpha: (starts, steps) Lanczos coefficients of each start.
         beta: (starts, steps - 1) the same.
         products: matrix-vector products spent.
+        rounding: distance by which nodes may be off, in curvature: what the residuals of known
+            eigenvalues leave open, or rounding; 0 where the spectrum is exact.
     """
 
     size: int
@@ -81,6 +77,7 @@ class LanczosQuadrature:
     alpha: FloatArray
     beta: FloatArray
     products: int
+    rounding: float
 
     @property
     def starts(self) -> int:
@@ -101,11 +98,25 @@ class LanczosQuadrature:
     def expectation(self, function: Callable[[FloatArray], FloatArray]) -> Estimate:
         """tr f(H) / N;  Gauss's rules are exact for polynomials of degree 2 steps - 1.
 
+        The error is that over the starts, and sum_i w_i |f(theta_i + rounding) - f(theta_i)|.
+
         Args:
             function: f, maps (m,) to (m,) or (m, k); the estimate then has shape () or (k,).
         """
-        rules = zip(self.nodes, self.weights, strict=True)
-        return frame_mean(np.stack([w @ function(theta) for theta, w in rules]), self.free)
+        rules = list(zip(self.nodes, self.weights, strict=True))
+        mean = frame_mean(np.stack([w @ function(theta) for theta, w in rules]), self.free)
+        if not self.rounding:
+            return mean
+        rounded = np.mean([w @ self._rounded(function, theta) for theta, w in rules], axis=0)
+        return replace(mean, error=np.hypot(mean.error, rounded))
+
+    def _rounded(
+        self, function: Callable[[FloatArray], FloatArray], nodes: FloatArray
+    ) -> FloatArray:
+        """By how much rounding may have changed f at the nodes."""
+        values = function(nodes)
+        moved = np.abs(function(nodes + self.rounding) - values)
+        return moved + 10 * np.finfo(float).eps * np.abs(values)
 
     @property
     def trace(self) -> Estimate:
@@ -128,6 +139,7 @@ class LanczosQuadrature:
         random = self.weights.std(axis=0) > 0
         scattered = self.nodes[:, random if random.any() else slice(None)]
         reach = float(np.ptp(scattered)) / 2
+        reach = reach if reach > self.rounding else 0.0
         return _RESOLVED * (reach or abs(float(self.nodes.max())) or 1.0) / self.steps
 
     def density(self, points: FloatArray, width: float | None = None) -> Estimate:
@@ -231,7 +243,7 @@ def krylov_quadrature(
             f"starts, steps: expected {width} and at most {joint.shape[-1] // width}, as the "
             f"Krylov space has, got {starts} and {steps}"
         )
-    alpha, beta = _recurrence(joint, frame, steps)
+    alpha, beta = row_recurrences(joint, frame, steps)
     rules = column_rules(krylov)
     batch = joint.shape[:-1]
     shape = (*batch, starts, rules.nodes.shape[-1])
@@ -243,6 +255,7 @@ def krylov_quadrature(
             rules.free,
             alpha,
             beta,
+            rules.rounding,
         )
     )
     return tuple(
@@ -254,125 +267,7 @@ def krylov_quadrature(
             alpha=diagonal,
             beta=off_diagonal,
             products=krylov.basis.shape[-1],
+            rounding=float(moved),
         )
-        for nodes, weights, free, diagonal, off_diagonal in zip(*flat, strict=True)
+        for nodes, weights, free, diagonal, off_diagonal, moved in zip(*flat, strict=True)
     )
-
-
-@dataclass(frozen=True)
-class ColumnRules:
-    """One quadrature rule for each column of a Krylov space's start.
-
-    Attributes:
-        nodes: (*batch, width, m) float64; (*batch, 1, N) in a complete space.
-        known: (*batch, 1, m) weights that are no estimates: 1/N at isolated eigenvalues.
-        random: (*batch, width, m) the other weights; rows sum to free / N.
-        free: (*batch,) int64, number of eigenvalues without known weights.
-    """
-
-    nodes: Tensor
-    known: Tensor
-    random: Tensor
-    free: Tensor
-
-
-def column_rules(krylov: Krylov) -> ColumnRules:
-    """Gauss's rule of each column of a random frame on what is left beside converged eigenvalues.
-
-    Converged eigenvalues that come fewer than ``width`` times have been found with their
-    multiplicity, and have known weights. One that comes ``width`` times or more (zero, in a matrix
-    without full rank) may have any multiplicity: each column estimates its weight, and Gauss's
-    rule takes the rest, because by itself it would put such an atom less sharply. The joint nodes
-    with their weights would do worse than a rule for each column: they come in clusters of
-    ``width``, at which such a law is off by half a node of a single rule.
-    """
-    joint, vectors = krylov.eigen
-    size, width = krylov.basis.shape[-2], krylov.width
-    if krylov.complete:
-        known = torch.full_like(joint, 1 / size)[..., None, :]
-        nothing = torch.zeros_like(known)
-        none = torch.zeros_like(joint[..., 0], dtype=torch.int64)
-        return ColumnRules(joint[..., None, :], known, nothing, none)
-    found, atom = _converged(krylov)
-    free = size - found.sum(-1)
-    share = (free.double() / size)[..., None, None]
-    start = torch.where(found[..., None, :], 0.0, vectors[..., :width, :])
-    frame = torch.linalg.qr(start.mT).Q.mT
-    at_atom = torch.where(atom[..., None, :], frame, 0.0)
-    rest = frame - at_atom
-    length = rest.norm(dim=-1, keepdim=True)
-    unit = rest / torch.where(length > 0, length, 1.0)
-    alpha, beta = _recurrence(joint, unit, joint.shape[-1] // width)
-    gauss, coordinates = torch.linalg.eigh(
-        torch.diag_embed(alpha) + torch.diag_embed(beta, 1) + torch.diag_embed(beta, -1)
-    )
-    known = torch.cat(
-        [torch.zeros_like(gauss[..., :1, :]), found[..., None, :].double() / size], -1
-    )
-    weights = torch.cat([(coordinates[..., 0, :] * length).square(), at_atom.square()], -1)
-    nodes = torch.cat([gauss, joint[..., None, :].expand_as(frame)], -1)
-    return ColumnRules(nodes, known, share * weights, free)
-
-
-def eigenvalue_resolution(krylov: Krylov) -> Tensor:
-    """(*batch, 1): the distance below which eigenvalues differ by rounding errors only."""
-    largest = krylov.eigen[0].abs().amax(-1, keepdim=True)
-    precision = 10 * torch.finfo(krylov.basis.dtype).eps
-    return torch.where(largest > 0, precision * largest, 1.0)
-
-
-def _converged(krylov: Krylov) -> tuple[Tensor, Tensor]:
-    """Joint eigenvalues of known multiplicity, and those of an unknown one, (*batch, k) each."""
-    joint, _ = krylov.eigen
-    resolution = eigenvalue_resolution(krylov)
-    residuals = torch.maximum(krylov.residual_estimates(), resolution)
-    gap, left, right = joint.diff(dim=-1), residuals[..., :-1], residuals[..., 1:]
-    # One of two neighbours may still move, but not as far as the other.
-    apart = (gap > _SEPARATED * torch.minimum(left, right)) & (gap > 2 * torch.maximum(left, right))
-    group = torch.cat([torch.zeros_like(joint[..., :1]), apart.cumsum(-1)], -1).long()
-    nothing = torch.zeros_like(joint)
-    members = nothing.scatter_add(-1, group, torch.ones_like(joint)).gather(-1, group)
-    worst = nothing.scatter_reduce(-1, group, residuals, "amax").gather(-1, group)
-    gaps = torch.where(apart, gap, 0.0)
-    outside = torch.full_like(joint[..., :1], torch.inf)
-    below, above = torch.cat([outside, gaps], -1), torch.cat([gaps, outside], -1)
-    # Inside a group the gap is 0 here: a group's own are those at its ends.
-    lower = nothing.scatter_reduce(-1, group, below, "amax").gather(-1, group)
-    upper = nothing.scatter_reduce(-1, group, above, "amax").gather(-1, group)
-    settled = torch.minimum(lower, upper) > _SEPARATED * worst
-    few = members < krylov.width
-    return settled & few, (settled & ~few) | (joint.abs() <= resolution) & ~(settled & few)
-
-
-def _recurrence(nodes: Tensor, vectors: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Lanczos's algorithm for diag(nodes) from each row, a unit vector or zero, reorthogonalised.
-
-    Args:
-        nodes: (*batch, k).
-        vectors: (*batch, rows, k).
-        steps: at most k.
-
-    Returns:
-        alpha (*batch, rows, steps) and beta (*batch, rows, steps - 1); zeros from where a row has
-        met fewer nodes than steps.
-    """
-    basis = vectors.new_zeros(*vectors.shape[:-1], steps, vectors.shape[-1])
-    alpha = vectors.new_zeros(*vectors.shape[:-1], steps)
-    beta = vectors.new_zeros(*vectors.shape[:-1], max(steps - 1, 0))
-    smallest = 10 * torch.finfo(nodes.dtype).eps * nodes.abs().amax(-1)[..., None]
-    vector = vectors
-    for k in range(steps):
-        basis[..., k, :] = vector
-        product = nodes[..., None, :] * vector
-        alpha[..., k] = (product * vector).sum(-1)
-        if k == steps - 1:
-            break
-        built = basis[..., : k + 1, :]
-        for _ in range(2):  # twice is enough to be orthogonal to rounding errors
-            product = product - ((built @ product[..., None]).mT @ built).squeeze(-2)
-        length = product.norm(dim=-1)
-        beta[..., k] = torch.where(length > smallest, length, 0.0)
-        vector = torch.where(
-            (length > smallest)[..., None], product / length.clamp_min(1e-300)[..., None], 0.0
-        )
-    return alpha, beta

@@ -8,6 +8,7 @@ from torch import Tensor
 from ...theory.recurrence import PointMasses, lanczos
 from ...theory.spectrum import FloatArray, Jacobi
 from .block_lanczos import Krylov
+from .column_rules import eigenvalue_resolution
 from .density import informed_rules
 from .frame_mean import frame_mean
 
@@ -27,7 +28,8 @@ def law_jacobi(krylov: Krylov, count: int, traces: Tensor | None = None) -> tupl
         d log beta_k = (1/2) int (p_(k+1)^2 - p_k^2) dF,
         d alpha_k = int (beta_k p_k p_(k+1) - beta_(k-1) p_(k-1) p_k) dF.
 
-    In a complete space the coefficients are exact and errors are 0.
+    and no less than what known eigenvalues may be off; those that differ by rounding alone are one
+    point of the law. In a complete space the coefficients are exact and errors are 0.
 
     Args:
         krylov: a run from a random frame, or a complete one.
@@ -45,15 +47,19 @@ def law_jacobi(krylov: Krylov, count: int, traces: Tensor | None = None) -> tupl
         count = min(count, krylov.eigen[0].shape[-1] // krylov.width)
     flat = [array.reshape(-1, *array.shape[-2:]).cpu().numpy() for array in (nodes, weights)]
     free = rules.free.reshape(-1).cpu().numpy()
+    scale = eigenvalue_resolution(krylov).reshape(-1).cpu().numpy()
+    rounding = rules.rounding.reshape(-1).cpu().numpy()
     return tuple(
-        _jacobi(theta, shares, count, int(left))
-        for theta, shares, left in zip(*flat, free, strict=True)
+        _jacobi(theta, shares, count, int(left), float(same), float(moved))
+        for theta, shares, left, same, moved in zip(*flat, free, scale, rounding, strict=True)
     )
 
 
-def _jacobi(nodes: FloatArray, weights: FloatArray, count: int, free: int) -> Jacobi:
+def _jacobi(
+    nodes: FloatArray, weights: FloatArray, count: int, free: int, scale: float, rounding: float
+) -> Jacobi:
     """From rules (columns, m); ``free`` eigenvalues have random weights."""
-    points, table = _table(nodes, weights)
+    points, table = _table(nodes, weights, scale)
     mean = table.mean(0)
     alpha, beta, basis = lanczos(PointMasses(points, mean / mean.sum()), count + 1)
     # Where the law has no more points there is no p_k either, and beta_(k-1) is zero.
@@ -68,15 +74,22 @@ def _jacobi(nodes: FloatArray, weights: FloatArray, count: int, free: int) -> Ja
     return Jacobi(
         alpha[:count],
         beta[: count - 1],
-        frame_mean(diagonal[:, :count], free).error,
-        frame_mean(off_diagonal[:, : count - 1], free).error,
+        np.maximum(frame_mean(diagonal[:, :count], free).error, rounding),
+        np.maximum(frame_mean(off_diagonal[:, : count - 1], free).error, rounding),
     )
 
 
-def _table(nodes: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """All nodes with weight, (k,), and the weight that each column has there, (columns, k)."""
+def _table(nodes: FloatArray, weights: FloatArray, scale: float) -> tuple[FloatArray, FloatArray]:
+    """All nodes with weight, (k,), and the weight that each column has there, (columns, k).
+
+    Nodes closer than ``scale`` to their neighbours are one, at their mean.
+    """
     present = weights > 0
-    points, place = np.unique(nodes[present], return_inverse=True)
-    table = np.zeros((len(weights), len(points)))
-    np.add.at(table, (np.nonzero(present)[0], place), weights[present])
-    return points, table
+    order = np.argsort(nodes[present])
+    ascending = nodes[present][order]
+    first = np.flatnonzero(np.diff(ascending, prepend=-np.inf) > scale)
+    count = np.diff(first, append=len(ascending))
+    table = np.zeros((len(weights), len(first)))
+    columns = np.nonzero(present)[0][order]
+    np.add.at(table, (columns, np.repeat(np.arange(len(first)), count)), weights[present][order])
+    return np.add.reduceat(ascending, first) / count, table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +39,8 @@ def trace(operator: CurvatureOperator, products: int, generator: torch.Generator
     products / 2 - 1 degrees of freedom applies. This is Hutch++ (arXiv 2010.09649) with the sketch
     of arXiv 2205.01736, which spends no products on anything but Q.
 
-    A matrix with no more rows than ``products`` is formed, and its trace exact.
+    The error is never less than the rounding of the numbers that are summed. A matrix with no more
+    rows than ``products`` is formed, and its trace exact.
 
     Args:
         operator: H, one matrix or a batch; symmetric, definite or not.
@@ -63,7 +65,7 @@ def trace(operator: CurvatureOperator, products: int, generator: torch.Generator
     frame = random_frame(operator, products - basis.shape[-1], generator)
     for _ in range(2):  # once more, because what the projection leaves is not quite orthogonal
         frame = torch.linalg.qr(frame - basis @ (basis.mT @ frame)).Q
-    known = krylov.coefficients.diagonal(dim1=-2, dim2=-1).sum(-1)
+    known = krylov.coefficients.diagonal(dim1=-2, dim2=-1)
     return _estimate(operator, frame, known, products, basis.shape[-1])
 
 
@@ -74,11 +76,17 @@ def _estimate(
     products: int,
     taken: int = 0,
 ) -> TraceEstimate:
-    """Known part of the trace, and the rest from a frame of the complement."""
+    """Known terms of the trace, (*batch, taken), and the rest from a frame of the complement."""
     forms = (frame.double() * (operator @ frame).double()).sum(-2)
     if not bool(torch.isfinite(forms).all()):
         raise ValueError("operator: expected finite products, got NaN or infinity")
+    columns = forms.movedim(-1, 0).cpu().numpy()
     free = operator.size - taken
-    mean = frame_mean(forms.movedim(-1, 0).cpu().numpy(), free)
-    value = free * mean.value + (0 if known is None else known.cpu().numpy())
-    return TraceEstimate(value, free * mean.error, mean.degrees, products)
+    mean = frame_mean(columns, free)
+    value = free * mean.value + (0 if known is None else known.sum(-1).cpu().numpy())
+    error = free * mean.error
+    if free > len(columns):
+        summed = free * np.abs(columns).mean(0)
+        summed += 0 if known is None else known.abs().sum(-1).cpu().numpy()
+        error = np.hypot(error, 10 * torch.finfo(frame.dtype).eps * summed)
+    return TraceEstimate(value, error, mean.degrees, products)

@@ -73,6 +73,29 @@ def test_standard_errors_cover_as_they_claim(diagonal_operator, generator, name,
             assert covered(errors, claimed, starts - 1, level).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_where_nothing_is_random_the_error_is_rounding(with_spectrum, generator, dtype):
+    """Rank 40 of 120, found eigenvalue by eigenvalue; and outliers of a large power."""
+    closed = with_outliers([0.0] * 80, linspace(0.5, 1, 40))
+    operator = with_spectrum(closed.expand(50, -1), dtype)
+    points = np.array([-0.5, 0.2, 0.7, 0.9])
+    for one in lanczos_quadrature(operator, 4, 20, generator):
+        exact = closed.numpy()
+        assert abs(one.trace.value - exact.sum()) < 2 * one.trace.error < 1e4 * one.rounding
+        powers = (exact[:, None] ** np.arange(1, 6)).mean(0)
+        assert (np.abs(one.moments(5).value - powers) < 2 * one.moments(5).error).all()
+        below = ndtr((points - exact[:, None]) / 0.1).mean(0)
+        found = one.cumulative(points, 0.1)
+        assert (np.abs(found.value - below) < 2 * found.error).all()
+        # What is random scatters by rounding alone, and says nothing of a resolution.
+        assert one.resolution > 0.05
+    spiked = with_outliers([50.0, 30.0], linspace(0, 1, 118))
+    for one in lanczos_quadrature(with_spectrum(spiked.expand(50, -1), dtype), 4, 12, generator):
+        fifth = float((spiked**5).mean())
+        # The bulk's part is below 1, its error far less.
+        assert abs(one.moments(5).value[4] - fifth) < 2 * one.moments(5).error[4] + 0.2
+
+
 def test_an_interval_is_students(diagonal_operator, generator):
     (found,) = lanczos_quadrature(diagonal_operator(linspace(0, 1, 100)), 3, 5, generator)
     low, high = found.trace.interval(0.9)

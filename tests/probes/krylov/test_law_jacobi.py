@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from spectrain.probes.krylov.block_lanczos import block_lanczos, random_frame, whole_space
+from spectrain.probes.krylov.column_rules import column_rules
 from spectrain.probes.krylov.lanczos_quadrature import krylov_quadrature
 from spectrain.probes.krylov.law_jacobi import law_jacobi
 from spectrain.theory.recurrence import PointMasses, recurrence
@@ -82,6 +83,49 @@ def test_a_law_of_few_points_has_few_coefficients(with_spectrum, dense_operator)
         np.diag(found.diagonal) + np.diag(found.off_diagonal, 1) + np.diag(found.off_diagonal, -1)
     )
     np.testing.assert_allclose(np.linalg.eigvalsh(matrix), [0, 1, 3], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equal_eigenvalues_are_one_point_of_the_law(with_spectrum, generator, dtype):
+    """Rounding splits them; Lanczos would find both, one step each, in the coefficients after."""
+    bulk = torch.linspace(0, 1, 296).double()
+    values = torch.cat([bulk, torch.tensor([50.0, 30.0, 30.0, 5.0]).double()])
+    krylov = space(with_spectrum(values.expand(40, -1), dtype), 14, 4, generator)
+    points, counts = np.unique(values.numpy(), return_counts=True)
+    alpha, beta = recurrence(PointMasses(points, counts / 300), 10)
+    for one in law_jacobi(krylov, 10):
+        # Student's t with 3 degrees of freedom is beyond 30 once in 10,000.
+        assert (np.abs(one.diagonal - alpha) < 30 * one.diagonal_errors).all()
+        assert (np.abs(one.off_diagonal - beta) < 30 * one.off_diagonal_errors).all()
+        assert one.diagonal_errors[-3:].max() < 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_where_nothing_is_random_the_error_is_rounding(with_spectrum, generator, dtype):
+    """Rank 40 of 120, found eigenvalue by eigenvalue: every start has the same law."""
+    values = torch.cat([torch.zeros(80), torch.linspace(0.5, 1, 40)]).double()
+    found = law_jacobi(space(with_spectrum(values.expand(20, -1), dtype), 20, 4, generator), 8)
+    points, counts = np.unique(values.numpy(), return_counts=True)
+    alpha, beta = recurrence(PointMasses(points, counts / 120), 8)
+    for one in found:
+        assert (np.abs(one.diagonal - alpha) < 5 * one.diagonal_errors).all()
+        assert (np.abs(one.off_diagonal - beta) < 5 * one.off_diagonal_errors).all()
+        assert one.diagonal_errors.max() < 30 * torch.finfo(dtype).eps
+
+
+def test_known_eigenvalues_are_off_by_their_residuals(with_spectrum, generator):
+    """The space closes within its last panel: rank 50 is found, most often, but to 1e-8 only."""
+    values = torch.cat([torch.zeros(70), torch.linspace(0.5, 1, 50)]).double()
+    krylov = space(with_spectrum(values.expand(20, -1)), 14, 4, generator)
+    whole = column_rules(krylov).free == 70
+    assert whole.any()
+    points, counts = np.unique(values.numpy(), return_counts=True)
+    alpha, beta = recurrence(PointMasses(points, counts / 120), 8)
+    for one, is_whole in zip(law_jacobi(krylov, 8), whole, strict=True):
+        if is_whole:
+            assert (np.abs(one.diagonal - alpha) < 5 * one.diagonal_errors).all()
+            assert (np.abs(one.off_diagonal - beta) < 5 * one.off_diagonal_errors).all()
+            assert one.diagonal_errors.max() < 1e-6
 
 
 def test_from_a_single_start_errors_are_unknown(with_spectrum, generator):

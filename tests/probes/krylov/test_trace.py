@@ -56,12 +56,14 @@ def test_error_beside_plain_random_vectors(diagonal_operator, generator, name, a
     assert ratio < 1.15 * at_most
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("products", [20, 33])
-def test_rank_within_half_of_the_products_is_exact(with_spectrum, generator, products):
-    values = with_outliers([7.0, -3.0], linspace(0, 0, 198))
-    found = trace(with_spectrum(values), products, generator)
-    assert float(found.value) == pytest.approx(4, abs=1e-9)
-    assert float(found.error) < 1e-9
+def test_rank_within_half_of_the_products_is_exact(with_spectrum, generator, products, dtype):
+    """To rounding, which the error then states."""
+    values = with_outliers([7.0, -3.0], linspace(0, 0, 98))
+    found = trace(with_spectrum(values.expand(50, -1), dtype), products, generator)
+    assert (np.abs(found.value - 4) < 2 * found.error).all()
+    assert found.error.max() < 300 * torch.finfo(dtype).eps
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
