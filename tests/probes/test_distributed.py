@@ -69,8 +69,8 @@ def test_training_is_the_same_to_the_bit(found):
 
 def test_what_fails_on_one_process_fails_on_all_with_its_reason_and_nothing_hangs(found):
     (first, kept), (second, kept_by_second) = found["failures"]
-    assert first[0] == "RuntimeError: failed on process 1: OSError: no data today"
-    assert second[0] == "OSError: no data today"
+    assert first[0] == "sample: RuntimeError: failed on process 1: OSError: no data today"
+    assert second[0] == "sample: OSError: no data today"
     assert "process 1: ValueError: loss: expected a finite number" in first[1]
     assert first[2] == second[2] == ""
     assert first[3] == "RuntimeError: failed on process 1: OSError: out of luck"
