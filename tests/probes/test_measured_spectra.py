@@ -13,7 +13,7 @@ from spectrain.probes.curvature.head_curvature import HeadCurvature
 from spectrain.probes.curvature.module_curvature import HessianOperator
 from spectrain.probes.measured_spectra import measured_spectra
 from spectrain.probes.measurement import Measurement
-from spectrain.theory.protocol import Selection
+from spectrain.theory.protocol import Reference, Selection
 
 N, Q = 12, 3
 DATA = (torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
@@ -50,10 +50,9 @@ def spectrum(span, transposed, axis, names=("factor",)):
         [Selection("hessian", "u", names, ())],
         measurement,
         torch.Generator().manual_seed(1),
-        span,
+        Reference(span, axis),
         density=False,
         start=None,
-        axis=axis,
     )
     return found
 
