@@ -271,6 +271,7 @@ from itertools import count
 import numpy as np
 from spectrain.probes.records.record import Geometry, Record
 from spectrain.probes.records.record_file import RecordFile
+from spectrain.probes.records.version1 import quantities
 file = RecordFile(sys.argv[1])
 gram = np.random.default_rng(0).standard_normal((200, 200))
 for step in count(int(sys.argv[2])):
