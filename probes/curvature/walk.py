@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict, UserDict, UserList, deque
 from collections.abc import Iterable, Iterator
 from functools import partial
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ _LIBRARIES = frozenset({"builtins", "numpy", "scipy", "spectrain", "torch"})
 _NOTHING = frozenset({type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device})
 _CONTAINERS = frozenset({dict, list, set, deque, OrderedDict})
 _DATA = (Tensor, np.ndarray)  # no union: that is slower
+# Objects of Python's library that are containers with another face.
+_OBJECTS = (SimpleNamespace, UserDict, UserList, WeakKeyDictionary, WeakValueDictionary)
 
 
 def reached(roots: dict[str, Any], *, hooks: bool = False) -> Reach:
@@ -86,7 +89,7 @@ class _Walk:
             self._class(value, path)
         elif isinstance(value, GENERATORS):
             self.found.places.append(generator_state(value))
-        elif id(value) in self._roots or _home(value) in self._homes:
+        elif isinstance(value, _OBJECTS) or id(value) in self._roots or _home(value) in self._homes:
             self._object(value, path)
 
     def _object(self, value: Any, path: Path) -> None:

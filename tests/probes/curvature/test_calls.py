@@ -381,6 +381,30 @@ def test_measures_may_call_the_model_directly():
     assert not model.mean.any()
 
 
+def test_settings_of_libraries_are_put_back():
+    def forward(self, x):
+        if not self.training:
+            torch.set_default_dtype(torch.float64)
+            torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
+            np.seterr(all="ignore")
+            warnings.simplefilter("ignore")
+            torch.use_deterministic_algorithms(True)
+        return self.body(x)
+
+    def settings():
+        return (
+            torch.get_default_dtype(),
+            torch.backends.cudnn.benchmark,
+            np.geterr(),
+            list(warnings.filters),
+            torch.are_deterministic_algorithms_enabled(),
+        )
+
+    before = settings()
+    same(matrix(Wrapped(forward)), matrix(linear(D, 5, C)))
+    assert settings() == before
+
+
 def test_generators_of_all_kinds_are_put_back_after_a_failure():
     model = linear(D, C)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]  # noqa: NPY002

@@ -2,9 +2,10 @@
 
 import functools
 import random
-import types
+import re
 from collections import OrderedDict, defaultdict, deque
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -127,8 +128,9 @@ class Layer(nn.Linear):
     def __init__(self):
         super().__init__(2, 2)
         self.register_buffer("mean", torch.zeros(2))
-        self.helper, self.queue = types.SimpleNamespace(), deque([torch.zeros(1)])
+        self.helper, self.queue = Shared(), deque([torch.zeros(1)])
         self.parts = (torch.zeros(1), [torch.zeros(1)])
+        self.seen = WeakKeyDictionary({self.helper: torch.zeros(1)})
 
 
 LEVEL, RATE, UNSEEN = torch.zeros(3, 1)
@@ -149,7 +151,8 @@ def test_data_are_found_by_the_names_that_lead_to_them():
     model = nn.Sequential(Layer(), nn.Linear(2, 1).requires_grad_(False))
     loss = functools.partial(loss_of(torch.ones(1)))
     found = reached({"": model, "loss": loss})
-    kinds = {data.name: data.kind for data in found.data.values()}
+    names = {key: re.sub("<weakref.*>", "<weakref>", d.name) for key, d in found.data.items()}
+    kinds = {names[key]: data.kind for key, data in found.data.items()}
     assert kinds == {
         "0.weight": "parameter",
         "0.bias": "parameter",
@@ -158,6 +161,7 @@ def test_data_are_found_by_the_names_that_lead_to_them():
         "0.parts[0]": "state",
         "0.parts[1][0]": "state",
         "0.table": "state",
+        "0.seen.data[<weakref>]": "state",
         "1.weight": "frozen parameter",
         "1.bias": "frozen parameter",
         "loss[0].scale": "state",
