@@ -26,6 +26,7 @@ _KINDS = {
 # the model in another way (fake quantisation, tensor parallelism), not those that look on.
 _TORCH = ("torch.nn.", "torch.ao.", "torch.distributed.")
 _LOOKING_ON = ("torch.distributed.tensor.debug",)
+_OWN = ("spectrain.",)
 
 
 @contextmanager
@@ -33,7 +34,8 @@ def module_hooks(modules: Sequence[tuple[str, nn.Module]], run: bool) -> Iterato
     """The user's hooks on modules, and on all modules at once, by name; out of place unless run.
 
     Those by which torch makes parameters stay: of `torch.nn.utils.weight_norm`, `spectral_norm` and
-    `prune`.
+    `prune`. Those of this package, with which a theory looks on at the training, never do, and are
+    nobody's.
 
     Args:
         modules: with their names.
@@ -52,13 +54,17 @@ def module_hooks(modules: Sequence[tuple[str, nn.Module]], run: bool) -> Iterato
                 hooks = attributes.get(kind)
                 if not hooks:
                     continue
-                kept = OrderedDict((key, hook) for key, hook in hooks.items() if _is_torchs(hook))
-                found += [
-                    f"{word} {_name(hook)}{where}" for key, hook in hooks.items() if key not in kept
-                ]
-                if not run and len(kept) < len(hooks):
+                torchs = {key: hook for key, hook in hooks.items() if _is_from(hook, _TORCH)}
+                users = {
+                    key: hook
+                    for key, hook in hooks.items()
+                    if key not in torchs and not _is_from(hook, _OWN)
+                }
+                found += [f"{word} {_name(hook)}{where}" for hook in users.values()]
+                stay = torchs.keys() | users.keys() if run else torchs.keys()
+                if len(stay) < len(hooks):
                     taken.append((attributes, kind, hooks))
-                    attributes[kind] = kept
+                    attributes[kind] = OrderedDict((k, h) for k, h in hooks.items() if k in stay)
         yield found
     finally:
         for attributes, kind, hooks in taken:
@@ -71,7 +77,7 @@ def gradient_hooks(module: nn.Module) -> list[str]:
         f"gradient hook {_name(hook)} of {name}"
         for name, parameter in module.named_parameters()
         for hook in (parameter._backward_hooks or {}).values()
-        if not _is_torchs(hook)
+        if not _is_from(hook, _TORCH)
     ]
 
 
@@ -101,7 +107,7 @@ class TensorHooks(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is Tensor.register_hook:
             hook = args[1] if len(args) > 1 else kwargs["hook"]
-            if not _is_torchs(hook):
+            if not _is_from(hook, _TORCH):
                 self.found.append(f"tensor hook {_name(hook)}")
                 if not self._run:
                     return RemovableHandle(OrderedDict())
@@ -110,15 +116,15 @@ class TensorHooks(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _is_torchs(hook: Any) -> bool:
-    """Whether the hook, or the class that it is derived from, is torch's: no module is a hook."""
+def _is_from(hook: Any, packages: tuple[str, ...]) -> bool:
+    """Whether a hook is defined there, or a class that it is derived from, `nn.Module` apart."""
     function = _function(hook)
     if isinstance(function, FunctionType):
         owners: Sequence[Any] = [function]
     else:
         owners = type(function).__mro__[: None if not isinstance(function, nn.Module) else 1]
     homes = [str(owner.__module__) for owner in owners]
-    return any(home.startswith(_TORCH) and not home.startswith(_LOOKING_ON) for home in homes)
+    return any(home.startswith(packages) and not home.startswith(_LOOKING_ON) for home in homes)
 
 
 def _function(hook: Any) -> Any:

@@ -210,6 +210,24 @@ def test_hooks_that_make_parameters_are_run_and_are_nobodys():
     assert record.failure == ""
 
 
+def test_hooks_with_which_a_theory_looks_on_see_no_probing_and_are_nobodys():
+    model, calls = network(), []
+
+    def look_on(module, args, output):
+        calls.append(output)
+
+    look_on.__module__ = "spectrain.theory.covariance"
+    model[0].register_forward_hook(look_on)
+    model[2].register_forward_hook(lambda m, a, o: 2 * o)
+    record = SpectralProbe(model, ce, batch(), measurement=LEAN, run_hooks=True)(0)
+    (name,) = record.hooks
+    assert name.endswith("<lambda> of 2: run")
+    same(matrix(model, run_hooks=True), matrix(network(), doubled))
+    assert calls == []
+    model(batch()[0])
+    assert len(calls) == 1
+
+
 def test_records_keep_the_names_and_older_ones_have_none():
     record = Record(3, 0.0, 0.0, hooks=("forward hook f of 1: left out",))
     kept = encode(record)
