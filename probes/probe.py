@@ -170,7 +170,7 @@ class SpectralProbe:
                 sources=theory.sources,
             )
         probing = Probing(self.setup, record, thorough)
-        with probing.alone("probing"), self._observed() as observed:
+        with probing.alone("probing"), self._observed(step) as observed:
             probing.measure(observed.module, self._tracker)
             probing.keep(hooks=observed.hooks)
             self._told = self._told or observed.warn_of_hooks(stacklevel=2)
@@ -198,7 +198,7 @@ class SpectralProbe:
         Raises:
             Exception: what the probing would fail with.
         """
-        with self._observed() as observed:
+        with self._observed(0) as observed:
             return probing_estimate(self.setup, observed.module)
 
     def close(self) -> None:
@@ -206,12 +206,13 @@ class SpectralProbe:
         self._attached.close()
 
     @contextmanager
-    def _observed(self) -> Iterator[Observed]:
-        """The whole model and the loss."""
+    def _observed(self, step: int) -> Iterator[Observed]:
+        """The whole model and the loss; noise in them follows from the seed and the step."""
         model, loss = self.setup.model, self.setup.loss
+        seed = self.setup.generator(step, 0, (3, self.setup.processes.rank)).initial_seed()
         with (
             gathered(model, self.skeleton) if self.skeleton else nullcontext(model) as whole,
-            undisturbed(whole, loss, run_hooks=self.run_hooks) as observed,
+            undisturbed(whole, loss, run_hooks=self.run_hooks, seed=seed) as observed,
         ):
             yield observed
 

@@ -15,7 +15,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils._pytree import tree_map
 
 from .batches import Inputs
-from .generators import torch_generators
+from .generators import seeded, torch_generators
 from .hooks import TensorHooks
 from .reach import Changes, Data, Kind, Reach, noted
 from .stand_ins import Copies, address, alias
@@ -47,6 +47,7 @@ class Calls:
         module: a bare module.
         loss: of (outputs, targets); None if it is not called.
         run_hooks: whether hooks that the code puts on tensors are run.
+        seed: of torch's generators at the start of every evaluation; default: their present states.
 
     Attributes:
         reach: what the code can reach, as it was found last.
@@ -54,13 +55,21 @@ class Calls:
         tensor_hooks: names of the hooks that the code has put on tensors.
     """
 
-    def __init__(self, module: nn.Module, loss: Callable[..., Any] | None, run_hooks: bool) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Callable[..., Any] | None,
+        run_hooks: bool,
+        seed: int | None = None,
+    ) -> None:
         self.module = module
         self.changed = False
         self.tensor_hooks: dict[str, None] = {}
         self._own_loss, self.run_hooks = loss, run_hooks
         self._copied: set[Kind] = {"buffer"}
-        self._generators = [(place, place.read()) for place in torch_generators()]
+        places = torch_generators()
+        start = [place.read() for place in places] if seed is None else seeded(seed)
+        self._generators = list(zip(places, start, strict=True))
         self.reach = Reach()
         self._parameters: dict[str, Tensor] = {}
         # Of the evaluation that is going on, if one is: what refuses writes, copies that stand in

@@ -11,7 +11,14 @@ import torch
 
 from .places import Place, Value
 
-__all__ = ["GENERATORS", "Generator", "generator_state", "shared_generators", "torch_generators"]
+__all__ = [
+    "GENERATORS",
+    "Generator",
+    "generator_state",
+    "seeded",
+    "shared_generators",
+    "torch_generators",
+]
 
 Generator = torch.Generator | random.Random | np.random.RandomState | np.random.Generator
 GENERATORS = (torch.Generator, random.Random, np.random.RandomState, np.random.Generator)
@@ -31,10 +38,19 @@ def generator_state(generator: Generator) -> Place:
 
 def torch_generators() -> list[Place]:
     """torch's own, of the CPU and of each GPU where CUDA is in use."""
+    return [generator_state(generator) for generator in _own()]
+
+
+def seeded(seed: int) -> list[torch.Tensor]:
+    """States of torch's own generators that follow from a seed alone."""
+    return [torch.Generator(each.device).manual_seed(seed).get_state() for each in _own()]
+
+
+def _own() -> list[torch.Generator]:
     own = [torch.default_generator]
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         own += torch.cuda.default_generators
-    return [generator_state(generator) for generator in own]
+    return own
 
 
 def shared_generators() -> list[Place]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import random
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -30,7 +32,11 @@ _ACTIVE: ContextVar[tuple[Observed, ...]] = ContextVar("_ACTIVE", default=())
 
 @contextmanager
 def undisturbed(
-    model: nn.Module, loss: Loss | None = None, *, run_hooks: bool = False
+    model: nn.Module,
+    loss: Loss | None = None,
+    *,
+    run_hooks: bool = False,
+    seed: int | None = None,
 ) -> Iterator[Observed]:
     """A model and its loss to be looked at, until the block ends; see `Observed`.
 
@@ -40,12 +46,14 @@ def undisturbed(
         model: as it is trained: compiled or wrapped for distribution or not.
         loss: of (outputs, targets); None if only the model is called.
         run_hooks: whether the user's hooks are run.
+        seed: of torch's generators at the start of every evaluation, and of Python's and NumPy's at
+            the start of the block; default: their present states.
     """
     for active in _ACTIVE.get():
         if active.module is unwrap(model) and (loss is None or active.given_loss is loss):
             yield active
             return
-    observed = Observed(model, loss, run_hooks=run_hooks)
+    observed = Observed(model, loss, run_hooks=run_hooks, seed=seed)
     with observed.still():
         yield observed
 
@@ -65,14 +73,18 @@ class Observed(Calls):
         model: as it is trained: compiled or wrapped for distribution or not.
         loss: of (outputs, targets); None if only the model is called.
         run_hooks: whether the user's hooks are run.
+        seed: of torch's generators at the start of every evaluation, and of Python's and NumPy's at
+            the start of the block; None: their present states.
 
     Attributes:
         given_loss: the loss as it was given.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss | None, *, run_hooks: bool) -> None:
-        super().__init__(unwrap(model), loss, run_hooks)
-        self.given_loss = loss
+    def __init__(
+        self, model: nn.Module, loss: Loss | None, *, run_hooks: bool, seed: int | None
+    ) -> None:
+        super().__init__(unwrap(model), loss, run_hooks, seed)
+        self.given_loss, self._seed = loss, seed
         self._module_hooks: dict[str, None] = {}
         self._modules: list[tuple[str, nn.Module]] = []
         self._quiet = False
@@ -123,6 +135,9 @@ class Observed(Calls):
             return
         names = self._tensors()
         with _kept([*settings(), *shared_generators()]):
+            if self._seed is not None:
+                random.seed(self._seed)
+                np.random.seed(self._seed % 2**32)  # noqa: NPY002
             self.look()
             token = _ACTIVE.set((self, *_ACTIVE.get()))
             try:

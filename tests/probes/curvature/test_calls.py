@@ -184,6 +184,24 @@ def test_noise_is_one_realisation():
     same(found, found.T)
 
 
+def test_noise_follows_from_seed_and_step_alone():
+    def forward(self, x):
+        noise = torch.randn_like(x) * random.random() * np.random.rand()  # noqa: NPY002
+        return self.body(x + noise)
+
+    def tops(seed, step):
+        probe = SpectralProbe(
+            Wrapped(forward), ce, batch(), measurement=Measurement(density=False), seed=seed
+        )
+        return [spectrum.top[0].value for spectrum in probe(step).measured.spectra]
+
+    first = tops(0, 0)
+    torch.rand(3), random.random(), np.random.rand()  # noqa: NPY002
+    assert tops(0, 0) == first
+    assert tops(0, 1) != first
+    assert tops(1, 0) != first
+
+
 @pytest.mark.parametrize("strategy", ["kept graph", "rebuilt graph", "kept graph, vmap"])
 def test_checkpoints_call_the_model_in_the_backward_pass_without_a_trace(strategy):
     def part(self, x):
