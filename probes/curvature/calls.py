@@ -51,7 +51,6 @@ class Calls:
 
     Attributes:
         reach: what the code can reach, as it was found last.
-        changed: whether the last evaluation had anything to undo.
         tensor_hooks: names of the hooks that the code has put on tensors.
     """
 
@@ -63,7 +62,6 @@ class Calls:
         seed: int | None = None,
     ) -> None:
         self.module = module
-        self.changed = False
         self.tensor_hooks: dict[str, None] = {}
         self._own_loss, self.run_hooks = loss, run_hooks
         self._copied: set[Kind] = {"buffer"}
@@ -77,6 +75,8 @@ class Calls:
         self._forbidden: Forbidden | None = None
         self._copies = Copies([])
         self._standing: dict[int, Any] = {}
+        # Of the last one.
+        self._moved, self._left = False, Copies([])
 
     def look(self) -> None:
         """Find anew what the code can reach.
@@ -100,7 +100,12 @@ class Calls:
 
     def forget(self) -> None:
         """Hold on to nothing of what was found."""
-        self.reach = Reach()
+        self.reach, self._left = Reach(), Copies([])
+
+    @property
+    def changed(self) -> bool:
+        """Whether the last evaluation had anything to undo."""
+        return self._moved or self._left.written
 
     @property
     def written(self) -> list[str]:
@@ -196,7 +201,7 @@ class Calls:
             moved = any(not place.holds(start) for place, start in self._generators)
             for (place, _), state in zip(self._generators, before, strict=True):
                 place.write(state)
-            self.changed = moved or changes.found or copies.written
+            self._moved, self._left = moved or changes.found, copies
         for name, tensor in parameters.items():
             # ``parameter.data = ...`` leaves the memory as it is, and the parameter elsewhere.
             was = unmoved[name]

@@ -47,7 +47,7 @@ class Copies:
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self._made: list[tuple[Tensor, int]] = []
+        self._made: list[tuple[Tensor, Tensor]] = []
         self._sharing = Counter(map(address, tensors))
         self._memory: dict[int, torch.UntypedStorage] = {}
 
@@ -62,7 +62,7 @@ class Copies:
             made = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
             made.set_(self._memory[where], tensor.storage_offset(), tensor.shape, tensor.stride())
         made = _like(made, tensor)
-        self._made.append((made, made._version))
+        self._made.append((made, tensor))
         return made
 
     def again(self) -> dict[int, Tensor]:
@@ -71,5 +71,6 @@ class Copies:
 
     @property
     def written(self) -> bool:
-        """Whether torch knows of a write to one of them."""
-        return any(made._version != version for made, version in self._made)
+        """Whether one of them is no longer equal to its original."""
+        # Not by their versions: batch norm does not count what it writes.
+        return not all(torch.equal(made, tensor) for made, tensor in self._made)

@@ -59,9 +59,11 @@ class Forbidden(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        for place, name in _written(func):
-            value = args[place] if place < len(args) else kwargs.get(name)
-            for tensor in tree_leaves(value):
+        given = _Arguments(args, kwargs)
+        for written, only_if in _written(func):
+            if only_if is not None and not given[only_if]:
+                continue
+            for tensor in tree_leaves(given[written]):
                 data = self._known.get(address(tensor)) if isinstance(tensor, Tensor) else None
                 if data is not None:
                     self.broken.append(data)
@@ -69,13 +71,32 @@ class Forbidden(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+# An argument: its position and name.
+_Argument = tuple[int, str]
+
+
+class _Arguments:
+    """Arguments of a call, by position and name."""
+
+    def __init__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self._args, self._kwargs = args, kwargs
+
+    def __getitem__(self, argument: _Argument) -> Any:
+        place, name = argument
+        return self._args[place] if place < len(self._args) else self._kwargs.get(name)
+
+
 @cache
-def _written(func: Callable[..., Any]) -> tuple[tuple[int, str], ...]:
-    """Arguments that an operation writes to, by position and name."""
+def _written(func: Callable[..., Any]) -> tuple[tuple[_Argument, _Argument | None], ...]:
+    """Arguments that an operation writes to, each with a flag without which it does not."""
     if not isinstance(func, torch._ops.OpOverload):
         return ()
-    return tuple(
-        (place, argument.name)
-        for place, argument in enumerate(func._schema.arguments)
-        if argument.alias_info is not None and argument.alias_info.is_write
-    )
+    found: list[tuple[_Argument, _Argument | None]] = []
+    names = {argument.name: place for place, argument in enumerate(func._schema.arguments)}
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            found.append(((place, argument.name), None))
+        elif argument.name in ("running_mean", "running_var") and "training" in names:
+            # Of batch norm, whose schema does not say so.
+            found.append(((place, argument.name), (names["training"], "training")))
+    return tuple(found)

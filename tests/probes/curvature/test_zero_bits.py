@@ -240,6 +240,19 @@ def batch_statistics_whatever_the_mode():
 
 
 @setting
+def batch_statistics_in_attributes():
+    class Batch(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mean, self.var = torch.zeros(5), torch.ones(5)
+
+        def forward(self, x):
+            return functional.batch_norm(x, self.mean, self.var, training=True)
+
+    return Setting(net(Batch()))
+
+
+@setting
 def autocast():
     return Setting(net(), around=lambda: torch.autocast("cpu", torch.bfloat16))
 
@@ -323,6 +336,24 @@ def checkpointed():
 
         def forward(self, x):
             return self.out(checkpoint(self.part, x, use_reentrant=False))
+
+    return Setting(Checkpointed())
+
+
+@setting
+def checkpointed_batch_norm():
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.out = nn.Linear(D, 5), nn.Linear(5, C)
+            self.register_buffer("mean", torch.zeros(5))
+            self.register_buffer("var", torch.ones(5))
+
+        def norm(self, x):
+            return functional.batch_norm(x, self.mean, self.var, training=True)
+
+        def forward(self, x):
+            return self.out(checkpoint(self.norm, self.inner(x), use_reentrant=False))
 
     return Setting(Checkpointed())
 
