@@ -96,7 +96,10 @@ def _written(func: Callable[..., Any]) -> tuple[tuple[_Argument, _Argument | Non
     for place, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             found.append(((place, argument.name), None))
-        elif argument.name in ("running_mean", "running_var") and "training" in names:
-            # Of batch norm, whose schema does not say so.
-            found.append(((place, argument.name), (names["training"], "training")))
+        elif argument.name in ("running_mean", "running_var"):
+            # Batch norm's schemas do not say so.
+            if "training" in names:
+                found.append(((place, argument.name), (names["training"], "training")))
+            elif func._schema.name.endswith(("update_stats", "gather_stats", "with_counts")):
+                found.append(((place, argument.name), None))
     return tuple(found)
