@@ -81,9 +81,10 @@ class Density:
 
     Attributes:
         points: (N,) increasing.
-        values: (N,) density at the points, without the atom at zero.
-        errors: (N,) standard error of ``values`` over random starts if measured, estimated
-            numerical error if predicted.
+        values: (N,) density at the points, without the atom at zero; 0 at isolated eigenvalues and
+            in gaps.
+        errors: (N,) of ``values``: if measured over random starts, over the eigenvalues of a window
+            and with its width; estimated numerical error if predicted.
         cumulative: (N,) share of all eigenvalues below each point (the atom included; half of
             those at the point).
         cumulative_errors: (N,) standard errors of ``cumulative``.

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...theory.spectrum import Density, FloatArray
+from .bands import Bands
 from .block_lanczos import Krylov
 from .column_rules import ColumnRules, column_rules, eigenvalue_resolution
+from .exact_density import SPACINGS, exact_density
 from .frame_mean import frame_mean
+from .staircase import Staircase
 
 __all__ = ["informed_rules", "resolvent_traces", "spectral_densities"]
-
-# Weights below this belong to directions that a column does not see.
-_NOTHING = 1e-14
 
 
 def spectral_densities(krylov: Krylov, traces: Tensor | None = None) -> tuple[Density, ...]:
@@ -26,15 +26,20 @@ def spectral_densities(krylov: Krylov, traces: Tensor | None = None) -> tuple[De
 
     The columns q_j of the start must be a random frame (stochastic Lanczos quadrature, arXiv
     2105.06595); their rules are those of `column_rules.column_rules`, in which isolated
-    eigenvalues have their true weight. F_j is linear between the midpoints of its jumps. The joint
-    nodes (eigenvalues of T) are the points, an atom of many equal eigenvalues being one. ``values``
-    are slopes of the cumulative between neighbouring points, so that they hold no mass it does not
-    have.
+    eigenvalues have their true weight. F_j is linear between the midpoints of its jumps, and from
+    the last of them to the end of a band. The joint nodes (eigenvalues of T) are the points, an
+    atom of many equal eigenvalues being one, and both ends of each gap between bands are points
+    too. ``values`` are slopes of F over windows within a band (`bands.Bands`), which narrow towards
+    its ends; isolated eigenvalues and gaps have none.
 
     Errors of the cumulative are standard errors over the columns; half the change if rules of half
     as many nodes are taken; what residuals leave open of the place of a jump, and of the weight of
-    an atom; and rounding. In a complete Krylov space points are the eigenvalues themselves, and
-    errors are 0.
+    an atom; and rounding. Those of the values are standard errors over the columns; the change with
+    such rules over windows twice as wide; the density of the square root of the number of known
+    eigenvalues in the window; and at the ends of a band the share of the window that is to one side
+    alone. In a gap the error is the density of one eigenvalue in it.
+
+    In a complete Krylov space the density is that of `exact_density.exact_density`.
 
     Args:
         krylov: a run from a random frame, or a complete one.
@@ -45,34 +50,35 @@ def spectral_densities(krylov: Krylov, traces: Tensor | None = None) -> tuple[De
     Returns:
         One density for each matrix of the batch, in order; a single one without a batch.
     """
-    size = krylov.eigen[0].shape[-1]
-    half = (round(size**0.5) if krylov.complete else krylov.width) // 2
-    rules = informed_rules(krylov, traces)
-    coarse = informed_rules(krylov, traces, max(1, size // krylov.width // 2))
-    count = rules.free.numel()
+    count = krylov.basis.shape[:-2].numel()
 
     def flat(part: Tensor, axes: int) -> NDArray[Any]:
         array: NDArray[Any] = part.reshape(count, *part.shape[-axes:]).cpu().numpy()
         return array
 
-    points, atoms, doubt, excess = (
-        flat(part, 1) for part in (rules.points, rules.atoms, rules.doubt, rules.excess)
+    scale = flat(eigenvalue_resolution(krylov), 1)[:, 0].tolist()
+    if krylov.complete:
+        return tuple(map(exact_density, flat(krylov.eigen[0], 1), scale))
+    rules = informed_rules(krylov, traces)
+    coarse = informed_rules(krylov, traces, max(1, rules.points.shape[-1] // krylov.width // 2))
+    joint = zip(
+        *(flat(part, 1) for part in (rules.points, rules.atoms, rules.doubt, rules.excess)),
+        scale,
+        strict=True,
     )
     fine, fewer = (
-        (flat(each.places, 2), flat(each.known + each.random, 2)) for each in (rules, coarse)
+        zip(*(flat(part.expand_as(each.random), 2) for part in each.parts), strict=True)
+        for each in (rules, coarse)
     )
-    scale, free = flat(eigenvalue_resolution(krylov), 1), rules.free.reshape(count).cpu().numpy()
-    precision = 0.0 if krylov.complete else 10 * torch.finfo(krylov.basis.dtype).eps
+    frame = _Frame(
+        size=krylov.basis.shape[-2],
+        width=krylov.width,
+        precision=10 * torch.finfo(krylov.basis.dtype).eps,
+    )
+    free = rules.free.reshape(count).tolist()
     return tuple(
-        _density(
-            _Joint.of(points[i], atoms[i], doubt[i], excess[i], float(scale[i, 0])),
-            _Rules(fine[0][i], fine[1][i]),
-            _Rules(fewer[0][i], fewer[1][i]),
-            max(1, half),
-            int(free[i]),
-            precision,
-        )
-        for i in range(count)
+        _density(frame, _Joint.of(*nodes), _Rules(*one), _Rules(*other), left)
+        for nodes, one, other, left in zip(joint, fine, fewer, free, strict=True)
     )
 
 
@@ -119,8 +125,17 @@ def _tilted(nodes: Tensor, weights: Tensor, first: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class _Frame:
+    """A random frame: (size, width), in numbers of a relative precision."""
+
+    size: int
+    width: int
+    precision: float
+
+
+@dataclass(frozen=True)
 class _Joint:
-    """The joint nodes of one matrix, of which those closer than ``scale`` are one.
+    """The joint nodes of one matrix, of which those closer than ``scale`` are one point.
 
     Attributes:
         points: (p,) increasing.
@@ -151,129 +166,82 @@ class _Joint:
         points = np.add.reduceat(nodes, first) / np.diff(first, append=len(nodes))
         return _Joint(points, np.maximum.reduceat(doubt, first), first, atoms, excess, scale)
 
-    def reach(self, count: int) -> FloatArray:
-        """(p,) how far around a point a law is open: its residual, or ``count`` points if less."""
-        index = np.arange(len(self.points))
-        low, high = np.maximum(index - count, 0), np.minimum(index + count, len(index) - 1)
-        near = np.maximum(self.points - self.points[low], self.points[high] - self.points)
-        return np.minimum(self.doubt, near)
+    def bands(self, width: int) -> Bands:
+        """A node of a rule is as wide as ``width`` points; a law is open by its residual, or so."""
+        left, right = np.full((2, len(self.points)), np.inf)
+        left[width:] = right[:-width] = self.points[width:] - self.points[:-width]
+        near = np.minimum(left, right)
+        reach = np.minimum(self.doubt, near)
+        return Bands.of(self.points, reach, max(width, SPACINGS), width, self.scale)
 
-    def leaked(self, weights: FloatArray, count: int) -> FloatArray:
-        """(p,) mass that an atom within ``count`` points may have from them; weights are (k,)."""
+    def leaked(self, weights: FloatArray, width: int) -> FloatArray:
+        """(p,) mass that an atom within ``width`` points may have from them; weights are (k,)."""
         mass = np.add.reduceat(weights * self.excess, self.first)
-        return np.convolve(mass, np.ones(2 * count + 1))[count : count + len(mass)]
+        return np.convolve(mass, np.ones(2 * width + 1))[width : width + len(mass)]
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """Rules of the columns for one matrix.
-
-    Attributes:
-        places: (columns, m) nodes, the k joint ones last.
-        weights: (columns, m).
-    """
+    """Rules of the columns for one matrix, (columns, m); the k joint nodes come last."""
 
     places: FloatArray
-    weights: FloatArray
+    known: FloatArray
+    random: FloatArray
 
-    def laws(self, joint: _Joint, *, atoms: bool = True) -> list[_Law]:
+    def laws(self, bands: Bands, joint: _Joint, *, atoms: bool = True) -> list[Staircase]:
         """The law of each column, with the atoms or without."""
-        weights = self.weights
+        weights = self.known + self.random
         if not atoms:
-            weights = weights.copy()
             weights[:, -len(joint.atoms) :][:, joint.atoms] = 0.0
         return [
-            _Law.of(joint.points, places, shares, joint.scale)
+            Staircase.of(bands, places, shares, joint.scale)
             for places, shares in zip(self.places, weights, strict=True)
         ]
 
 
-def _density(
-    joint: _Joint, rules: _Rules, coarse: _Rules, half: int, free: int, precision: float
-) -> Density:
-    """The density of one matrix.
+def _density(frame: _Frame, joint: _Joint, rules: _Rules, coarse: _Rules, free: int) -> Density:
+    """The density of one matrix, of which ``free`` eigenvalues have random weights."""
+    bands = joint.bands(frame.width)
+    half, grid, one = max(1, frame.width // 2), bands.grid, 1 / frame.size
+    bulk, fewer = (each.laws(bands, joint, atoms=False) for each in (rules, coarse))
 
-    Slopes are over ``half`` points to either side; ``free`` eigenvalues have random weights, and
-    any number of them is known to the relative ``precision``.
-    """
-    points = joint.points
-    cumulative = frame_mean(np.stack([law.at(points) for law in rules.laws(joint)]), free)
-    bulks = rules.laws(joint, atoms=False)
-    levels = np.stack([law.at(points) for law in bulks])
-    slopes = frame_mean(_slopes(points, levels, half), free)
-    fewer = np.mean([law.at(points) for law in coarse.laws(joint, atoms=False)], axis=0)
-    parts = (
-        cumulative.error,
-        (levels.mean(0) - fewer) / 2,
-        _steepness(bulks, points, joint.reach(2 * half)),
-        joint.leaked(rules.weights[:, -len(joint.atoms) :].mean(0), 2 * half),
-        precision,
+    cumulative = frame_mean(np.stack([law.at(grid) for law in rules.laws(bands, joint)]), free)
+    change = np.mean([law.at(grid) for law in bulk], 0) - np.mean(
+        [law.at(grid) for law in fewer], 0
     )
-    error = np.sqrt(sum(np.square(part) for part in parts))
-    return Density(points, slopes.value, slopes.error, cumulative.value, error)
+    leaked = joint.leaked(rules.random[:, -len(joint.atoms) :].mean(0), frame.width)
+    open_places = (_steepness(bulk, bands), leaked)
+    law_errors = (
+        cumulative.error, change / 2, *(bands.on_grid(part, 0.0) for part in open_places),
+        frame.precision,
+    )  # fmt: skip
+
+    low, high = bands.windows(half)
+    slopes = frame_mean(np.stack([law.slopes(low, high) for law in bulk]), free)
+    wide = bands.windows(half, 2)
+    change = np.mean([law.slopes(*wide) for law in fewer], axis=0) - slopes.value
+    found = Staircase.of(bands, rules.places[0], rules.known[0], joint.scale).slopes(low, high)
+    number = np.sqrt(one * found / np.maximum(high - low, joint.scale))
+    slope_errors = (slopes.error, change, number, slopes.value * bands.lopsided(low, high))
+
+    values, errors = bands.densities(slopes.value, _total(slope_errors), one)
+    return Density(grid, values, errors, cumulative.value, _total(law_errors))
 
 
-def _steepness(laws: list[_Law], points: FloatArray, reach: FloatArray) -> FloatArray:
+def _total(errors: tuple[FloatArray | float, ...]) -> FloatArray:
+    """Root of the sum of squares of independent errors."""
+    total: FloatArray = np.sqrt(sum(np.square(error) for error in errors))
+    return total
+
+
+def _steepness(laws: list[Staircase], bands: Bands) -> FloatArray:
     """By how much the mean law F grows more over [x - r/2, x + r/2] than half over [x - r, x + r].
 
     A smooth law does not; one with a jump somewhere in there has half of the jump.
     """
     low, lower, upper, high = (
-        np.mean([law.at(points + part * reach) for law in laws], axis=0)
+        np.mean([law.at(bands.points + part * bands.reach) for law in laws], axis=0)
         for part in (-1, -0.5, 0.5, 1)
     )
     steepness: FloatArray = upper - lower - (high - low) / 2
     return steepness
-
-
-@dataclass(frozen=True)
-class _Law:
-    """A cumulative law that is linear between its knots.
-
-    Attributes:
-        knots: increasing.
-        levels: share below each.
-    """
-
-    knots: FloatArray
-    levels: FloatArray
-
-    @staticmethod
-    def of(points: FloatArray, nodes: FloatArray, weights: FloatArray, scale: float) -> _Law:
-        """Linear between the midpoints of the jumps, 0 and total outside.
-
-        Nodes within ``scale`` of one of the points are there, so that it has half of the jump.
-        """
-        present = weights > _NOTHING
-        nodes, weights = nodes[present], weights[present]
-        if not len(nodes):
-            return _Law(points[:1], np.zeros(1))
-        order = np.argsort(nodes)
-        nodes, weights = _snapped(nodes[order], points, scale), weights[order]
-        first = np.flatnonzero(np.diff(nodes, prepend=-np.inf) > scale)
-        masses = np.add.reduceat(weights, first)
-        total = np.cumsum(masses)
-        knots = np.r_[nodes[0] - scale, nodes[first], nodes[-1] + scale]
-        return _Law(knots, np.r_[0.0, total - masses / 2, total[-1]])
-
-    def at(self, places: FloatArray) -> FloatArray:
-        """Share below each place."""
-        return np.interp(places, self.knots, self.levels)
-
-
-def _snapped(nodes: FloatArray, points: FloatArray, scale: float) -> FloatArray:
-    """Each node at the nearest of the points if it is within ``scale`` of it."""
-    right = np.searchsorted(points, nodes).clip(max=len(points) - 1)
-    left = np.maximum(right - 1, 0)
-    nearest = np.where(nodes - points[left] < points[right] - nodes, points[left], points[right])
-    return np.where(np.abs(nodes - nearest) <= scale, nearest, nodes)
-
-
-def _slopes(points: FloatArray, laws: FloatArray, half: int) -> FloatArray:
-    """Growth of each law over ``half`` points to either side, fewer at the ends."""
-    if len(points) == 1:
-        return np.zeros_like(laws)
-    index = np.arange(len(points))
-    low, high = np.maximum(index - half, 0), np.minimum(index + half, len(points) - 1)
-    slopes: FloatArray = (laws[:, high] - laws[:, low]) / (points[high] - points[low])
-    return slopes
