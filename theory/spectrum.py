@@ -96,6 +96,15 @@ class Density:
     cumulative: FloatArray = field(metadata=_SHARE)
     cumulative_errors: FloatArray = field(metadata=_SHARE)
 
+    @property
+    def curve(self) -> FloatArray:
+        """(N,) the values whose error is at most half of them, NaN elsewhere: a curve to draw.
+
+        A prediction is no curve beyond: in a tail that is known to its order of magnitude alone,
+        islands of solutions would look like structure.
+        """
+        return np.where(self.errors <= self.values / 2, self.values, np.nan)
+
 
 @dataclass(frozen=True)
 class Edge:
