@@ -30,6 +30,7 @@ def exact_density(eigenvalues: FloatArray, scale: float) -> Density:
     """
     first = np.flatnonzero(np.diff(eigenvalues, prepend=-np.inf) > scale)
     points = np.add.reduceat(eigenvalues, first) / np.diff(first, append=len(eigenvalues))
+    points[np.abs(points) <= scale] = 0.0
     bands = Bands.of(points, np.zeros_like(points), SPACINGS, 1, scale)
     one = 1 / len(eigenvalues)
     shares = np.full_like(eigenvalues, one)

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from spectrain.probes.krylov.block_lanczos import block_lanczos, krylov_space, random_frame
+from spectrain.probes.krylov.block_lanczos import (
+    block_lanczos,
+    krylov_space,
+    random_frame,
+    whole_space,
+)
 from spectrain.probes.krylov.density import resolvent_traces, spectral_densities
 from spectrain.probes.records.distance import cdf_distance
 from spectrain.theory.spectrum import Density
@@ -160,3 +165,18 @@ def test_distance_between_laws():
     assert cdf_distance(uniform, uniform) == 0
     assert cdf_distance(shifted, uniform) == pytest.approx(0.1)
     assert cdf_distance(staircase([-1.0, 2.0], [0.25, 0.75]), uniform) == pytest.approx(0.25)
+
+
+def test_an_atom_is_no_distance(diagonal_operator, generator):
+    """Half of the eigenvalues are zero, measured with half of the jump, predicted beside it."""
+    values = torch.cat([torch.zeros(200), torch.linspace(0.5, 1, 200)]).double()
+    grid = np.linspace(0.5, 1, 50)
+    predicted = staircase(grid, 0.5 + (grid - 0.5))
+    operator = diagonal_operator(values)
+    sampled = block_lanczos(operator, random_frame(operator, 8, generator), 12, generator)
+    for krylov in (whole_space(operator), sampled):
+        (density,) = spectral_densities(krylov)
+        assert density.points[0] == 0
+        reach = 5 * density.cumulative_errors.max() + 2 / 400
+        assert cdf_distance(density, predicted, 0.5) < reach
+        assert cdf_distance(density, predicted) > 0.2
