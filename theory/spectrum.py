@@ -81,9 +81,10 @@ class Density:
 
     Attributes:
         points: (N,) increasing.
-        values: (N,) density at the points, without the atom at zero.
-        errors: (N,) standard error of ``values`` over random starts if measured, estimated
-            numerical error if predicted.
+        values: (N,) density at the points, without the atom at zero; 0 at isolated eigenvalues and
+            in gaps.
+        errors: (N,) of ``values``: if measured over random starts, over the eigenvalues of a window
+            and with its width; estimated numerical error if predicted.
         cumulative: (N,) share of all eigenvalues below each point (the atom included; half of
             those at the point).
         cumulative_errors: (N,) standard errors of ``cumulative``.
@@ -94,6 +95,15 @@ class Density:
     errors: FloatArray = field(metadata={"unit": "1 / that of the matrix"})
     cumulative: FloatArray = field(metadata=_SHARE)
     cumulative_errors: FloatArray = field(metadata=_SHARE)
+
+    @property
+    def curve(self) -> FloatArray:
+        """(N,) the values whose error is at most half of them, NaN elsewhere: a curve to draw.
+
+        A prediction is no curve beyond: in a tail that is known to its order of magnitude alone,
+        islands of solutions would look like structure.
+        """
+        return np.where(self.errors <= self.values / 2, self.values, np.nan)
 
 
 @dataclass(frozen=True)

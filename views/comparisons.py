@@ -219,7 +219,8 @@ def bulk_distance(measured: Spectrum, predicted: Spectrum) -> float:
     """Kolmogorov distance of two spectra; NaN where one has no density."""
     if measured.density is None or predicted.density is None:
         return math.nan
-    return cdf_distance(measured.density, predicted.density)
+    atom = predicted.bulk.atom if predicted.bulk is not None else 0.0
+    return cdf_distance(measured.density, predicted.density, atom)
 
 
 def _compare(

@@ -55,6 +55,11 @@ class ColumnRules:
         joint = self.points[..., None, :].expand_as(self.nodes[..., gauss:])
         return torch.cat([self.nodes[..., :gauss], joint], -1)
 
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Places, known weights and random weights."""
+        return self.places, self.known, self.random
+
 
 def column_rules(krylov: Krylov, steps: int | None = None) -> ColumnRules:
     """Gauss's rule of each column of a random frame on what is left beside converged eigenvalues.

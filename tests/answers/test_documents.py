@@ -96,12 +96,17 @@ def test_the_error_is_the_largest_of_outliers_and_edges():
 
 def test_documents_are_strict_json_at_full_precision():
     points = np.array([1.0, 2.0, 4.0])
-    density = Density(points, points / 3, points, points, points)
+    errors = np.array([0.1, 0.5, 0.1])  # the second value is not known to half of itself
+    density = Density(points, points / 3, errors, points, points)
     made = spectrum_document(spectrum(density=density), np.array([0.1, math.inf]), 100)
     text = json_text(made)
     assert "\n" not in text
     read = json.loads(text, parse_constant=pytest.fail)
-    assert read["bulk"]["density"] == {"points": [1.0, 2.0, 4.0], "values": (points / 3).tolist()}
+    assert read["bulk"]["density"] == {
+        "points": [1.0, 2.0, 4.0],
+        "values": [1 / 3, None, 4 / 3],
+        "errors": errors.tolist(),
+    }
     assert read["eigenvalues"] == [0.1, None]
     assert read["bulk"]["detection_edges"] == [None, None]
     with pytest.raises(ValueError, match="JSON"):

@@ -40,7 +40,7 @@ def draw_density(axes: Axes, record: Record, matrix: str, block: str) -> bool:
     largest = 0.0
     if predicted is not None and predicted.density is not None:
         _predicted_density(axes, predicted.density)
-        largest = float(np.nanmax(predicted.density.values, initial=0.0))
+        largest = float(np.nanmax(predicted.density.curve, initial=0.0))
     if measured is not None and measured.density is not None:
         _measured_density(axes, measured.density, bulk)
         largest = max(largest, float(np.nanmax(measured.density.values, initial=0.0)))
@@ -67,9 +67,14 @@ def draw_density(axes: Axes, record: Record, matrix: str, block: str) -> bool:
 
 
 def _predicted_density(axes: Axes, density: Density) -> None:
+    """The curve with a band of its numerical error, as far as it is known."""
     # Zeros far below the axis let the curve fall through it at the edges.
-    shown = np.maximum(density.values, 1e-30)
+    low, shown, high = (
+        np.maximum(density.curve + way * density.errors, 1e-30) for way in (-1, 0, 1)
+    )
     look = style.PREDICTED | {"linewidth": 1.2, "zorder": 5}
+    band = {"color": look["color"], "alpha": 0.25, "linewidth": 0, "zorder": 4.9}
+    axes.fill_between(density.points, low, high, **band)
     axes.plot(density.points, shown, label="predicted density", **look)
 
 

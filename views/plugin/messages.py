@@ -168,7 +168,7 @@ def moment(record: Record, matrix: str, block: str) -> Message:
     return heading(record) | {
         "directions": [plain(direction) for direction in record.reference],
         "quantities": _quantities(record),
-        "measured": _spectrum(measured, bulk),
+        "measured": _spectrum(measured, bulk, is_measured=True),
         "predicted": _spectrum(predicted, None),
         "forecast": _spectrum(forecast, None),
     }
@@ -183,10 +183,13 @@ def _sides(spectrum: Spectrum) -> list[tuple[End, tuple[Eigenpair, ...]]]:
     return [(side, pairs(spectrum, side)) for side in ENDS]
 
 
-def _spectrum(spectrum: Spectrum | None, bulk: Bulk | None) -> Message | None:
-    """One spectrum; ``bulk`` tells the outliers of a measured one."""
+def _spectrum(
+    spectrum: Spectrum | None, bulk: Bulk | None, *, is_measured: bool = False
+) -> Message | None:
+    """One spectrum; ``bulk`` tells the outliers of a measured one, a prediction is a curve."""
     if spectrum is None:
         return None
+    density = spectrum.density
     message: Message = {
         side: [_pair(pair) | {"outlier": is_outlier(pair, bulk, side)} for pair in found]
         for side, found in _sides(spectrum)
@@ -195,7 +198,7 @@ def _spectrum(spectrum: Spectrum | None, bulk: Bulk | None) -> Message | None:
         "size": spectrum.size,
         "inside": [_pair(pair) for pair in spectrum.inside],
         "bulk": None if spectrum.bulk is None else _bulk(spectrum.bulk),
-        "density": None if spectrum.density is None else _density(spectrum.density),
+        "density": density and _density(density, density.values if is_measured else density.curve),
         "jacobi": None if spectrum.jacobi is None else _jacobi(spectrum.jacobi),
     }
 
@@ -215,10 +218,10 @@ def _pair(pair: Eigenpair) -> Message:
     }
 
 
-def _density(density: Density) -> Message:
+def _density(density: Density, values: FloatArray) -> Message:
     return {
         "points": _numbers(density.points),
-        "values": _numbers(density.values),
+        "values": _numbers(values),
         "errors": _numbers(density.errors),
     }
 

@@ -86,7 +86,11 @@ def _bulk_document(bulk: Bulk, density: Density | None, dimension: int | None) -
         document["finite_size_edges"] = [bulk.lower.finite_size, bulk.upper.finite_size]
         document["detection_edges"] = [bulk.lower.detection, bulk.upper.detection]
     if density is not None:
-        document["density"] = {"points": density.points, "values": density.values}
+        document["density"] = {
+            "points": density.points,
+            "values": density.curve,
+            "errors": density.errors,
+        }
     document["atom_at_zero"] = bulk.atom
     result: Document = plain(document)
     return result

@@ -137,3 +137,89 @@ def test_an_atom_is_at_zero_before_it_has_converged(diagonal_operator, generator
     true = krylov.basis[:400, :8].square().sum(0)
     excess = rules.random[:, -krylov.eigen[0].shape[-1] :][:, rules.atoms].sum(-1) / true - 1
     assert (excess.abs() < 2 * rules.excess.max()).all()
+
+
+def semicircle(x):
+    return 2 / np.pi * np.sqrt(np.maximum(1 - x**2, 0))
+
+
+def uniform(x):
+    return ((x > 0) & (x < 1)) * 1.0
+
+
+def quantiles(law, low, high, count):
+    """Eigenvalues as even as the law lets them."""
+    places = np.linspace(low, high, 100_001)
+    below = np.cumsum(law(places))
+    levels = (np.arange(count) + 0.5) / count
+    return torch.tensor(np.interp(levels, below / below[-1], places))
+
+
+def outliers(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def beside(bulk, *values):
+    return torch.cat([bulk, outliers(*values)])
+
+
+# Eigenvalues, the density of their bulk and its share, steps, columns.
+EDGES = {
+    "near outliers": (
+        beside(quantiles(semicircle, -1, 1, 396), 1.15, 1.25, 1.3, -1.3), semicircle, 0.99, 14, 8,
+    ),
+    "hard edges": (beside(quantiles(uniform, 0, 1, 398), 1.2, 30.0), uniform, 0.995, 12, 8),
+    "atom and gap": (
+        with_zeros(150, quantiles(semicircle, -1, 1, 300) + 1.1), lambda x: semicircle(x - 1.1),
+        2 / 3, 16, 8,
+    ),
+}  # fmt: skip
+SLOW_EDGES = {
+    "two bands": (
+        torch.cat([quantiles(semicircle, -1, 1, 400) + shift for shift in (0, 2.6)]),
+        lambda x: (semicircle(x) + semicircle(x - 2.6)) / 2, 1, 16, 8,
+    ),
+    "many eigenvalues": (
+        beside(quantiles(semicircle, -1, 1, 4999), 1.2), semicircle, 0.9998, 12, 8,
+    ),
+}  # fmt: skip
+
+
+def require_honest_values(case, diagonal_operator, generator):
+    """At each of the points from both ends of the bulk, and some inside, at least 95 of 100.
+
+    What is left open at an edge is no random error: one standard error claims nothing there.
+    """
+    values, law, share, steps, width = case
+    places = [*range(6), 20, 40, *range(-6, 0)]
+    scores = []
+    for density in densities(diagonal_operator, values, steps, width, generator):
+        inside = np.flatnonzero(density.values > 0)[places]
+        deviation = density.values[inside] - share * law(density.points[inside])
+        scores.append(np.abs(deviation) / density.errors[inside])
+    held = (np.array(scores) <= student.ppf(0.975, width - 1)).mean(axis=0)
+    assert (held > 0.95 - 4 * (0.95 * 0.05 / RUNS) ** 0.5).all(), held
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_errors_hold_the_density_up_to_the_edge(diagonal_operator, generator, name):
+    require_honest_values(EDGES[name], diagonal_operator, generator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW_EDGES)
+def test_errors_hold_the_density_up_to_the_edge_everywhere(diagonal_operator, generator, name):
+    require_honest_values(SLOW_EDGES[name], diagonal_operator, generator)
+
+
+@pytest.mark.parametrize("outlier", [1.3, 40.0])
+def test_an_outlier_does_not_draw_down_the_edge(diagonal_operator, generator, outlier):
+    """The last node's points have the density that they have without it."""
+    bulk = quantiles(semicircle, -1, 1, 999)
+    operator = diagonal_operator(torch.stack([beside(bulk, 0.0), beside(bulk, outlier)]))
+    krylov = block_lanczos(operator, random_frame(operator, 16, generator), 14, generator)
+    alone, seen = spectral_densities(krylov)
+    assert seen.values[-1] == 0
+    assert seen.points[-1] == pytest.approx(outlier)
+    ends = [one.values[one.values > 0][-12:-4].mean() for one in (alone, seen)]
+    assert ends[1] == pytest.approx(ends[0], rel=0.2)

@@ -104,6 +104,34 @@ def test_a_density_is_drawn_where_the_detection_edges_are_not_known(records):
         assert points
 
 
+def test_a_predicted_density_ends_where_its_error_passes_half_of_it(records):
+    def doubtful(spectrum):
+        density = spectrum.density
+        unknown = density.points > np.median(density.points)
+        errors = np.where(unknown & (density.values > 0), 0.51 * density.values, 0.0)
+        return replace(spectrum, density=replace(density, errors=errors))
+
+    changed = [
+        replace(
+            record,
+            predicted=record.predicted
+            and replace(record.predicted, spectra=tuple(map(doubtful, record.predicted.spectra))),
+        )
+        for record in records
+    ]
+    for axes, whole in zip(
+        spectra(changed, "class 0").axes, spectra(records, "class 0").axes, strict=True
+    ):
+        (curve,), (known,) = (
+            [line for line in each.lines if line.get_label() == "predicted density"]
+            for each in (axes, whole)
+        )
+        drawn, there = np.isfinite(curve.get_ydata()), known.get_ydata() > 1e-20
+        middle = np.median(curve.get_xdata())
+        assert drawn[curve.get_xdata() <= middle].all()
+        assert not drawn[(curve.get_xdata() > middle) & there].any()
+
+
 def test_quantities_that_change_have_a_panel(records):
     still = Quantity.number("noise", 0.5, "loss")
     held = [

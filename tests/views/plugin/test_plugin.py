@@ -149,6 +149,10 @@ def test_a_moment_holds_the_numbers_of_the_file(tab, records):
     assert shown["gram"]["predicted"] is None
     assert shown["loss"]["measured"]["errors"] == record.measured.loss_error
     assert answer["measured"]["density"]["values"] == measured.density.values.tolist()
+    predicted = record.predicted.spectrum("hessian", "class 0").density
+    drawn = [None if np.isnan(value) else value for value in predicted.curve]
+    assert answer["predicted"]["density"]["values"] == drawn
+    assert answer["predicted"]["density"]["errors"] == predicted.errors.tolist()
     assert answer["measured"]["jacobi"]["alpha"] == measured.jacobi.diagonal.tolist()
     assert (
         answer["measured"]["jacobi"]["betaErrors"] == measured.jacobi.off_diagonal_errors.tolist()

@@ -29,6 +29,13 @@ function measuredPoints({ measured, predicted }) {
 /** Zeros far below a logarithmic axis let the curve fall through it. */
 const aboveZero = (value) => (value == null ? null : Math.max(value, 1e-30));
 
+/** The predicted density with its error; where that is too large there is none. */
+function around({ values, errors }, x, place) {
+  const value = values[place];
+  return value == null ? [x, null, null]
+    : [x, aboveZero(value - errors[place]), aboveZero(value + errors[place])];
+}
+
 function edges(moment) {
   const bulk = moment.predicted?.bulk;
   if (!bulk) return [];
@@ -110,6 +117,8 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least, unit }
         color: isSingle ? theme.detection : colours.predicted, width: 1, dash: "1 2.5" },
       { kind: "band", color: colours.measured, opacity: 0.22,
         points: points.map(([x, y, e]) => [x, y - e, y + e]) },
+      { kind: "band", color: colours.predicted, opacity: 0.25,
+        points: theory ? theory.points.map((x, place) => around(theory, x, place)) : [] },
       { kind: "line", color: colours.predicted, width: 2, test: "predicted-density",
         points: theory ? theory.points.map((x, place) => [x, aboveZero(theory.values[place])]) : [] },
       { kind: "dots", color: colours.measured, size: 3.4, test: "measured-density",
@@ -186,7 +195,9 @@ function hover({ name, moment }, x, scale, isSingle) {
   const seen = at(moment.measured?.density);
   const theory = at(moment.predicted?.density);
   if (seen) lines.push(`measured density ${withError(seen[1], seen[2])} at ${number(seen[0])}`);
-  if (theory) lines.push(`predicted density ${number(theory[1])} at ${number(theory[0])}`);
+  if (theory) {
+    lines.push(`predicted density ${withError(theory[1], theory[2])} at ${number(theory[0])}`);
+  }
   const near = edges(moment).filter(([, value]) => value != null
     && Math.abs(scale(value) - scale(x)) < NEAR);
   lines.push(...near.map(([label, value]) => `${label} ${number(value, 5)}`));
