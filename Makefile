@@ -18,8 +18,9 @@ INSTALLED := .venv/.stamp-installed
 demo: $(INSTALLED)
 	$(BIN)/spectrain demo
 
+# Two processes of one thread each: the tests are many and small.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 board: $(INSTALLED)
 	$(BIN)/spectrain board $(LOGDIR)

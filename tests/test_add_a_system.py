@@ -119,6 +119,7 @@ def test_a_stopped_run_goes_on_with_its_statistics(tmp_path, config):
     assert parted.records[-1].measured.loss == whole.records[-1].measured.loss
 
 
+@pytest.mark.slow
 def test_it_is_drawn_exported_and_reported(trained, capsys):
     assert main(["figures", str(trained)]) == 0
     drawn = {Path(line).stem for line in capsys.readouterr().out.split()}

@@ -44,6 +44,7 @@ def test_the_readme_runs_and_its_board_has_the_tags_it_names():
     assert set(table) <= set(board.Tags()["scalars"])
 
 
+@pytest.mark.slow
 def test_the_how_to_runs():
     run_python("docs/how-to.md")
 

@@ -1,4 +1,4 @@
-"""The demo, tiny in the default suite, and at its real size with what it promises (slow)."""
+"""The demo, tiny, and at its real size with what it promises."""
 
 import math
 from dataclasses import replace
@@ -58,11 +58,17 @@ class Shown:
         }
 
 
+def slow(test):
+    """A test that takes longer than the default suite may."""
+    return pytest.mark.slow(pytest.mark.timeout(1500)(test))
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     return Shown(tmp_path_factory.mktemp("tiny"), TINY)
 
 
+@slow
 def test_every_probing_is_recorded_and_none_failed(tiny):
     for training in TINY.trainings:
         records = tiny.records[training.system]
@@ -72,6 +78,7 @@ def test_every_probing_is_recorded_and_none_failed(tiny):
         assert all(record.forecast.gram.shape == record.measured.gram.shape for record in records)
 
 
+@slow
 def test_thorough_probings_are_at_the_start_in_the_middle_and_at_the_end(tiny):
     for training in TINY.trainings:
         draws = [
@@ -86,6 +93,7 @@ def test_thorough_probings_are_at_the_start_in_the_middle_and_at_the_end(tiny):
     assert whole == [True, True, False, True]
 
 
+@slow
 def test_all_figures_are_drawn(tiny):
     names = [figure.name for figure in RUN_FIGURES]
     expected = {f"{system}-{name}" for system in SYSTEMS for name in names}
@@ -96,6 +104,7 @@ def test_all_figures_are_drawn(tiny):
         assert all(path.stat().st_size > 5000 for path in files.values())
 
 
+@slow
 def test_the_table_has_measured_and_predicted_of_both_systems(tiny):
     for system in SYSTEMS:
         assert f"{system}, d = 50, phi = 4" in tiny.text
@@ -112,12 +121,14 @@ def test_the_table_has_measured_and_predicted_of_both_systems(tiny):
     assert len(rows) >= 6
 
 
+@slow
 def test_it_says_where_things_are(tiny):
     assert f"spectrain board {tiny.runs}" in tiny.text
     assert str(tiny.figures) in tiny.text
     assert f"spectrain.load({str(tiny.runs / SOFTMAX)!r})" in tiny.text
 
 
+@slow
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_board_has_measured_beside_predicted(tiny, system):
     sizes = {"scalars": 0, "tensors": 0, "images": 0}
@@ -148,6 +159,7 @@ def test_the_quick_demo_is_the_full_one_made_smaller():
         assert quick.epochs < full.epochs
 
 
+@slow
 def test_a_folder_with_a_demo_is_refused_before_anything_is_trained(tiny):
     with pytest.raises(ValueError, match="folder: expected one without a run"):
         demo(tiny.runs, tiny.figures, TINY, lambda line: None)
@@ -161,11 +173,6 @@ DIMENSION = 1000
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     return Shown(tmp_path_factory.mktemp("full"), FULL)
-
-
-def slow(test):
-    """A test at the real size."""
-    return pytest.mark.slow(pytest.mark.timeout(1500)(test))
 
 
 def promise(test):
@@ -333,5 +340,6 @@ def _mean(density):
     return points[-1] - float(np.trapezoid(law, points))
 
 
+@slow
 def test_the_demo_leaves_nothing_outside_its_folders(tiny):
     assert {path.name for path in Path(tiny.runs).parent.iterdir()} == {"runs", "figures"}

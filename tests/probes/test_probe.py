@@ -621,6 +621,7 @@ def test_the_heads_loss_under_another_name_is_recognised(loss, scale):
     assert system.probe(loss=loss, theory=None)(0).operator == "head"
 
 
+@pytest.mark.slow
 def test_blocks_that_are_not_of_the_directions_are_differentiated():
     system = two_layer()
     batch = system.sample(generator(5))
@@ -641,6 +642,7 @@ def test_blocks_that_are_not_of_the_directions_are_differentiated():
     assert {spectrum.block for spectrum in record.predicted.spectra} == {"unit", "all"}
 
 
+@pytest.mark.slow
 def test_all_parameters_of_a_head_without_others_are_its_directions():
     system = softmax()
     record = system.probe(blocks=[Block("all")])(0)

@@ -145,7 +145,7 @@ run(SOFTMAX, {folder!r}, sinks=[AtRecord], callbacks=[AtStep()])
     [
         pytest.param(5, -1, 0, marks=pytest.mark.slow),
         (SOFTMAX.steps_per_epoch + 3, -1, 1),
-        (-1, 2 * SOFTMAX.steps_per_epoch, 1),
+        pytest.param(-1, 2 * SOFTMAX.steps_per_epoch, 1, marks=pytest.mark.slow),
         pytest.param(2 * SOFTMAX.steps_per_epoch + 3, -1, 2, marks=pytest.mark.slow),
     ],
 )

@@ -201,6 +201,7 @@ def require_honest_values(case, diagonal_operator, generator):
     assert (held > 0.95 - 4 * (0.95 * 0.05 / RUNS) ** 0.5).all(), held
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDGES)
 def test_errors_hold_the_density_up_to_the_edge(diagonal_operator, generator, name):
     require_honest_values(EDGES[name], diagonal_operator, generator)

@@ -29,6 +29,7 @@ def test_in_a_complete_space_they_are_exact(with_spectrum, generator):
     assert not found.off_diagonal_errors.any()
 
 
+@pytest.mark.slow
 def test_standard_errors_cover_as_they_claim(with_spectrum, generator):
     """Of 20 matrices and 16 starts, each coefficient: squared deviations over errors average 1."""
     values = torch.cat([torch.linspace(0, 1, 796), torch.tensor([1.8, 2.0, 2.5, -1.0])]).double()

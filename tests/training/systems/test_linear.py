@@ -50,6 +50,7 @@ def test_a_run_is_measured_predicted_and_forecast(tmp_path, algorithm, features)
     assert float(start.measured.quantity("test_loss").values) == pytest.approx(exact, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["gd", "sgd", "one-pass"])
 def test_the_mean_of_runs_is_the_forecast(tmp_path, algorithm):
     """Twelve seeds: within five standard errors and twice the finite-size correction."""

@@ -43,6 +43,7 @@ def test_the_same_records_give_the_same_bytes(records, tmp_path):
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
 
 
+@pytest.mark.slow
 def test_of_many_probings_an_even_choice_is_shown(records, tmp_path, monkeypatch):
     monkeypatch.setattr(animation, "_MOST_FRAMES", 3)
     write_animation(records, tmp_path / "a.gif")
@@ -69,6 +70,7 @@ def test_a_matrix_that_was_not_probed_is_said_to_be_so(records, tmp_path):
     assert len(frames(tmp_path / "a.gif")) == 2
 
 
+@pytest.mark.slow
 def test_the_command_writes_it_beside_the_figures(records, tmp_path, capsys):
     file = RecordFile(tmp_path / "records.jsonl")
     for record in records[:2]:

@@ -150,6 +150,7 @@ def hostile(records):
     return first, Record(7, failures=(Failure("", HOSTILE),))
 
 
+@pytest.mark.slow
 def test_what_a_run_calls_itself_is_text(records):
     config = {"system": HOSTILE, HOSTILE: {HOSTILE: HOSTILE}, "seed": HOSTILE}
     text = report(Run(config, hostile(records), {HOSTILE: HOSTILE}), HOSTILE, [HOSTILE])
@@ -196,6 +197,7 @@ def test_figures_and_words_of_a_system_are_added(records):
     assert lacking.all("img") == []
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_says_so(records):
     assert "3 of 6 epochs are recorded" in report(Run(CONFIG, records[:4]), "first")
 
@@ -210,6 +212,7 @@ def test_sources_are_those_of_what_is_shown_and_of_the_documentation(records):
     assert all(identifier in theory for identifier in found)
 
 
+@pytest.mark.slow
 def test_the_command_reports_a_file_that_was_cut(records, tmp_path, capsys):
     folder = tmp_path / "a <b> run"
     folder.mkdir()

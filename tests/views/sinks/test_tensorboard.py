@@ -237,6 +237,7 @@ def test_hyper_parameters_are_there_from_the_start_without_a_run_of_their_own(tm
     sink.close()
 
 
+@pytest.mark.slow
 def test_pictures_are_written_on_their_schedule(tmp_path, records):
     events = write(tmp_path, records, figures_every=4)
     assert set(events.Tags()["images"]) == {
@@ -250,6 +251,7 @@ def test_pictures_are_written_on_their_schedule(tmp_path, records):
     assert events.Images("gram")[0].encoded_image_string.startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_pictures_without_epochs_go_by_count(tmp_path, records):
     run = [replace(record, epoch=math.nan) for record in records[:4]]
     events = write(tmp_path, run, figures_every=3)
