@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,9 @@ import torch
 from ..probes.records.atomic import write_atomically
 from ..probes.records.record_file import RecordFile
 from .callbacks import Callback
+from .seal import seal, sealed
 
-__all__ = ["Checkpoint", "Checkpointer", "Stateful"]
+__all__ = ["Checkpoint", "Checkpointer", "Stateful", "earlier"]
 
 
 class Stateful(Protocol):
@@ -24,6 +27,11 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: dict[str, Any], /) -> Any:
         """Go on from a state."""
+
+
+def earlier(path: Path) -> Path:
+    """Where the checkpoint before the one at ``path`` is: checkpoint.pt, checkpoint.earlier.pt."""
+    return path.with_suffix(f".earlier{path.suffix}")
 
 
 @dataclass(frozen=True)
@@ -42,24 +50,67 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint | None:
-        """The checkpoint in a file, None if there is no file."""
-        if not path.exists():
-            return None
-        return cls(**torch.load(path, map_location="cpu", weights_only=True))
+        """The last checkpoint that is whole, None if there never was one.
 
-    def write(self, path: Path) -> None:
-        """Replace a file by this checkpoint.
+        It is the one in the file, or the one before it, with a warning, if that is damaged or
+        gone.
 
         Raises:
-            OSError: if it cannot be written; the former file then stays.
+            ValueError: if neither is whole, or the file is of another version or program.
+            OSError: if it cannot be read.
         """
-        write_atomically(path, lambda file: torch.save(vars(self), file))
+        found: list[str] = []
+        for file in (path, earlier(path)):
+            if not file.exists():
+                found.append(f"{file.name} is not there")
+                continue
+            checkpoint = cls._of(file)
+            if checkpoint is not None:
+                if found:
+                    warnings.warn(
+                        f"{path}: {found[0]}; the run goes on from the earlier checkpoint, of "
+                        f"epoch {checkpoint.epoch}",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+                return checkpoint
+            found.append(f"{file.name} is damaged")
+        if not any("damaged" in each for each in found):
+            return None
+        raise ValueError(
+            f"checkpoint: expected one that is whole in {str(path.parent)!r}, got none: "
+            f"{', '.join(found)}; the records are untouched, the run must be begun anew elsewhere"
+        )
 
-    def restore(self, parts: Mapping[str, Stateful], records: RecordFile) -> None:
-        """Put every part back to its state, and cut off the records written since."""
+    @classmethod
+    def _of(cls, path: Path) -> Checkpoint | None:
+        """The checkpoint in a file, None if it is damaged."""
+        data = path.read_bytes()
+        try:
+            if not sealed(data):
+                return None
+            return cls(**torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"checkpoint {str(path)!r}: {error}; go on with the release that wrote it, or "
+                "begin the run anew elsewhere"
+            ) from error
+
+    def write(self, path: Path) -> None:
+        """Replace a file by this checkpoint; the former one stays as the earlier one.
+
+        Raises:
+            OSError: if it cannot be written; the former files then stay.
+        """
+        archive = io.BytesIO()
+        torch.save(vars(self), archive)
+        content = seal(archive.getvalue())
+        write_atomically(path, lambda file: file.write(content), former=earlier(path))
+
+    def restore(self, parts: Mapping[str, Stateful]) -> None:
+        """Put every part back to its state."""
         for name, part in parts.items():
             part.load_state_dict(self.parts[name])
-        records.truncate(self.offset)
 
 
 class Checkpointer(Callback):

@@ -39,7 +39,8 @@ def run(
         config: of the system and its training.
         folder: is created; must not hold a run unless ``resume``.
         resume: go on where the last checkpoint of the folder stands, or from the beginning if
-            there is none; weights and records become those of an uninterrupted run.
+            the run was killed before its first; weights and records become those of an
+            uninterrupted run.
         sinks: where records go besides the record file. Each is called with the folder and the
             first step whose record it will be given: what it kept from there on is void.
         callbacks: are told of the training, after the probe and the checkpoint.
@@ -60,11 +61,15 @@ def run(
         files = stack.enter_context(open_run_folder(folder, config.to_dict(), resume=resume))
         checkpoint = Checkpoint.read(files.checkpoint)
         if checkpoint is None:
-            # What a run killed in its first epoch has written is written again.
-            files.records.unlink(missing_ok=True)
+            files.begin_anew(config.steps_per_epoch)
+        else:
+            files.begun()
         finished = checkpoint.epoch if checkpoint else 0
         first_step = finished * config.steps_per_epoch + 1 if checkpoint else 0
         records = stack.enter_context(closing(RecordFile(files.records, config.to_dict())))
+        if checkpoint:
+            # Before any sink makes void what it kept.
+            records.truncate(checkpoint.offset)
         others = [stack.enter_context(closing(sink(files.path, first_step))) for sink in sinks]
         probe = _probe(config, system, [records, *others], seeds[2])
         parts: dict[str, Stateful] = {
@@ -78,7 +83,7 @@ def run(
             parts["schedule"] = system.schedule
             steps.append(ScheduleStep(system.schedule))
         if checkpoint:
-            checkpoint.restore(parts, records)
+            checkpoint.restore(parts)
         fit(
             system.model,
             system.loss,
@@ -89,6 +94,7 @@ def run(
             callbacks=[*steps, probe, Checkpointer(files.checkpoint, parts, records), *callbacks],
             finished_epochs=finished,
         )
+        files.begun()
     return load(folder)
 
 

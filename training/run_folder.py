@@ -1,12 +1,13 @@
 """The run folder: where one run, and only one, keeps its files.
 
-config.yaml (resolved configuration), records.jsonl, checkpoint.pt, lock.
+config.yaml (resolved configuration), records.jsonl, checkpoint.pt and the one before it, lock.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import yaml
 
 from ..probes.records.atomic import write_atomically
-from ..probes.records.record_file import CONFIG, RECORDS
+from ..probes.records.record_file import CONFIG, RECORDS, read_records
 
 __all__ = ["RunFolder", "open_run_folder"]
 
@@ -32,6 +33,35 @@ class RunFolder:
         self.config = path / CONFIG
         self.records = path / RECORDS
         self.checkpoint = path / "checkpoint.pt"
+        self._set_aside = path / "records.first-epoch.jsonl"
+
+    def begin_anew(self, steps_per_epoch: int) -> None:
+        """Make room for records of a run that was killed before its first checkpoint.
+
+        Those that it wrote stay beside them until the first epoch is through again.
+
+        Raises:
+            ValueError: if there are later records: their run had checkpoints, which are lost.
+        """
+        if not self.records.exists():
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the line at which it was killed
+            last = max((record.step for record in read_records(self.records)), default=0)
+        if last > steps_per_epoch:
+            raise ValueError(
+                f"folder: expected the checkpoint of a run with records to step {last}, got "
+                f"{str(self.path)!r} without one; the records are whole and can be looked at, but "
+                "not gone on with: train in another folder"
+            )
+        if self._set_aside.exists() and _size(self._set_aside) > _size(self.records):
+            self.records.unlink()
+        else:
+            self.records.replace(self._set_aside)
+
+    def begun(self) -> None:
+        """Forget the records that were set aside: they have been written again."""
+        self._set_aside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -43,12 +73,17 @@ def open_run_folder(
     Args:
         path: of the folder.
         config: the resolved configuration, of what YAML can hold.
-        resume: whether the folder may hold a run already; it must have the same configuration.
+        resume: whether to go on with the run that the folder holds; it must have the same
+            configuration.
 
     Raises:
-        ValueError: if the folder is in use or holds what it should not.
+        ValueError: if the folder is in use or holds what it should not; every byte is kept.
     """
+    if not os.fspath(path):
+        raise ValueError("folder: expected a path, got ''")
     folder = RunFolder(Path(path))
+    if resume and not folder.path.exists():
+        raise ValueError(f"folder: expected a run to go on with, got no folder {str(path)!r}")
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -62,14 +97,24 @@ def open_run_folder(
                 f"folder: expected one that no other process uses, got {str(path)!r}"
             ) from None
         # What a process killed while it wrote a checkpoint has left.
-        for unfinished in folder.path.glob(f".{folder.checkpoint.name}.*.new"):
-            unfinished.unlink()
+        for name in (folder.checkpoint.name, folder.config.name):
+            for unfinished in folder.path.glob(f".{name}.*.new"):
+                unfinished.unlink()
         if folder.config.exists():
             _check_stored(folder, config, resume)
+        elif folder.records.exists() and _size(folder.records):
+            raise ValueError(
+                f"folder: expected one without records, or with the {CONFIG} of the run that wrote "
+                f"them, got {str(path)!r} with {RECORDS} alone; train in another folder"
+            )
         else:
             text = yaml.safe_dump(config, sort_keys=False)
             write_atomically(folder.config, lambda file: file.write(text.encode("utf-8")))
         yield folder
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _check_stored(folder: RunFolder, config: dict[str, Any], resume: bool) -> None:
@@ -77,7 +122,14 @@ def _check_stored(folder: RunFolder, config: dict[str, Any], resume: bool) -> No
         raise ValueError(
             f"folder: expected one without a run (or resume), got {str(folder.path)!r}"
         )
-    stored = yaml.safe_load(folder.config.read_text("utf-8"))
+    try:
+        stored = yaml.safe_load(folder.config.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{folder.config}: expected a configuration in YAML, got {error}"
+        ) from error
+    if not isinstance(stored, dict):
+        raise ValueError(f"{folder.config}: expected keys and values, got {stored!r}")
     for key in sorted(stored.keys() | config.keys()):
         if stored.get(key) != config.get(key):
             raise ValueError(

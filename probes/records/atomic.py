@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -10,12 +11,15 @@ from typing import BinaryIO
 __all__ = ["write_atomically"]
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], *, former: Path | None = None
+) -> None:
     """Replace a file; the new content is on the disk when this returns.
 
     Args:
         path: of the file.
         write: writes the content to the binary file it is given.
+        former: where what ``path`` held stays; there is always a whole file at ``path``.
 
     Raises:
         OSError: if the content cannot be written; ``path`` is then as it was.
@@ -27,6 +31,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        if former is not None and path.exists():
+            _keep(path, former)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -36,3 +42,17 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _keep(path: Path, former: Path) -> None:
+    """Give the file a second name, in the place of what had it."""
+    second = former.with_name(f".{path.name}.{os.getpid()}.former.new")
+    second.unlink(missing_ok=True)
+    try:
+        try:
+            second.hardlink_to(path)
+        except OSError:  # a file system without them
+            shutil.copyfile(path, second)
+        second.replace(former)
+    finally:
+        second.unlink(missing_ok=True)
