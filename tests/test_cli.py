@@ -172,11 +172,41 @@ def test_check_reports_agreement_with_the_independent_library(capsys):
         (["check", "--seed", "many"], "seed"),
         (["check", "--sed", "1"], "--sed"),
         (["train", "--resume", "yes"], "yes"),
+        (["train", "--folder", ""], "folder: expected a path, got ''"),
+        (["train", "--folder", "nowhere", "--resume"], "folder: expected a run to go on with"),
+        (["demo", "--folder", ""], "folder: expected a path, got ''"),
     ],
 )
 def test_bad_arguments_of_any_command_are_refused_by_name(arguments, words, capsys, empty_folder):
     assert words in refused(arguments, capsys)
     assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["train", "export", "report", "figures"])
+def test_what_the_system_refuses_is_told_in_one_line_with_the_path(command, capsys, empty_folder):
+    """A name that is longer than any file system takes; whoever runs the tests may write."""
+    (empty_folder / "records.jsonl").write_bytes(whole_record_file(empty_folder / "other.jsonl"))
+    name = "x" * 300
+    arguments = {
+        "train": ["--folder", name],
+        "export": [".", "--output", f"{name}/a.csv"],
+        "report": [".", "--output", f"{name}/a.html"],
+        "figures": [".", "--output", name],
+    }[command]
+    assert main([command, *arguments]) == 1
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert error.startswith("spectrain: error: ")
+    assert name in error
+    assert "File name too long" in error
+    assert ("--resume goes on from there" in error) == (command == "train")
+
+
+def whole_record_file(path):
+    file = RecordFile(path)
+    file.write(Record(0, measured=Geometry((Quantity.number("loss", 0.5, "loss"),))))
+    file.close()
+    return path.read_bytes()
 
 
 def test_figures_of_a_folder_that_holds_no_run_are_refused(capsys, empty_folder):

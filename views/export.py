@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from ..probes.records.atomic import write_atomically
 from ..probes.records.record import Record
 from ..probes.records.record_file import Run
-from ..probes.records.record_table import rows
+from ..probes.records.record_table import Row, rows
 from ..theory.spectrum import FloatArray
 
 __all__ = ["FORMATS", "arrays", "export"]
@@ -32,14 +34,40 @@ def export(run: Run, path: Path, form: str) -> None:
         form: "csv" and "parquet": the table of `Run.table`; "npz": see `arrays`.
 
     Raises:
-        ValueError: if the format is unknown, or needs a package that is not installed.
+        ValueError: if the format is unknown, or needs a package that is not installed, or if there
+            is a file that no export wrote, which stays.
         OSError: if it cannot be written.
     """
     if form not in FORMATS:
         raise ValueError(f"format: expected one of {sorted(FORMATS)}, got {form!r}")
+    if path.exists() and not _exported(path, form):
+        raise ValueError(
+            f"output: expected a new file, or one that an export as {form} wrote, got {str(path)!r}"
+        )
     write = FORMATS[form](run)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, write)
+
+
+def _exported(path: Path, form: str) -> bool:
+    """Whether the file is one that `export` replaces: empty, or with the columns it writes."""
+    if path.is_dir():
+        return False
+    if path.stat().st_size == 0:
+        return True
+    columns = [field.name for field in fields(Row)]
+    try:
+        if form == "csv":
+            with path.open("rb") as file:
+                return file.readline(2**12) == (",".join(columns) + "\n").encode("ascii")
+        if form == "npz":
+            with path.open("rb") as file, np.load(file) as archive:
+                return {"step", "epoch", "time", "failure"} <= set(archive.files)
+        from pyarrow import parquet
+
+        return list(parquet.read_schema(path).names) == columns
+    except (ImportError, ValueError, AttributeError, EOFError, zipfile.BadZipFile):
+        return False
 
 
 def arrays(run: Run) -> dict[str, NDArray[Any]]:

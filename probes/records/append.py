@@ -70,7 +70,9 @@ class WholeEntries:
                 remaining = remaining[os.write(self._file.fileno(), remaining) :]
             if self._durable:
                 os.fsync(self._file.fileno())
-        except OSError:
+        except OSError as error:
             self._file.truncate(self.end)
+            if error.errno is not None:  # which file it was is not said
+                error.filename = os.fspath(self._file.name)
             raise
         self.end += len(entry)

@@ -34,6 +34,10 @@ def write_atomically(
         if former is not None and path.exists():
             _keep(path, former)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = os.fspath(path)  # which the temporary name need not tell
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     # The new name itself is durable only once the directory is.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -37,16 +38,22 @@ def train(arguments: Sequence[str]) -> int:
     config = asked.config
     settings = config.to_dict()
     dimension = settings.get("dimension")
-    result = run(
-        config,
-        asked.folder,
-        resume=asked.resume,
-        sinks=[
-            lambda path, step: TensorBoardSink(path, step, dimension=dimension, config=settings),
-            lambda path, step: ConsoleSink(),
-        ],
-        callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
-    )
+    try:
+        result = run(
+            config,
+            asked.folder,
+            resume=asked.resume,
+            sinks=[
+                lambda path, step: TensorBoardSink(
+                    path, step, dimension=dimension, config=settings
+                ),
+                lambda path, step: ConsoleSink(),
+            ],
+            callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
+        )
+    except OSError as error:
+        kept = f"what was written to {asked.folder} before is kept, --resume goes on from there"
+        raise OSError(f"{_os_error(error)}; {kept}") from error
     print(f"{len(result.records)} records in {asked.folder}")
     print(f"to look at them: spectrain board {shlex.quote(str(asked.folder))}")
     return 0
@@ -152,6 +159,7 @@ def report(arguments: Sequence[str]) -> int:
     from .figures.catalogue import report_texts, run_figures
     from .probes.records.atomic import write_atomically
     from .probes.records.record_file import load
+    from .views.report import is_report
     from .views.report import report as page
 
     folder = _run_folder(asked.run)
@@ -163,6 +171,8 @@ def report(arguments: Sequence[str]) -> int:
     for notice in notices:
         print("spectrain: warning:", notice, file=sys.stderr)
     output = Path(asked.output or folder / "report.html")
+    if output.exists() and not is_report(output):
+        raise ValueError(f"output: expected a new file or a former report, got {asked.output!r}")
     output.parent.mkdir(parents=True, exist_ok=True)
     content = page(run, folder.resolve().name, notices, run_figures(run), report_texts(run)).encode(
         "utf-8"
@@ -189,6 +199,9 @@ def demo(arguments: Sequence[str]) -> int:
     parser.add_argument("--folder", type=str, help="for the runs; by default a new one in runs")
     parser.add_argument("--figures", type=str, default="figures", help="folder for the figures")
     asked = parser.parse_args(list(arguments))
+
+    if asked.folder == "":
+        raise ValueError("folder: expected a path, got ''")
 
     from .demo import FULL, QUICK
     from .demo import demo as run_demo
@@ -307,8 +320,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, 2)
     except ArithmeticError as error:
         return _fail(error, 1)
+    except BrokenPipeError:
+        # Whoever reads has heard enough, also of what is still waiting to be written at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(_os_error(error), 1)
 
 
-def _fail(error: Exception, status: int) -> int:
+def _os_error(error: OSError) -> str:
+    """Which file, and what is wrong with it."""
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
+def _fail(error: Exception | str, status: int) -> int:
     print("spectrain: error:", " ".join(str(error).split()), file=sys.stderr)
     return status

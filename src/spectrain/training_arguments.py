@@ -42,15 +42,18 @@ def parse_training_arguments(arguments: Sequence[str]) -> TrainingArguments:
         argparse.ArgumentError: if a key is unknown or a value of the wrong type.
     """
     early, rest = _early_parser().parse_known_args(arguments)
+    if early.folder == "":
+        raise ValueError("folder: expected a path, got ''")
     file = early.config or _positional(rest)
     rest = [argument for argument in rest if argument != file]
-    if file is None and early.resume and early.folder and (early.folder / CONFIG).is_file():
-        file = str(early.folder / CONFIG)
+    stored = Path(early.folder or ".") / CONFIG
+    if file is None and early.resume and early.folder and stored.is_file():
+        file = str(stored)
     system = _system(early.system or (file and _system_in(file)) or SoftmaxMixtureConfig.system)
 
     # The file comes first, so that flags go over it.
     known = ["--config", file] if file else []
-    known += ["--folder", str(early.folder)] if early.folder else []
+    known += ["--folder", early.folder] if early.folder else []
     parser = _parser(system)
     values = parser.instantiate(parser.parse_args([*known, *rest, "--system", system.system]))
     config = system(**{field.name: values[field.name] for field in fields(system)})
@@ -61,7 +64,7 @@ def _early_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config")
     parser.add_argument("--system")
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--folder")
     parser.add_argument("--resume", action="store_true")
     return parser
 

@@ -173,3 +173,35 @@ def test_the_command_writes_beside_the_data_file(run, tmp_path, capsys):
     assert (tmp_path / "ä b.csv").read_bytes() == (tmp_path / "records.csv").read_bytes()
     assert main(["export", str(tmp_path), "--format", "xls"]) == 2
     assert "format" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["csv", "npz", "parquet"])
+def test_a_file_that_no_export_wrote_stays(run, tmp_path, form):
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"r.{form}"
+    for content in (b"step,loss\n1,2\n", b"PK\x03\x04", b"PAR1", b"\x00" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"output: expected a new file, or one that an export"):
+            export(run, path, form)
+        assert path.read_bytes() == content
+    path.write_bytes(b"")
+    export(run, path, form)
+    written = path.read_bytes()
+    export(run, path, form)
+    assert path.read_bytes() == written
+
+
+def test_a_run_is_not_written_over_by_its_own_export_or_report(run, tmp_path, capsys):
+    path = tmp_path / "records.jsonl"
+    file = RecordFile(path, {"seed": 1})
+    file.write(run.records[0])
+    file.close()
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    for output in (path, tmp_path / "config.yaml", tmp_path):
+        for command in (["export"], ["export", "--format", "npz"], ["report"]):
+            arguments = [command[0], str(tmp_path), *command[1:], "--output", str(output)]
+            assert main(arguments) == 2
+            assert "output: expected a new file" in capsys.readouterr().err
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before

@@ -1,5 +1,5 @@
 """The report: one HTML page on a run that needs nothing else, neither network nor scripts."""
 
-from .report import report
+from .report import is_report, report
 
-__all__ = ["report"]
+__all__ = ["is_report", "report"]

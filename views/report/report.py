@@ -19,9 +19,18 @@ from .errors import error_tables
 from .markup import number, paragraph, picture, preformatted, section, table
 from .sources import sources
 
-__all__ = ["report"]
+__all__ = ["is_report", "report"]
 
 _PAGE = Path(__file__).with_name("page.html")
+
+
+def is_report(path: Path) -> bool:
+    """Whether there is nothing in the file but a report, or nothing at all."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        begin = file.read(2**12)
+    return not begin or b'<meta name="generator" content="spectrain">' in begin
 
 
 def report(
