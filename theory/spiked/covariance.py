@@ -100,8 +100,10 @@ class Covariance:
 
     def slope_and_curvature(self, q: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Q'(q) and Q''(q), which share a power."""
-        matrix, power = self.matrix_weight, self.tensor_weight * self._power(q)
-        return q * (matrix + power), matrix + (self.order - 1) * power
+        power = self.tensor_weight * self._power(q)
+        both = power + self.matrix_weight
+        more = power if self.order == 3 else (self.order - 2) * power
+        return q * both, both + more
 
     @overload
     def third(self, q: float) -> float: ...

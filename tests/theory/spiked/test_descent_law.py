@@ -108,6 +108,7 @@ def test_readings_at_some_steps_are_those_of_all():
         ({"steps": [3, 2]}, "times: expected steps, strictly increasing integers"),
         ({"steps": [1.5]}, "times: expected steps, strictly increasing integers"),
         ({"steps": [-1, 2]}, "times: expected steps, strictly increasing integers"),
+        ({"steps": [10**9]}, "times: expected at most 10,000,000 steps, got 1,000,000,000"),
         ({"steps": [5000], "learning_rate": 0.9}, "learning_rate: expected less than"),
     ],
 )
