@@ -89,7 +89,9 @@ class DescentLaw:
         Raises:
             ArithmeticError: if the numbers are no longer finite.
         """
-        norm2 = 1 + rate**2 * self.gradient_square + 2 * self.temperature * rate
+        norm2 = 1 + rate * rate * self.gradient_square + 2 * self.temperature * rate
+        if not math.isfinite(norm2):
+            raise ArithmeticError(f"descent: expected finite numbers, got none at t = {self.time}")
         kept, scale = 1 - rate * self.multiplier, 1 / math.sqrt(norm2)
         n = self._known
         if n == self._past.shape[1]:
@@ -123,7 +125,7 @@ class DescentLaw:
         self.energy = -q.value(m) - own
         # |force|^2 / N: noise, memory of it, and signal.
         square = self._noise + drawn + 2 * echoed
-        square += here * (2 * back + here) - self.multiplier**2
+        square += here * (2 * back + here) - self.multiplier * self.multiplier
         self.gradient_square = max(square, 0.0)
         self._here, self._signal = here, here + back
         if not math.isfinite(self.multiplier):
