@@ -121,3 +121,10 @@ def test_bad_input_is_named(change, message):
 def test_a_negative_temperature_is_named():
     with pytest.raises(ValueError, match="temperature: expected a number of at least 0"):
         DescentLaw(Covariance(0.5, 1.0), 0.1, temperature=-0.1)
+
+
+def test_a_step_beyond_all_numbers_is_told():
+    with pytest.raises(
+        ArithmeticError, match="descent: expected finite numbers, got none at t = 0"
+    ):
+        DescentLaw(Covariance(0.5, 1.0), 0.1).step(1e200)
