@@ -97,7 +97,7 @@ class DescentLaw:
         if n == self._past.shape[1]:
             self._past = np.pad(self._past, ((0, 0), (0, n)))
         past, memory = self._past[:, :n], self.memory
-        memory.append(self.time, past[0], past[1])
+        memory.append(self.time, rate, past[0], past[1])
         stay, move, pull = scale * kept, scale * rate, scale * rate * self._here
         # Of C, R, m and the three sums, what makes the next C and R.
         past[:2] = np.array([[stay, 0, pull, move, 0, move], [0, stay, 0, 0, move, 0]]) @ past

@@ -39,8 +39,10 @@ class Memory(Protocol):
             out: where they are written, (3, n).
         """
 
-    def append(self, time: float, correlation: FloatArray, response: FloatArray) -> None:
-        """Add the step at this time: C(., s) and R(., s) of all past steps s, (n,) each."""
+    def append(
+        self, time: float, rate: float, correlation: FloatArray, response: FloatArray
+    ) -> None:
+        """Add the step of this rate from this time: C(., s), R(., s) of all past s, (n,) each."""
 
     def coarsen(self) -> Coarsening | None:
         """Merge steps if it is time to; None if nothing was merged."""
@@ -87,7 +89,9 @@ class ExactMemory:
             out[0, :old] += back[..., 0].reshape(-1)
             out[2, :old] = (back[..., 1:] + diagonal[1] @ second[..., None]).reshape(-1)
 
-    def append(self, time: float, correlation: FloatArray, response: FloatArray) -> None:
+    def append(
+        self, time: float, rate: float, correlation: FloatArray, response: FloatArray
+    ) -> None:
         """See `Memory`."""
         n, old = self._length, self._blocks * _BLOCK
         row = n - old

@@ -26,10 +26,10 @@ class ThinnedMemory:
     the hats, w_u = sum_u' phi_u(u') w(u'),
 
         sum_u' R(s, u') v(u')  = sum_u R(s, phi_u) v(u)
-        sum_u' w(u') K(u', s)  = sum_u w_u (G^-1 phi K)(u, s),  G_uv = sum_u' phi_u(u') phi_v(u')
+        sum_u' w(u') K(u', s)  = sum_u w_u (G^-1 phi eta K)(u, s),  G = phi eta phi^T
 
-    for K = C and R: the least-squares fit of w, whose error is orthogonal to that of K. Every
-    coarsening projects so. The error is O(eps^4).
+    for K = C and R and the steps' rates eta: the least-squares fit of w / eta, which is smooth, and
+    whose error is orthogonal to that of K. Every coarsening projects so. The error is O(eps^4).
 
     Args:
         precision: eps.
@@ -43,7 +43,7 @@ class ThinnedMemory:
             raise ValueError(f"start: expected a positive time, got {start}")
         self._precision, self._start = precision, start
         self._length = self._waited = 0
-        self._times = np.zeros(_PERIOD)
+        self._times, self._rates = np.zeros(_PERIOD), np.zeros(_PERIOD)
         self._gram = np.zeros((0, 0))  # G of the times at the last coarsening
         # Rows u, columns s: C fitted in u; R(., hat of s) fitted in u; the same at u.
         self._tables = np.zeros((3, _PERIOD, _PERIOD))
@@ -55,14 +55,16 @@ class ThinnedMemory:
         np.matmul(forward, fitted, out=out[1])
         np.matmul(response, backward, out=out[2])
 
-    def append(self, time: float, correlation: FloatArray, response: FloatArray) -> None:
+    def append(
+        self, time: float, rate: float, correlation: FloatArray, response: FloatArray
+    ) -> None:
         """See `Memory`."""
         n = self._length
         if n == len(self._times):
             more = 0, _PERIOD
-            self._times = np.pad(self._times, more)
+            self._times, self._rates = np.pad(self._times, more), np.pad(self._rates, more)
             self._tables = np.pad(self._tables, ((0, 0), more, more))
-        self._times[n] = time
+        self._times[n], self._rates[n] = time, rate
         self._tables[0, n, :n] = self._tables[0, :n, n] = correlation
         self._tables[0, n, n] = 1.0
         self._tables[1:, n, :n] = response
@@ -89,7 +91,7 @@ class ThinnedMemory:
 
     def _merge(self, merger: _Merger) -> None:
         n, k, kept = self._length, len(merger.kept), merger.kept
-        gram, known = np.eye(n), len(self._gram)
+        gram, known = np.diag(self._rates[:n]), len(self._gram)
         gram[:known, :known] = self._gram
         merger.share(gram)
         shared = gram[kept]
@@ -106,6 +108,7 @@ class ThinnedMemory:
         for table, fitted in zip(self._tables[:2], tables, strict=False):
             table[:k, :k] += fit @ merger.excess(fitted)
         self._times = np.pad(self._times[kept], (0, _PERIOD))
+        self._rates = np.zeros(room)
         self._length = k
 
 

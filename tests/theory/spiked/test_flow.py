@@ -111,6 +111,16 @@ def test_a_thinned_memory_errs_in_more_than_second_order(
     assert (np.diff(worst) < 0).all()
 
 
+def test_a_thinned_memory_knows_steps_of_different_size(law_numbers):
+    """What it fits is smooth in time only per unit of time, not per step."""
+    exact = DescentLaw(MIXED, 0.1)
+    thin = DescentLaw(MIXED, 0.1, memory=thinned(MIXED, 0.1))
+    for rate in np.repeat([0.1, 0.3, 0.15, 0.3], 150):
+        exact.step(rate)
+        thin.step(rate)
+    np.testing.assert_allclose(law_numbers(thin), law_numbers(exact), rtol=0, atol=2e-6)
+
+
 def test_a_thinned_memory_that_keeps_all_is_exact(law_numbers):
     exact, kept = DescentLaw(MIXED, 0.1), DescentLaw(MIXED, 0.1, memory=ThinnedMemory(1e-6, 1.0))
     for _ in range(300):
