@@ -245,6 +245,8 @@ def test_numbers_on_screen_are_those_of_the_file(open_tab, logs, records):
         assert tab.values("measured") == [measured.value]
         assert tab.values("residual") == [measured.error]
         assert tab.values("predicted") == [predicted.value]
+        assert tab.values("forecast") == [record.forecast.spectra[0].top[0].value]
+        assert tab.get("forecast-outliers").count() == 1
         assert tab.values("overlap") == [measured.overlap]
         text = tab.get("outlier").inner_text()
         assert f"{measured.value:.3f} ± 0.020" in text

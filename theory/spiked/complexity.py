@@ -86,15 +86,15 @@ def _log_likelihood(q: Covariance, m: float, multiplier: float, energy: float | 
     """Of mu, or of energy and mu, at a fixed point: (1/N) ln of their density."""
     shift, variance = multiplier - q.slope(m) * m, q.multiplier_variance
     if energy is None:
-        return -(shift**2) / (2 * variance)
+        return -shift * shift / (2 * variance)
     lift = energy + q.value(m)
     if q.homogeneous:
         if abs(multiplier + q.degree * energy) > _SAME_ENERGY * abs(multiplier):
             return -math.inf
-        return -(shift**2) / (2 * variance)
+        return -shift * shift / (2 * variance)
     own, shared = q.value(1.0), -q.slope(1.0)
     determinant = own * variance - shared**2
-    square = variance * lift**2 - 2 * shared * lift * shift + own * shift**2
+    square = variance * lift * lift - 2 * shared * lift * shift + own * shift * shift
     return -square / (2 * determinant)
 
 

@@ -10,6 +10,8 @@ from ..spectrum import FloatArray
 
 __all__ = ["Covariance"]
 
+_LARGEST = 1e50  # noise whose fourth power is a number
+
 
 @dataclass(frozen=True)
 class Covariance:
@@ -35,6 +37,9 @@ class Covariance:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name}: expected a positive number or None, got {value}")
+            if value is not None and not 1 / _LARGEST <= value <= _LARGEST:
+                bounds = f"{1 / _LARGEST:.0e} to {_LARGEST:.0e}"
+                raise ValueError(f"{name}: expected a number from {bounds}, got {value}")
         if self.matrix_noise is None and self.tensor_noise is None:
             raise ValueError("matrix_noise, tensor_noise: expected at least one, got None for both")
         if isinstance(self.order, bool) or not isinstance(self.order, int) or self.order < 3:
@@ -100,8 +105,10 @@ class Covariance:
 
     def slope_and_curvature(self, q: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Q'(q) and Q''(q), which share a power."""
-        matrix, power = self.matrix_weight, self.tensor_weight * self._power(q)
-        return q * (matrix + power), matrix + (self.order - 1) * power
+        power = self.tensor_weight * self._power(q)
+        both = power + self.matrix_weight
+        more = power if self.order == 3 else (self.order - 2) * power
+        return q * both, both + more
 
     @overload
     def third(self, q: float) -> float: ...

@@ -13,10 +13,11 @@ from .memory import Memory
 from .thinned_memory import ThinnedMemory
 from .trajectory import Reading, Trajectory, combine, read
 
-__all__ = ["PRECISION", "REMEMBERED", "descent_trajectory", "thinned"]
+__all__ = ["LONGEST", "PRECISION", "REMEMBERED", "descent_trajectory", "thinned"]
 
-PRECISION = 0.05  # of a thinned memory
+PRECISION = 0.1  # of a thinned memory
 REMEMBERED = 3000  # steps up to which every one is
+LONGEST = 10_000_000  # steps that are computed at most, a quarter of an hour or so
 
 
 def descent_trajectory(
@@ -46,6 +47,8 @@ def descent_trajectory(
         raise ValueError(
             f"times: expected steps, strictly increasing integers from 0 on, got {list(steps)}"
         )
+    if counts[-1] > LONGEST:
+        raise ValueError(f"times: expected at most {LONGEST:,} steps, got {counts[-1]:,}")
     bound = 1 / (2 * covariance.sigma)
     if counts[-1] > REMEMBERED and learning_rate >= bound:
         raise ValueError(

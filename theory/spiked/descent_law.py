@@ -12,6 +12,8 @@ from .memory import ExactMemory, Memory
 
 __all__ = ["DescentLaw"]
 
+_ROOM = 300  # steps there is room for at first
+
 
 class DescentLaw:
     """x <- N^(1/2) (x - eta P grad H + (2 T eta)^(1/2) xi) / |.|  as N goes to infinity, exactly.
@@ -55,25 +57,31 @@ class DescentLaw:
         self.memory: Memory = ExactMemory() if memory is None else memory
         self.time = 0.0
         self.overlap = float(overlap)
-        self.overlaps = np.zeros(0)
-        self._rows = np.zeros((2, 0))  # C and R of the past steps
+        self._known = 0
+        # C, R and m of the past steps that are remembered, and the sums over them.
+        self._past = np.zeros((6, _ROOM))
         self._noise = covariance.slope(1.0)  # variance of its gradient
         self._evaluate()
 
     @property
     def correlation(self) -> FloatArray:
         """C_s of the past steps that are remembered, (n,)."""
-        return np.asarray(self._rows[0])
+        return np.asarray(self._past[0, : self._known])
 
     @property
     def response(self) -> FloatArray:
         """R_s of the same, (n,)."""
-        return np.asarray(self._rows[1])
+        return np.asarray(self._past[1, : self._known])
+
+    @property
+    def overlaps(self) -> FloatArray:
+        """m of the same, (n,)."""
+        return np.asarray(self._past[2, : self._known])
 
     @property
     def start_correlation(self) -> float:
         """C(t, 0)."""
-        return float(self._rows[0, 0]) if self._rows.shape[1] else 1.0
+        return float(self._past[0, 0]) if self._known else 1.0
 
     def step(self, rate: float) -> None:
         """One step with learning rate eta.
@@ -81,45 +89,44 @@ class DescentLaw:
         Raises:
             ArithmeticError: if the numbers are no longer finite.
         """
-        norm2 = 1 + rate**2 * self.gradient_square + 2 * self.temperature * rate
+        norm2 = 1 + rate * rate * self.gradient_square + 2 * self.temperature * rate
+        if not math.isfinite(norm2):
+            raise ArithmeticError(f"descent: expected finite numbers, got none at t = {self.time}")
         kept, scale = 1 - rate * self.multiplier, 1 / math.sqrt(norm2)
-        n = self._rows.shape[1]
-        rows = np.empty((2, n + 1))
-        np.multiply(self._rows, scale * kept, out=rows[:, :n])
-        self._moved *= scale * rate
-        rows[:, :n] += self._moved
-        rows[:, n] = scale, scale * rate
-        overlap = scale * (kept * self.overlap + rate * self._signal)
-        self.memory.append(self.time, self._rows[0], self._rows[1])
-        overlaps = np.empty(n + 1)
-        overlaps[:n], overlaps[n] = self.overlaps, self.overlap
-        self.overlaps, self._rows, self.overlap = overlaps, rows, overlap
+        n = self._known
+        if n == self._past.shape[1]:
+            self._past = np.pad(self._past, ((0, 0), (0, n)))
+        past, memory = self._past[:, :n], self.memory
+        memory.append(self.time, rate, past[0], past[1])
+        stay, move, pull = scale * kept, scale * rate, scale * rate * self._here
+        # Of C, R, m and the three sums, what makes the next C and R.
+        past[:2] = np.array([[stay, 0, pull, move, 0, move], [0, stay, 0, 0, move, 0]]) @ past
+        self._past[0, n], self._past[1, n], self._past[2, n] = scale, move, self.overlap
+        self.overlap = scale * (kept * self.overlap + rate * self._signal)
         self.time += rate
-        coarsening = self.memory.coarsen()
+        self._known = n + 1
+        coarsening = memory.coarsen()
         if coarsening is not None:
-            self.overlaps = coarsening.values(self.overlaps)
-            parts = [coarsening.values(rows[0]), coarsening.weights(rows[1])]
-            self._rows = np.stack(parts)
+            correlation, response, overlaps = self._past[:3, : n + 1]
+            parts = coarsening.values(correlation), coarsening.weights(response)
+            self._known = len(parts[0])
+            self._past[:3, : self._known] = *parts, coarsening.values(overlaps)
         self._evaluate()
 
     def _evaluate(self) -> None:
         """Multiplier, energy, gradient, and the sums over the past."""
-        q, m, (correlation, response) = self.covariance, self.overlap, self._rows
-        slopes, curvatures = q.slope_and_curvature(correlation)
-        weights = response * curvatures
-        drawn, echo, pushed = self.memory.products(weights, slopes)
-        here, own = q.slope(m), float(response @ slopes)
-        back = float(weights @ self.overlaps)
-        self.multiplier = here * m + own + float(weights @ correlation)
+        q, m, past = self.covariance, self.overlap, self._past[:, : self._known]
+        slopes, curvatures = q.slope_and_curvature(past[0])
+        weights = past[1] * curvatures
+        self.memory.products(weights, slopes, past[3:])
+        correlated, _, back, drawn, _, echoed = (past @ weights).tolist()
+        here, own = q.slope(m), float(past[1] @ slopes)
+        self.multiplier = here * m + own + correlated
         self.energy = -q.value(m) - own
         # |force|^2 / N: noise, memory of it, and signal.
-        square = self._noise + float(weights @ drawn) + 2 * float(weights @ pushed)
-        square += here * (2 * back + here) - self.multiplier**2
+        square = self._noise + drawn + 2 * echoed
+        square += here * (2 * back + here) - self.multiplier * self.multiplier
         self.gradient_square = max(square, 0.0)
-        self._signal = here + back
-        self._moved = np.empty_like(self._rows)
-        np.add(drawn, pushed, out=self._moved[0])
-        self._moved[0] += here * self.overlaps
-        self._moved[1] = echo
+        self._here, self._signal = here, here + back
         if not math.isfinite(self.multiplier):
             raise ArithmeticError(f"descent: expected finite numbers, got none at t = {self.time}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..spectrum import FloatArray
 from .covariance import Covariance
-from .descent import PRECISION, thinned
+from .descent import LONGEST, PRECISION, thinned
 from .descent_law import DescentLaw
 from .signal_minimum import signal_minimum
 from .trajectory import Reading, Trajectory, combine, joined, read
@@ -17,12 +17,12 @@ from .trajectory import Reading, Trajectory, combine, joined, read
 __all__ = ["flow_trajectory"]
 
 _LEVELS = (1, 2, 3, 4, 5, 6)  # how many steps the largest one is divided into
-_LONG = 1.6  # largest step over long times, in units of the fastest rate; 2 would be unstable
 _EXACT = 320  # largest steps up to which every step is remembered
+# Levels beyond, and the largest step in units of the fastest rate; from 2 on a step is unstable.
+_LATE = (2, 3), 3.6
+_LATE_LANGEVIN = (1, 2, 3, 4), 1.0  # where fast motion never dies, a step errs more
 _EARLY = ((1.0, 4), (4.0, 2))  # until these times, in units of 1 / rate, steps so much smaller
 _SLACK = 1e-9  # relative; a gap of a whole number of steps has that many
-_FEW = _LEVELS[:3]  # for long Langevin dynamics
-_LANGEVIN = 1000  # largest steps beyond which Langevin dynamics is refused
 
 
 def flow_trajectory(
@@ -35,8 +35,9 @@ def flow_trajectory(
 
     The errors of the discrete law are pure powers of its step: six steps in the ratios 1, 1/2,
     ..., 1/6 leave about 1e-9; the error told is the difference from the last five. Beyond t of
-    about 80 / sigma at temperature zero, two steps in the ratio 2 with a thinned memory; the
-    error is then the difference from the better of the two.
+    about 80 / sigma the memory is thinned, on two steps in the ratio 3 / 2, at a temperature
+    above 0 on four in the ratios 1, 1/2, 1/3, 1/4; the error is the difference from all but the
+    first, whose memory is thinned twice as much as the others'.
 
     Args:
         covariance: Q.
@@ -53,38 +54,46 @@ def flow_trajectory(
         raise ValueError(f"times: expected strictly increasing numbers from 0 on, got {times}")
     minimum = signal_minimum(covariance)
     multiplier = max(2 * covariance.sigma, minimum.multiplier if minimum else 0.0)
-    rate = multiplier + 2 * covariance.sigma  # the fastest of the whole descent
-    if temperature > 0 and times[-1] * rate > _LANGEVIN:
-        raise ValueError(
-            f"times: expected at most {_LANGEVIN / rate:.4g} at a temperature above 0, where the "
-            f"memory cannot be thinned, got {times[-1]:.6g}"
-        )
+    rate = multiplier + 2 * covariance.sigma + temperature  # the fastest of the whole descent
+    levels, long = _LATE_LANGEVIN if temperature > 0 else _LATE
+    last = LONGEST * long / (sum(levels) * rate)
+    if times[-1] > last:
+        most = f"{last:.4g}, which takes {LONGEST:,} steps"
+        raise ValueError(f"times: expected at most {most}, got {times[-1]:.6g}")
     near = [t for t in times if t * rate <= _EXACT]
     start = (covariance, initial_overlap, temperature)
-    parts = [_remembered(start, rate, near, _LEVELS)] if near else []
+    parts = [_remembered(start, rate, near)] if near else []
     if len(near) < len(times):
-        late = times[len(near) :]
-        langevin = temperature > 0
-        parts += [_remembered(start, rate, late, _FEW) if langevin else _thin(start, rate, late)]
+        parts.append(_thin(start, rate, times[len(near) :]))
     return parts[0] if len(parts) == 1 else joined(parts[0], parts[1])
 
 
 def _remembered(
-    start: tuple[Covariance, float, float], rate: float, times: list[float], levels: Sequence[int]
+    start: tuple[Covariance, float, float],
+    rate: float,
+    times: list[float],
+    levels: Sequence[int] = _LEVELS,
 ) -> Trajectory:
     """With all of the past."""
     runs = [_run(DescentLaw(*start), times, rate, level) for level in levels]
-    checked = np.append(0.0, _at_zero(levels[1:]))
-    return combine(times, runs, _at_zero(levels), checked, start[0].sigma)
+    return _extrapolated(times, runs, levels, start[0].sigma)
 
 
 def _thin(start: tuple[Covariance, float, float], rate: float, times: list[float]) -> Trajectory:
     """With a thinned past."""
-    runs = [
-        _run(DescentLaw(*start, thinned(start[0], precision)), times, rate / _LONG, level)
-        for level, precision in ((1, 2 * PRECISION), (2, PRECISION))
-    ]
-    return combine(times, runs, _at_zero((1, 2)), np.array([0.0, 1.0]), start[0].sigma)
+    levels, long = _LATE_LANGEVIN if start[2] > 0 else _LATE
+    runs = []
+    for level in levels:
+        memory = thinned(start[0], 2 * PRECISION if level == levels[0] else PRECISION)
+        runs.append(_run(DescentLaw(*start, memory), times, rate / long, level))
+    return _extrapolated(times, runs, levels, start[0].sigma)
+
+
+def _extrapolated(
+    times: list[float], runs: Sequence[Sequence[Reading]], levels: Sequence[int], sigma: float
+) -> Trajectory:
+    """To a step of zero; the error is the difference from what all but the first run give."""
+    return combine(times, runs, _at_zero(levels), np.append(0.0, _at_zero(levels[1:])), sigma)
 
 
 def _run(law: DescentLaw, times: Sequence[float], rate: float, level: int) -> list[Reading]:

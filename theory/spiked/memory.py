@@ -30,18 +30,19 @@ class Coarsening(Protocol):
 class Memory(Protocol):
     """C(u, s) and R(u, s) of the past steps u, s, n of them."""
 
-    def products(
-        self, forward: FloatArray, backward: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """sum_u w_u C(u, s),  sum_u w_u R(u, s),  sum_u R(s, u) v_u  for each s, (n,) each.
+    def products(self, forward: FloatArray, backward: FloatArray, out: FloatArray) -> None:
+        """sum_u w_u C(u, s),  sum_u w_u R(u, s),  sum_u R(s, u) v_u  for each s.
 
         Args:
             forward: w, (n,).
             backward: v, (n,).
+            out: where they are written, (3, n).
         """
 
-    def append(self, time: float, correlation: FloatArray, response: FloatArray) -> None:
-        """Add the step at this time: C(., s) and R(., s) of all past steps s, (n,) each."""
+    def append(
+        self, time: float, rate: float, correlation: FloatArray, response: FloatArray
+    ) -> None:
+        """Add the step of this rate from this time: C(., s), R(., s) of all past s, (n,) each."""
 
     def coarsen(self) -> Coarsening | None:
         """Merge steps if it is time to; None if nothing was merged."""
@@ -64,36 +65,33 @@ class ExactMemory:
         self._diagonal = np.zeros((2, 0, _BLOCK, _BLOCK))
         self._generator = np.random.default_rng(0)
 
-    def products(
-        self, forward: FloatArray, backward: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def products(self, forward: FloatArray, backward: FloatArray, out: FloatArray) -> None:
         """See `Memory`."""
         n, old, blocks = self._length, self._blocks * _BLOCK, self._blocks
         correlation, response = self._recent[:, : n - old]
         recent = forward[old:]
-        rows = np.empty((2, n))
-        np.matmul(recent, correlation[:, :n], out=rows[0])
-        np.matmul(recent, response[:, :n], out=rows[1])
-        column = np.empty(n)
-        np.matmul(response[:, :n], backward, out=column[old:])
+        np.matmul(recent, correlation[:, :n], out=out[0])
+        np.matmul(recent, response[:, :n], out=out[1])
+        np.matmul(response[:, :n], backward, out=out[2, old:])
         if blocks:
-            rows[0, old:] += correlation[:, :old] @ forward[:old]
+            out[0, old:] += correlation[:, :old] @ forward[:old]
             right = self._right[:, :blocks, :, :old].reshape(2, -1, old)
             first = forward[:old].reshape(blocks, _BLOCK)
             second = backward[:old].reshape(blocks, _BLOCK)
             left, diagonal = self._left[:blocks], self._diagonal[:, :blocks]
             through = np.matmul(first[:, None], left).reshape(-1)
-            rows[0, :old] += through @ right[0]
-            rows[1, :old] += through @ right[1]
+            out[0, :old] += through @ right[0]
+            out[1, :old] += through @ right[1]
             back = np.stack([right[0] @ forward[:old], right[1] @ backward[:old]], -1)
             back = left @ back.reshape(blocks, self._rank, 2)
             own = np.matmul(first[:, None], diagonal)
-            rows[:, :old] += own.reshape(2, old)
-            rows[0, :old] += back[..., 0].reshape(-1)
-            column[:old] = (back[..., 1:] + diagonal[1] @ second[..., None]).reshape(-1)
-        return rows[0], rows[1], column
+            out[:2, :old] += own.reshape(2, old)
+            out[0, :old] += back[..., 0].reshape(-1)
+            out[2, :old] = (back[..., 1:] + diagonal[1] @ second[..., None]).reshape(-1)
 
-    def append(self, time: float, correlation: FloatArray, response: FloatArray) -> None:
+    def append(
+        self, time: float, rate: float, correlation: FloatArray, response: FloatArray
+    ) -> None:
         """See `Memory`."""
         n, old = self._length, self._blocks * _BLOCK
         row = n - old

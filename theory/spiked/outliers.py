@@ -129,7 +129,8 @@ class _System:
         """sum a C, sum a R, sum R f, k, and Q''(m) y*."""
         law = self._law
         a, f = self._a(vector), self._curvature * vector[: self._steps]
-        drawn, echo, pushed = law.memory.products(a, f)
+        drawn, echo, pushed = sums = np.empty((3, self._steps))
+        law.memory.products(a, f, sums)
         signal = self._here * float(vector[-1])
         k = -(float(law.response @ f) + float(a @ law.correlation) + signal * law.overlap)
         return drawn, echo, pushed, k, signal

@@ -167,8 +167,7 @@ class SpikedTheory:
     ) -> Geometry | None:
         """m, mu, e, |P grad H|, the loss H and the outliers by the law of the descent.
 
-        None without a learning rate, and for Langevin dynamics beyond the steps that the law
-        remembers. At a temperature above 0 there are no spectra.
+        None without a learning rate. At a temperature above 0 there are no spectra.
         """
         law = self._after(min(max(start.overlap, -1.0), 1.0), steps)
         if law is None:
@@ -203,8 +202,6 @@ class SpikedTheory:
         if self.learning_rate is None:
             return None
         remembered = steps <= REMEMBERED
-        if not remembered and self.temperature > 0:
-            return None
         start, done, law = self._law or (math.nan, 0, None)
         thinned_before = done > REMEMBERED
         if law is None or start != overlap or done > steps or thinned_before == remembered:

@@ -12,19 +12,24 @@ from ..spectrum import FloatArray
 __all__ = ["ThinnedMemory"]
 
 _PERIOD = 64  # steps between two coarsenings
-_ROOM = 300  # steps there is room for at first; no power of two, which caches do not like
+_HEIRS = np.array([-2, -1, 0, 1])  # of a time, counted from the first after it that stays
 
 
 class ThinnedMemory:
-    """Steps whose spacing is at most eps min(t - s, 2 s + t0), the others interpolated linearly.
+    """Steps whose spacing is at most eps min(t - s, 2 s + t0), the others interpolated by cubics.
 
-    What is kept of R are its integrals with the hat functions of the kept times: R(u, .) is as
-    sharp as ever near s = u, but what multiplies it is smooth. Taking a time k out hands its hat
-    to the neighbours, phi_(k-1) += alpha phi_k and phi_(k+1) += (1 - alpha) phi_k, which no sum
-    notices: the rule is exact for what is linear between kept times, and the error O(eps^2). A
-    sum over u with R(t, u), smooth long before t, needs R(u, s) averaged over the hat of u, not
-    its value at u, because R(., s) is sharp too. C is smooth in both. At temperature zero only:
-    otherwise C has a cusp at u = s.
+    R(u, .) is as sharp as ever near s = u, and C has a cusp there at a temperature above zero, so
+    neither can be interpolated. What multiplies them is smooth. Each kept time s has a hat phi_s,
+    a function of all times; taking a time k out hands its hat to the two neighbours on either
+    side, phi_s += l_s(t_k) phi_k with l the Lagrange polynomials on them, so that
+    sum_s phi_s f(s) stays f for cubics f. Then, with v(u) a function and w the sums of one with
+    the hats, w_u = sum_u' phi_u(u') w(u'),
+
+        sum_u' R(s, u') v(u')  = sum_u R(s, phi_u) v(u)
+        sum_u' w(u') K(u', s)  = sum_u w_u (G^-1 phi eta K)(u, s),  G = phi eta phi^T
+
+    for K = C and R and the steps' rates eta: the least-squares fit of w / eta, which is smooth, and
+    whose error is orthogonal to that of K. Every coarsening projects so. The error is O(eps^4).
 
     Args:
         precision: eps.
@@ -38,32 +43,32 @@ class ThinnedMemory:
             raise ValueError(f"start: expected a positive time, got {start}")
         self._precision, self._start = precision, start
         self._length = self._waited = 0
-        self._now = 0.0
-        self._times = np.zeros(_ROOM)
-        self._mass = np.zeros(_ROOM)  # steps that a hat stands for
-        # Rows u, columns s: C; R(u, hat of s); the same summed over the hat of u.
-        self._tables = np.zeros((3, _ROOM, _ROOM))
+        self._times, self._rates = np.zeros(_PERIOD), np.zeros(_PERIOD)
+        self._gram = np.zeros((0, 0))  # G of the times at the last coarsening
+        # Rows u, columns s: C fitted in u; R(., hat of s) fitted in u; the same at u.
+        self._tables = np.zeros((3, _PERIOD, _PERIOD))
 
-    def products(
-        self, forward: FloatArray, backward: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def products(self, forward: FloatArray, backward: FloatArray, out: FloatArray) -> None:
         """See `Memory`."""
-        n = self._length
-        correlation, response, summed = self._tables[:, :n, :n]
-        return correlation @ forward, forward / self._mass[:n] @ summed, response @ backward
+        correlation, fitted, response = self._tables[:, : self._length, : self._length]
+        np.matmul(forward, correlation, out=out[0])
+        np.matmul(forward, fitted, out=out[1])
+        np.matmul(response, backward, out=out[2])
 
-    def append(self, time: float, correlation: FloatArray, response: FloatArray) -> None:
+    def append(
+        self, time: float, rate: float, correlation: FloatArray, response: FloatArray
+    ) -> None:
         """See `Memory`."""
         n = self._length
         if n == len(self._times):
-            self._times, self._mass = (np.pad(a, (0, n)) for a in (self._times, self._mass))
-            self._tables = np.pad(self._tables, ((0, 0), (0, n), (0, n)))
-        self._times[n], self._mass[n] = time, 1.0
+            more = 0, _PERIOD
+            self._times, self._rates = np.pad(self._times, more), np.pad(self._rates, more)
+            self._tables = np.pad(self._tables, ((0, 0), more, more))
+        self._times[n], self._rates[n] = time, rate
         self._tables[0, n, :n] = self._tables[0, :n, n] = correlation
         self._tables[0, n, n] = 1.0
         self._tables[1:, n, :n] = response
         self._length = n + 1
-        self._now = time
         self._waited += 1
 
     def coarsen(self) -> _Merger | None:
@@ -73,38 +78,55 @@ class ThinnedMemory:
         self._waited = 0
         n = self._length
         times = self._times[:n]
-        reach = np.minimum(self._now - times[2:], 2 * times[:-2] + self._start)
-        spare = times[2:] - times[:-2] <= self._precision * reach
-        out = _not_adjacent(np.flatnonzero(spare) + 1)
+        # The two first and the two last stay, so that there are two on either side of the others.
+        before, after = times[1:-3], times[3:-1]
+        reach = np.minimum(times[-1] - after, 2 * before + self._start)
+        spare = after - before <= self._precision * reach
+        out = _not_adjacent(np.flatnonzero(spare) + 2)
         if not len(out):
             return None
         merger = _merger(times, out)
-        k = len(merger.kept)
-        tables = self._tables[:, :n, :n]
-        merger.share(tables[1:], axis=2)
-        merger.share(tables[2], axis=0)
-        kept = tables.take(merger.kept, axis=1).take(merger.kept, axis=2)  # faster than at once
-        tables[1:] = 0.0
-        self._tables[:, :k, :k] = kept
-        self._mass[:k] = merger.weights(self._mass[:n])
-        self._times[:k] = times[merger.kept]
-        self._length = k
+        self._merge(merger)
         return merger
+
+    def _merge(self, merger: _Merger) -> None:
+        n, k, kept = self._length, len(merger.kept), merger.kept
+        gram, known = np.diag(self._rates[:n]), len(self._gram)
+        gram[:known, :known] = self._gram
+        merger.share(gram)
+        shared = gram[kept]
+        merger.share(gram.T)
+        self._gram = gram[np.ix_(kept, kept)]
+        fit = np.linalg.solve(self._gram, shared[:, merger.out])
+        for table in self._tables[1:, :n, :n]:
+            merger.share(table.T)
+        tables = self._tables[:, :n, :n].take(kept, axis=2)
+        room = k + _PERIOD  # and no more, which caches like
+        self._tables = np.zeros((3, room, room))
+        self._tables[:, :k, :k] = tables[:, kept]
+        # What the kept rows interpolate is fitted by them; the rest, in the others, is projected.
+        for table, fitted in zip(self._tables[:2], tables, strict=False):
+            table[:k, :k] += fit @ merger.excess(fitted)
+        self._times = np.pad(self._times[kept], (0, _PERIOD))
+        self._rates = np.zeros(room)
+        self._length = k
 
 
 @dataclass(frozen=True)
 class _Merger:
-    """Times taken out, and the share of their hats that the left neighbours get.
+    """Times taken out, and who gets which share of their hats.
 
     Attributes:
-        out: (k,) of n, increasing, no two adjacent, neither the first nor the last.
-        left: (k,) alpha.
-        kept: (n - k,) the others.
+        kept: (k,) of n that stay, increasing.
+        out: (n - k,) that go, increasing, no two adjacent.
+        heirs: (n - k, 4) of n, among those that stay; they differ within a column.
+        shares: (n - k, 4).
     """
 
-    out: NDArray[np.intp]
-    left: FloatArray
     kept: NDArray[np.intp]
+    out: NDArray[np.intp]
+    heirs: NDArray[np.intp]
+    shares: FloatArray
 
     def values(self, row: FloatArray) -> FloatArray:
         """See `Coarsening`."""
@@ -113,21 +135,37 @@ class _Merger:
     def weights(self, row: FloatArray) -> FloatArray:
         """See `Coarsening`."""
         moved = row.copy()
-        self.share(moved, axis=0)
+        self.share(moved)
         return np.asarray(moved[self.kept])
 
-    def share(self, table: FloatArray, axis: int) -> None:
-        """Hand the weights along an axis to the neighbours, in place."""
-        last = np.moveaxis(table, axis, -1)
-        leaving = last[..., self.out]
-        last[..., self.out - 1] += self.left * leaving
-        last[..., self.out + 1] += (1 - self.left) * leaving
+    def excess(self, table: FloatArray) -> FloatArray:
+        """The rows that go, minus what their heirs say of them by interpolation, (n - k, ...)."""
+        excess = table[self.out].T
+        for heir, share in zip(self.heirs.T, self.shares.T, strict=True):
+            excess -= share * table[heir].T
+        return np.asarray(excess.T)
+
+    def share(self, table: FloatArray) -> None:
+        """Hand the rows that go to their heirs, in place."""
+        leaving = table[self.out].T
+        for heir, share in zip(self.heirs.T, self.shares.T, strict=True):
+            table[heir] += (share * leaving).T
 
 
 def _merger(times: FloatArray, out: NDArray[np.intp]) -> _Merger:
-    before, at, after = times[out - 1], times[out], times[out + 1]
     kept = np.delete(np.arange(len(times)), out)
-    return _Merger(out, (after - at) / (after - before), kept)
+    heirs = kept[np.searchsorted(kept, out)[:, None] + _HEIRS]
+    return _Merger(kept, out, heirs, _lagrange(times[heirs], times[out]))
+
+
+def _lagrange(nodes: FloatArray, at: FloatArray) -> FloatArray:
+    """Polynomials that are 1 at one of the nodes (k, p) and 0 at the others, at (k,), (k, p)."""
+    shares = np.ones_like(nodes)
+    for j in range(nodes.shape[1]):
+        for other in range(nodes.shape[1]):
+            if other != j:
+                shares[:, j] *= (at - nodes[:, other]) / (nodes[:, j] - nodes[:, other])
+    return shares
 
 
 def _not_adjacent(candidates: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -13,6 +13,9 @@ from . import style
 
 __all__ = ["OverlapCurves", "noise_lines", "overlap_curves"]
 
+_DASHES = ("--", ":", "-.", "-")
+_BESIDE = 0.008  # of the axis, between points of two sizes
+
 
 @style.paper()
 def noise_lines(
@@ -30,6 +33,7 @@ def noise_lines(
     for (name, values), (color, _, line) in zip(lines.items(), style.SERIES, strict=False):
         style.draw_line(axes, tensor_noise, values, color=color, linestyle=line, label=name)
     axes.set_xscale("log")
+    axes.set_title("each holds below its line")
     axes.set_xlabel("tensor noise Δₚ (1)")
     axes.set_ylabel("matrix noise Δ₂ (1)")
     axes.set_ylim(0, 1.1)
@@ -70,19 +74,23 @@ def overlap_curves(curves: OverlapCurves, columns: style.Columns = 2) -> Figure:
     """
     figure, panels = style.new_figure(1, 1, 3.4, width=4.6 if columns == 2 else style.WIDTHS[1])
     axes = panels[0, 0]
+    centred = np.arange(len(curves.sizes)) - (len(curves.sizes) - 1) / 2
+    beside = _BESIDE * np.ptp(curves.noise) * centred
     for place, size in enumerate(curves.sizes):
         color, marker, _ = style.SERIES[place % len(style.SERIES)]
         axes.errorbar(
-            curves.noise, curves.means[place], curves.errors[place], color=color, marker=marker,
-            markersize=3.2, linestyle="none", elinewidth=0.8, label=f"measured, N = {size}",
+            curves.noise + beside[place], curves.means[place], curves.errors[place],
+            color=color, marker=marker, markersize=3.2, linestyle="none", elinewidth=0.8,
+            label=f"measured, N = {size}",
         )  # fmt: skip
     style.draw_line(
         axes, curves.found_noise, curves.found, label="minimum of the signal", **style.PREDICTED
     )
-    for place, (name, value) in enumerate(curves.lines.items()):
+    for (name, value), dash in zip(curves.lines.items(), _DASHES, strict=False):
         if np.isfinite(value):
-            dash = style.SERIES[(place + 1) % len(style.SERIES)][2]
-            axes.axvline(value, color="#777777", linewidth=0.9, linestyle=dash, label=name)
+            axes.axvline(
+                value, color="#777777", linewidth=0.9, linestyle=dash, label=name, zorder=1
+            )
     axes.set_xlabel("matrix noise Δ₂ (1)")
     axes.set_ylabel("|overlap with the signal| (1)")
     axes.set_ylim(-0.02, 1.02)

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ...theory.spectrum import FloatArray
 from . import style
 
 __all__ = ["ageing", "complexity_map"]
+
+_LEVELS = 16  # at most
 
 
 @style.paper()
@@ -53,14 +56,13 @@ def complexity_map(
     """
     figure, panels = style.new_figure(1, 1, 3.4, width=4.6 if columns == 2 else style.WIDTHS[1])
     axes = panels[0, 0]
-    shown = np.where(values >= 0, values, np.nan)
-    mesh = axes.pcolormesh(
-        overlaps, energies, shown, cmap="cividis", shading="nearest", rasterized=True
-    )
+    heights = np.nan_to_num(values, nan=-1.0, neginf=-1.0)
+    levels = MaxNLocator(_LEVELS).tick_values(0, max(float(heights.max()), 1e-9))
+    mesh = axes.contourf(overlaps, energies, heights, levels, cmap="cividis")
     bar = figure.colorbar(mesh, ax=axes, fraction=0.05)
     bar.set_label("complexity of minima (1)")
     bar.outline.set_linewidth(0.5)
-    axes.contour(overlaps, energies, np.nan_to_num(values, nan=-1.0), [0.0], colors="#111111")
+    axes.contour(overlaps, energies, heights, [0.0], colors="#111111")
     axes.set_xlabel("overlap with the signal (1)")
     axes.set_ylabel("energy H/N (loss per parameter)")
     return figure

@@ -53,7 +53,7 @@ _NAMES = {
     "maximum_likelihood_amp": "maximum-likelihood AMP",
     "bayes_amp": "Bayes AMP",
 }
-_RATE = 0.15
+_RATE = 0.3  # times sigma, of the descents: 2 / (mu + 2 sigma) would be unstable
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Scale:
     grid: int
 
 
-_FULL = Scale((50, 100, 200), 7, 4, 300, 1000.0, 25, 60)
+_FULL = Scale((30, 60, 120), 7, 10, 160, 1000.0, 25, 60)
 _QUICK = Scale((20, 30), 3, 2, 40, 10.0, 6, 20)
 
 
@@ -131,7 +131,8 @@ def _final_overlap(scale: Scale, size: int, noise: float, seed: int) -> float:
     source = torch.Generator().manual_seed(seed)
     landscape = SpikedLandscape(random_signal(size, source), noise, _TENSOR_NOISE, source)
     model = SpikedModel(landscape, random_signal(size, source))
-    descent = SphereDescent(model.parameters(), _RATE)
+    sigma = Covariance(noise, _TENSOR_NOISE).sigma
+    descent = SphereDescent(model.parameters(), _RATE / sigma)
     for _ in range(scale.steps):
         descent.zero_grad()
         model().backward()

@@ -108,6 +108,7 @@ def test_readings_at_some_steps_are_those_of_all():
         ({"steps": [3, 2]}, "times: expected steps, strictly increasing integers"),
         ({"steps": [1.5]}, "times: expected steps, strictly increasing integers"),
         ({"steps": [-1, 2]}, "times: expected steps, strictly increasing integers"),
+        ({"steps": [10**9]}, "times: expected at most 10,000,000 steps, got 1,000,000,000"),
         ({"steps": [5000], "learning_rate": 0.9}, "learning_rate: expected less than"),
     ],
 )
@@ -120,3 +121,10 @@ def test_bad_input_is_named(change, message):
 def test_a_negative_temperature_is_named():
     with pytest.raises(ValueError, match="temperature: expected a number of at least 0"):
         DescentLaw(Covariance(0.5, 1.0), 0.1, temperature=-0.1)
+
+
+def test_a_step_beyond_all_numbers_is_told():
+    with pytest.raises(
+        ArithmeticError, match="descent: expected finite numbers, got none at t = 0"
+    ):
+        DescentLaw(Covariance(0.5, 1.0), 0.1).step(1e200)

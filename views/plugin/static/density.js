@@ -66,18 +66,19 @@ function describe(pair, moment, kind) {
   return own ? [...lines, `most along ${own}`] : lines;
 }
 
-function predictedOutliers(moment) {
+/** Eigenpairs that are "predicted" or "forecast". */
+function said(moment, kind) {
   const all = [...SIDES, "inside"];
   return all.flatMap((side) =>
-    (moment.predicted?.[side] ?? []).map((pair, place) => ({ ...pair, rank: place + 1, side })));
+    (moment[kind]?.[side] ?? []).map((pair, place) => ({ ...pair, rank: place + 1, side })));
 }
 
 /** Extremes of the eigenvalue axis, and those of its positive part, over all steps of the runs. */
 export function wholeRange(histories) {
   const places = histories.flatMap(({ records }) => records.flatMap(({ history }) => {
     if (!history) return [];
-    const { measured, predicted } = history;
-    const pairs = [measured, predicted].flatMap((kind) => SIDES.flatMap((side) => kind?.[side] ?? []));
+    const { measured, predicted, forecast } = history;
+    const pairs = [measured, predicted, forecast].flatMap((kind) => SIDES.flatMap((side) => kind?.[side] ?? []));
     const ends = SIDES.map((side) => predicted?.bulk?.[side]).filter(Boolean);
     return [...pairs.map(([value]) => value),
       ...ends.flatMap(({ value, detection }) => [value, detection])];
@@ -99,11 +100,12 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least, unit }
     const points = measuredPoints(moment);
     const theory = moment.predicted?.density;
     const ends = edges(moment);
-    const predicted = predictedOutliers(moment);
+    const predicted = said(moment, "predicted");
+    const forecast = isSingle ? said(moment, "forecast") : [];
     const found = SIDES.flatMap((side) => marked(moment, side));
     xs.push(...points.map(([x]) => x), ...(theory?.points ?? []));
     xs.push(...ends.map(([, x]) => x), ...predicted.map((pair) => pair.value));
-    xs.push(...found.map((pair) => pair.value));
+    xs.push(...[...found, ...forecast].map((pair) => pair.value));
     const most = points.length ? ABOVE * Math.max(...points.map(([, y]) => y ?? 0)) : Infinity;
     ys.push(...points.map(([, y]) => y), ...(theory?.values ?? []).map((y) => Math.min(y, most)));
     const named = (suffix) => ends.filter(([name]) => name.endsWith(suffix));
@@ -125,6 +127,8 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least, unit }
         points: points.filter(([, y, e]) => y > e) },
       { kind: "stems", places: predicted.map((pair) => pair.value), share: 0.3,
         color: colours.predicted, width: 2.5, dash: "5 2", test: "predicted-outliers" },
+      { kind: "stems", places: forecast.map((pair) => pair.value), share: 0.24,
+        color: theme.forecast, width: 2, dash: "5 3", test: "forecast-outliers" },
       { kind: "arrows", places: found.map((pair) => pair.value), share: 0.33,
         color: colours.measured, test: "measured-outliers" },
     );
@@ -144,6 +148,8 @@ export function densityModel({ theme, runs, isLogX, isLogY, range, least, unit }
       ? [
         { kind: "line", color: ink ?? theme.predicted, label: "predicted density" },
         { kind: "line", color: ink ?? theme.predicted, dash: "5 2", label: "predicted outlier" },
+        ...(isSingle && runs[0].moment.forecast
+          ? [{ kind: "line", color: theme.forecast, dash: "5 3", label: "forecast outlier" }] : []),
         { kind: "line", color: ink ?? theme.bulk, label: "edge" },
         { kind: "line", color: ink ?? theme.edge, label: "finite-size edge" },
         { kind: "line", color: ink ?? theme.detection, dash: "1 2.5", label: "detection edge" },
@@ -180,8 +186,8 @@ function hover({ name, moment }, x, scale, isSingle) {
   const outliers = [
     ...SIDES.flatMap((side) => marked(moment, side)).filter(isNear)
       .flatMap((pair) => describe(pair, moment, "measured")),
-    ...predictedOutliers(moment).filter(isNear)
-      .flatMap((pair) => describe(pair, moment, "predicted")),
+    ...["predicted", "forecast"].flatMap((kind) => said(moment, kind).filter(isNear)
+      .flatMap((pair) => describe(pair, moment, kind))),
   ];
   const lines = [];
   const at = (density) => {
@@ -221,7 +227,7 @@ export function densityRows(runs) {
 }
 
 function pairRows(name, moment) {
-  return ["measured", "predicted"].flatMap((kind) =>
+  return ["measured", "predicted", "forecast"].flatMap((kind) =>
     [...SIDES, "inside"].flatMap((side) => (moment[kind]?.[side] ?? []).map((pair, place) =>
       [name, moment.step, `${kind} eigenvalue ${side} ${place + 1}`, pair.value, null,
         pair.error])));

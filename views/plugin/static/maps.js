@@ -179,19 +179,20 @@ export class Maps {
   }
 }
 
-/** Squared cosines of the measured and the predicted eigenvectors with each direction. */
+/** Squared cosines of the eigenvectors, measured and as they should be, with each direction. */
 export function alignmentMaps(moment) {
   const names = moment.directions;
   const chosen = paired(moment);
-  const hasAlignment = chosen.some(({ seen, theory }) =>
-    seen?.alignment.length || theory?.alignment.length);
+  const hasAlignment = chosen.some(({ seen, theory, forecast }) =>
+    [seen, theory, forecast].some((pair) => pair?.alignment.length));
   if (!names.length || !hasAlignment) return null;
   const columns = ["span", ...names];
   const rows = [];
   const values = [];
-  for (const { name, seen, theory } of chosen) {
-    for (const [kind, pair] of [["measured", seen], ["predicted", theory]]) {
+  for (const { name, seen, theory, forecast } of chosen) {
+    for (const [kind, pair] of Object.entries({ measured: seen, predicted: theory, forecast })) {
       if (kind === "predicted" && !moment.predicted?.bulk) continue;
+      if (kind === "forecast" && !forecast) continue;
       rows.push(kind === "measured" ? `${name} ${kind}` : kind);
       values.push([pair?.overlap ?? null, ...names.map((_, j) => pair?.alignment[j] ?? null)]);
     }

@@ -126,7 +126,7 @@ export class MomentPanels {
     const lines = notes(this.runs, this.unit);
     table.say(content || lines.length ? "" : why("No eigenvalue at this step."));
     table.body.replaceChildren(
-      content ?? element("p", {}, "No outlier is measured or predicted at this step."),
+      content ?? element("p", {}, "No outlier is measured, predicted or forecast at this step."),
       ...lines.map((line) => element("p", { "data-testid": "note" }, line)));
   }
 

@@ -1,4 +1,4 @@
-// Measured and predicted eigenpairs, joined by side and rank.
+// Measured, predicted and forecast eigenpairs, joined by side and rank.
 
 import { number } from "./dom.js";
 
@@ -14,15 +14,19 @@ export function identity(pair, directions) {
   return `${directions[best]} ${number(pair.alignment[best], 2)}`;
 }
 
-/** Outliers, measured or predicted, of one moment; all that is measured where no bulk is predicted. */
+/** Outliers, measured or said, of one moment; all that is measured where no bulk is predicted. */
 export function paired(moment) {
   const hasBulk = Boolean(moment.predicted?.bulk);
   return SIDES.flatMap((side) => {
     const seen = moment.measured?.[side] ?? [];
     const theory = moment.predicted?.[side] ?? [];
+    const forecast = moment.forecast?.[side] ?? [];
     const count = hasBulk
-      ? Math.max(theory.length, seen.filter((pair) => pair.outlier).length) : seen.length;
-    return Array.from({ length: count }, (_, place) =>
-      ({ name: `${side} ${place + 1}`, seen: seen[place], theory: theory[place] }));
+      ? Math.max(theory.length, forecast.length, seen.filter((pair) => pair.outlier).length)
+      : seen.length;
+    return Array.from({ length: count }, (_, place) => ({
+      name: `${side} ${place + 1}`, seen: seen[place], theory: theory[place],
+      forecast: forecast[place],
+    }));
   });
 }
