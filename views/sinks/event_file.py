@@ -11,14 +11,16 @@ from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog, SourceMetadata
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from ...probes.records.append import WholeEntries
 from .crc32c import crc32c
+from .void_events import WRITER, take_out
 
 __all__ = ["EventFile"]
 
+_FILES = "events.out.tfevents.*"
 # Several files of one process and second have different names.
 _NUMBERS = itertools.count()
 
@@ -39,14 +41,21 @@ class EventFile:
 
     def __init__(self, directory: Path, purge_step: int | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        if purge_step is not None:
+            for earlier in directory.glob(_FILES):
+                take_out(earlier, purge_step)
         second = _free_second(directory)
         place = f"{second:010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
         path = directory / f"events.out.tfevents.{place}"
         self._entries = WholeEntries(FileIO(path, "a", opener=_new), durable=False)
-        self._append(Event(file_version="brain.Event:2"))
+        writer = SourceMetadata(writer=WRITER)
+        self._append(Event(file_version="brain.Event:2", source_metadata=writer))
         if purge_step is not None:
+            # To a server that has read the void events already; some take the first for the start
+            # of the first session, whatever came before.
             start = SessionLog(status=SessionLog.START)
-            self._append(Event(step=purge_step, session_log=start))
+            for _ in range(2):
+                self._append(Event(step=purge_step, session_log=start))
 
     def write(self, values: Iterable[Summary.Value], step: int) -> None:
         """Append one event.
@@ -83,14 +92,12 @@ def _masked_crc(data: bytes) -> bytes:
 
 
 def _free_second(directory: Path) -> int:
-    """The time in seconds, after waiting until a new file sorts behind those that are there.
+    """The time in seconds, or the first later one with which a new file sorts behind all others.
 
     TensorBoard reads them in the order of their names, which begin with the second of their start
-    and go on with numbers that do not sort as such; a purge works on what was read before.
+    and go on with numbers that do not sort as such; it does not go back to one that sorts before
+    what it has read, as after a step of the clock.
     """
-    seconds = [path.name.split(".")[3] for path in directory.glob("events.out.tfevents.*")]
+    seconds = [path.name.split(".")[3] for path in directory.glob(_FILES)]
     latest = max((int(second) for second in seconds if second.isdigit()), default=0)
-    # A file from a clock that runs ahead is not waited for.
-    while 0 <= latest - int(time.time()) <= 1:
-        time.sleep(0.02)
-    return int(time.time())
+    return max(int(time.time()), latest + 1)
