@@ -24,9 +24,6 @@ class CosineTransform:
 
     def __init__(self, length: int, dtype: torch.dtype, device: torch.device | str) -> None:
         n = length
-        count = torch.arange(n, device=device)
-        self._order = torch.cat([count[::2], count[1::2].flip(0)])
-        self._places = torch.argsort(self._order)
         half = torch.arange(n // 2 + 1, dtype=torch.float64, device=device)
         turn = torch.polar(torch.ones_like(half), -math.pi * half / (2 * n)) * math.sqrt(2 / n)
         turn[0] = 1 / math.sqrt(n)
@@ -37,7 +34,8 @@ class CosineTransform:
     def forward(self, vectors: Tensor) -> Tensor:
         """X of x: (..., N), same shape."""
         n = self._length
-        found = torch.fft.rfft(vectors.index_select(-1, self._order)) * self._turn
+        ordered = torch.cat([vectors[..., ::2], vectors[..., 1::2].flip(-1)], -1)
+        found = torch.fft.rfft(ordered) * self._turn
         upper = found.imag[..., 1 : (n + 1) // 2].flip(-1).neg()
         return torch.cat([found.real, upper], -1)
 
@@ -48,4 +46,8 @@ class CosineTransform:
         imaginary = torch.zeros_like(vectors[..., :half])
         imaginary[..., 1:] = vectors[..., n - half + 1 :].flip(-1).neg()
         found = torch.complex(vectors[..., :half].contiguous(), imaginary) * self._back
-        return torch.fft.irfft(found, n).index_select(-1, self._places)
+        ordered = torch.fft.irfft(found, n)
+        result = torch.empty_like(ordered)
+        result[..., ::2] = ordered[..., : (n + 1) // 2]
+        result[..., 1::2] = ordered[..., (n + 1) // 2 :].flip(-1)
+        return result

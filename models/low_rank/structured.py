@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,9 +19,9 @@ class StructuredMeasurements(VectorMeasurements):
     """A = (p/m)^(1/2) P C_2 D_2 C_1 D_1 on `SymmetricVectors`, so that A A* = (p/m) 1.
 
     D are random signs, C_1 and C_2 the cosine transform of the first and of the last L of the
-    p = n (n + 1) / 2 coordinates, P a choice of m of them: rows of a rotation that is as good as
-    uniform, in O(n^2) memory. L is the largest number up to p with factors 2, 3 and 5 alone: a
-    transform whose length has a large prime factor takes ten times as long.
+    p = n (n + 1) / 2 coordinates, laid out as a rectangle, P a choice of m of them: rows of a
+    rotation that is as good as uniform, in O(n^2) memory. L is the largest number up to p with
+    factors 2, 3 and 5 alone: transforms of lengths with a large prime take ten times as long.
 
     Args:
         size: n.
@@ -48,14 +50,19 @@ class StructuredMeasurements(VectorMeasurements):
         self._rows = torch.randperm(p, generator=generator, device=device)[:count]
         self._scale = (p / count) ** 0.5
         length = _fast_length(p)
-        self._cosine = CosineTransform(length, dtype, device)
+        rows = max(each for each in range(1, math.isqrt(length) + 1) if length % each == 0)
+        self._sides = rows, length // rows
+        self._cosines = [CosineTransform(side, dtype, device) for side in self._sides]
         self._mixed = slice(0, length), slice(p - length, p)
 
     def apply(self, vectors: Tensor) -> Tensor:
         """(..., p) to (..., m)."""
         for signs, mixed in zip(self._signs, self._mixed, strict=True):
             vectors = vectors * signs
-            vectors[..., mixed] = self._cosine.forward(vectors[..., mixed])
+            rectangle = vectors[..., mixed].unflatten(-1, self._sides)
+            for cosine in reversed(self._cosines):
+                rectangle = cosine.forward(rectangle).mT
+            vectors[..., mixed] = rectangle.flatten(-2)
         return vectors.index_select(-1, self._rows) * self._scale
 
     def transposed(self, outcomes: Tensor) -> Tensor:
@@ -63,7 +70,10 @@ class StructuredMeasurements(VectorMeasurements):
         vectors = outcomes.new_zeros(*outcomes.shape[:-1], self.symmetric.length)
         vectors[..., self._rows] = outcomes * self._scale
         for signs, mixed in zip(self._signs.flip(0), self._mixed[::-1], strict=True):
-            vectors[..., mixed] = self._cosine.inverse(vectors[..., mixed])
+            rectangle = vectors[..., mixed].unflatten(-1, self._sides)
+            for cosine in reversed(self._cosines):
+                rectangle = cosine.inverse(rectangle).mT
+            vectors[..., mixed] = rectangle.flatten(-2)
             vectors = vectors * signs
         return vectors
 
