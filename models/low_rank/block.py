@@ -50,6 +50,11 @@ class BlockMeasurements(Measurements):
         self.matrix = torch.randn(shape, generator=generator, dtype=dtype, device=device)
         self.matrix *= count**-0.5
 
+    @property
+    def noise_share(self) -> float:
+        """(a^(1/2) + b^(1/2))^2 / (8 m): noise (a, b) has singular values up to 2 sigma."""
+        return (self.rows**0.5 + self.columns**0.5) ** 2 / (8 * self.count)
+
     def forward(self, matrices: Tensor) -> Tensor:
         """A(S), (..., m)."""
         block = matrices[..., : self.rows, self.rows :].flatten(-2)

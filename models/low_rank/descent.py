@@ -18,7 +18,7 @@ def descend(
     measurements: Measurements,
     outcomes: Tensor,
     starts: Tensor,
-    learning_rate: float,
+    learning_rate: float | Tensor,
     steps: int,
     look: Callable[[int, LocalLoss], bool | None] | None = None,
 ) -> Tensor:
@@ -31,7 +31,7 @@ def descend(
         measurements: A.
         outcomes: y, (m,) for all runs or (..., m).
         starts: U, (..., n, q); is left as it is.
-        learning_rate: mu.
+        learning_rate: mu; of each run of a batch, (...).
         steps: number of steps.
         look: is told of every point, the step and what is known there, the start and the end
             included; True ends the descent.
@@ -42,7 +42,8 @@ def descend(
     Raises:
         ValueError: if the learning rate is not positive or the number of steps negative.
     """
-    if not learning_rate > 0:
+    rate = torch.as_tensor(learning_rate, dtype=starts.dtype, device=starts.device)
+    if not bool((rate > 0).all()):
         raise ValueError(f"learning_rate: expected a positive number, got {learning_rate}")
     if steps < 0:
         raise ValueError(f"steps: expected at least 0, got {steps}")
@@ -53,5 +54,5 @@ def descend(
         local = local_loss(measurements, outcomes, point)
         if look is not None and (look(step, local) or step == steps):
             break
-        point = point - learning_rate * local.gradient
+        point = point - rate[..., None, None] * local.gradient
     return point

@@ -38,6 +38,11 @@ class EntryMeasurements(VectorMeasurements):
         self._entries = torch.randperm(p, generator=generator, device=device)[:count]
         self._scale = (p / count) ** 0.5
 
+    @property
+    def noise_share(self) -> float:
+        """n / (2 m) (1 - m/p), if the matrix is spread evenly over its entries."""
+        return super().noise_share * (1 - self.count / self.symmetric.length)
+
     def apply(self, vectors: Tensor) -> Tensor:
         """(..., p) to (..., m)."""
         return vectors.index_select(-1, self._entries) * self._scale

@@ -27,6 +27,11 @@ class Measurements(ABC):
     dtype: torch.dtype
     device: torch.device
 
+    @property
+    def noise_share(self) -> float:
+        """sigma^2 / |A(R)|^2 = n / (2 m): the noise of A*A(R) has its edge at 2 sigma."""
+        return self.size / (2 * self.count)
+
     @abstractmethod
     def forward(self, matrices: Tensor) -> Tensor:
         """A(S), (..., m), of symmetric matrices (..., n, n)."""

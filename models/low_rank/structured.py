@@ -55,6 +55,11 @@ class StructuredMeasurements(VectorMeasurements):
         self._cosines = [CosineTransform(side, dtype, device) for side in self._sides]
         self._mixed = slice(0, length), slice(p - length, p)
 
+    @property
+    def noise_share(self) -> float:
+        """n / (2 m) (1 - m/p)."""
+        return super().noise_share * (1 - self.count / self.symmetric.length)
+
     def apply(self, vectors: Tensor) -> Tensor:
         """(..., p) to (..., m)."""
         for signs, mixed in zip(self._signs, self._mixed, strict=True):
