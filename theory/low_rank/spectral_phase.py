@@ -35,16 +35,19 @@ def phase_ends(
     return max(0.0, math.log(tolerance / error) / (2 * math.log1p(start.learning_rate * rate)))
 
 
-def noise_growth(learning_rate: float, sigma: FloatArray, times: FloatArray) -> FloatArray:
+def noise_growth(
+    learning_rate: float, sigma: FloatArray, times: FloatArray, nodes: int = _NODES
+) -> FloatArray:
     """ln E (1 + mu x)^(2 t) for x of the semicircle of radius 2 sigma; (times,).
 
     Args:
         learning_rate: mu.
         sigma: (times,).
         times: t, (times,).
+        nodes: of Gauss's quadrature.
     """
-    angle = np.arange(1, _NODES + 1) * math.pi / (_NODES + 1)
-    weight = 2 / (_NODES + 1) * np.sin(angle) ** 2
+    angle = np.arange(1, nodes + 1) * math.pi / (nodes + 1)
+    weight = 2 / (nodes + 1) * np.sin(angle) ** 2
     x = 2 * np.asarray(sigma)[..., None] * np.cos(angle)
     powers = 2 * np.asarray(times)[..., None] * np.log(np.maximum(1 + learning_rate * x, 1e-300))
     top = powers.max(-1, keepdims=True)
@@ -52,7 +55,7 @@ def noise_growth(learning_rate: float, sigma: FloatArray, times: FloatArray) -> 
     return np.asarray(found)
 
 
-def alignment(problem: LowRankProblem, start: Start, time: float) -> float:
+def alignment(problem: LowRankProblem, start: Start, time: float, nodes: int = _NODES) -> float:
     """Mean over k of floor_k / (1 + x_k): squared cosine of U's r leading directions with Z's.
 
     floor = 1 - sigma^2/lam_k^2, and what the noise still has is
@@ -62,9 +65,10 @@ def alignment(problem: LowRankProblem, start: Start, time: float) -> float:
         problem: Z and the operator.
         start: of the descent.
         time: t, within the spectral phase.
+        nodes: of Gauss's quadrature over the noise.
     """
     sigma, lam = problem.noise(problem.norm**2, problem.size), problem.strengths
-    noise = float(noise_growth(start.learning_rate, np.array(sigma), np.array(time)))
+    noise = float(noise_growth(start.learning_rate, np.array(sigma), np.array(time), nodes))
     growth = 2 * time * np.log1p(start.learning_rate * outlier_value(lam, sigma))
     ratio = (problem.size - problem.rank) / free_columns(problem.rank, start.factors)
     excess = ratio * np.exp(noise - growth)

@@ -46,9 +46,9 @@ class LowRankConfig(TrainingConfig):
     factors: int = 5
     measurements: int = 960
     operator: Literal["gaussian", "structured", "entries", "block"] = "gaussian"
-    scale: float = 1e-3
+    scale: float = 1e-5
     learning_rate: float = 0.1
-    steps: int = 5
+    steps: int = 6
     epochs: int = 60
     probe: ProbeConfig = _PROBE
 

@@ -1,0 +1,1 @@
+"""Figures of low-rank reconstruction."""
