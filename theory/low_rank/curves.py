@@ -38,8 +38,8 @@ def curves(problem: LowRankProblem, start: Start, stages: Stages, times: FloatAr
     """s_k = lam_k / (1 + lam_k / e_k), e_k the pure exponential that reaches lam_k at T_k.
 
     The angle is the largest of arccos (floor_k / (1 + x_k))^(1/2) as in `alignment`, with sigma and
-    kappa of the residual then, and x_k fading as direction k is learned; it is pi/2 as long as the
-    noise is stronger than the weakest direction.
+    kappa of the residual then, and x_k fading as direction k is learned. To x_k comes
+    (noise / s_k)^2: where the noise is the stronger, a leading direction of U is one of its own.
 
     Args:
         problem: Z and the operator.
@@ -62,7 +62,7 @@ def curves(problem: LowRankProblem, start: Start, stages: Stages, times: FloatAr
     unlearned = np.clip(1 - strengths / lam, 0, 1)
     log = pushed[:, None] - np.log(strengths) + np.log(stages.initial)
     excess = ratio * unlearned * np.exp(np.minimum(log, 700.0))
-    stands = strengths > noise[:, None]
-    cosine = np.sqrt(np.clip(np.where(stands, floor / (1 + excess), 0.0), 0, 1))
+    excess += np.square(noise[:, None] / strengths)
+    cosine = np.sqrt(np.clip(floor / (1 + excess), 0, 1))
     angle = np.arccos(cosine).max(1)
     return Curves(strengths, noise, np.asarray(angle), found)

@@ -154,7 +154,7 @@ class LowRankTheory(Theory[LowRankStatistics]):
     def forecast(
         self, start: LowRankStatistics, steps: int, selections: Sequence[Selection]
     ) -> Geometry | None:
-        """Strengths, noise, angle, loss, rho, error and the Hessian so many steps later.
+        """Strengths, learning times, noise, angle, loss, rho, error, Hessian so many steps later.
 
         None before the theory has been attached to its model, whose operator it needs.
         """
@@ -166,6 +166,7 @@ class LowRankTheory(Theory[LowRankStatistics]):
         quantities = (
             _quantity("loss", float(at.residual.loss[0]), "loss"),
             _quantity("strengths", strengths, _MATRIX["unit"]),
+            _quantity("learning_times", stages.times, "steps"),
             _quantity("noise", noise, _MATRIX["unit"]),
             _quantity("principal_angle", float(at.principal_angle[0]), "radians"),
             _quantity("test_error", float(at.residual.error[0]), "1"),

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...models.low_rank.descent import descend
 from ...models.low_rank.factorisation import LocalLoss
@@ -22,7 +21,7 @@ from ...theory.spectrum import FloatArray
 __all__ = ["SuccessMap", "final_errors", "success_map"]
 
 _LOOK = 50  # steps between two looks at the errors
-_STALLED = 1e-3  # relative change between two looks at which an error is called final
+_STALLED = 1e-2  # relative change between two looks at which an error rests
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,9 @@ def final_errors(
 ) -> FloatArray:
     """|U U^T - Z| / |Z| of descents on one Gaussian operator, from one start at several scales.
 
-    They end together: when all errors are within the tolerance, when all have stopped changing
-    after twice the last learning time that is predicted, or after so many steps.
+    They end together: when all errors are within the tolerance, when all have come to rest (by less
+    than 1 % in 50 steps, after twice the last learning time that is predicted), or after so many
+    steps. Above the threshold of uniqueness an error goes on falling, as 1/t, from where it rests.
 
     Args:
         problem: sizes and eigenvalues.
@@ -104,29 +104,29 @@ def final_errors(
         tolerance: at which an error is small enough.
 
     Returns:
-        (A,).
+        (A,): where each has come to rest, else its last.
     """
     source = torch.Generator().manual_seed(seed)
     truth = random_matrix(problem.size, problem.eigenvalues, source)
     measurements = GaussianMeasurements(problem.size, problem.measurements, source)
     start = small_start(problem.size, factors, 1.0, source)
     starts = torch.tensor(scales, dtype=start.dtype)[:, None, None] * start
-    earliest = _settled(problem, factors, min(scales), learning_rate)
-    seen: list[Tensor] = []
+    earliest = np.array([_settled(problem, factors, scale, learning_rate) for scale in scales])
+    found = np.full(len(scales), np.inf)
+    rests = np.zeros(len(scales), dtype=bool)
 
     def look(step: int, local: LocalLoss) -> bool:
+        nonlocal found, rests
         if step % _LOOK and step != steps:
             return False
-        seen.append(standing(local.point, truth).test_error)
-        if bool((seen[-1] <= tolerance).all()):
-            return True
-        if step < earliest or len(seen) < 2:
-            return False
-        return bool(((seen[-1] - seen[-2]).abs() < _STALLED * seen[-1]).all())
+        now = standing(local.point, truth).test_error.numpy()
+        rest = (step >= earliest) & (np.abs(found - now) < _STALLED * now)
+        found, rests = np.where(rests, found, now), rests | rest
+        return bool((rests | (found <= tolerance)).all())
 
     outcomes = measurements.forward(truth.matrix)
     descend(measurements, outcomes, starts, learning_rate, steps, look)
-    return np.asarray(seen[-1].numpy())
+    return found
 
 
 def _settled(problem: LowRankProblem, factors: int, scale: float, rate: float) -> float:

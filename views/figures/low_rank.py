@@ -22,6 +22,7 @@ __all__ = ["ErrorCurve", "error_over_scale", "reconstruction", "success_over_gri
 
 _MARK = {k: style.MEASURED[k] for k in ("color", "linestyle", "marker", "markersize", "zorder")}
 _SADDLE = {"color": "#B0579A", "linestyle": "none", "marker": "*", "markersize": 9, "zorder": 5}
+_LEARNED = {"color": style.FORECAST["color"], "linewidth": 0.6, "zorder": 1}
 _PHASE = {"color": "#777777", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1}
 
 
@@ -76,6 +77,9 @@ def _strengths(axes: Axes, times: FloatArray, records: Sequence[Record]) -> None
         axes.plot(times, measured[:, k], label="measured", **_MARK)
     for k in range(forecast.shape[1]):
         style.draw_line(axes, times, forecast[:, k], label="forecast", **style.FORECAST)
+    for end in _rows([record.forecast for record in records[:1]], "learning_times").flat:
+        if end <= times[-1]:
+            axes.axvline(end, label="forecast of learning", **_LEARNED)
     if (measured > 0).any():
         axes.set_yscale("log")
         style.finish_scale(axes.yaxis)
@@ -87,8 +91,12 @@ def _negative(axes: Axes, times: FloatArray, records: Sequence[Record]) -> None:
         ("predicted", style.PREDICTED, [record.predicted for record in records]),
         ("forecast", style.FORECAST, [record.forecast for record in records]),
     ):
-        for line in _lowest(found).T:
-            style.draw_line(axes, times, line, label=label, **look)
+        lines = _lowest(found)
+        counts = np.isfinite(lines).sum(1)
+        # Lines end where eigenvalues leave: the one of a rank is another one then.
+        for part in np.split(np.arange(len(times)), np.flatnonzero(np.diff(counts)) + 1):
+            for line in lines[part].T:
+                style.draw_line(axes, times[part], line, label=label, **look)
     bottom = _lowest([record.measured for record in records])
     for line in bottom.T:
         axes.plot(times, line, label="measured", **{**_MARK, "markersize": 1.8})
