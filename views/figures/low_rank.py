@@ -230,9 +230,7 @@ def success_over_grid(
     bar.outline.set_linewidth(0.5)
     left, right = axes.get_xlim()
     bottom, top = axes.get_ylim()
-    style.draw_line(
-        axes, predicted, place, label="predicted threshold", color="#FFFFFF", linewidth=2.2
-    )
+    style.draw_line(axes, predicted, place, label="_under", color="#FFFFFF", linewidth=2.2)
     style.draw_line(
         axes, predicted, place, label="predicted threshold", color="#C04A00", linewidth=1.4
     )
