@@ -19,7 +19,8 @@ from spectrain.models.low_rank.gaussian import GaussianMeasurements
 from spectrain.models.low_rank.measurements import Measurements
 from spectrain.models.low_rank.structured import StructuredMeasurements
 from spectrain.models.low_rank.truth import random_matrix, small_start
-from spectrain.training.systems.low_rank_sweeps import success_map
+from spectrain.theory.low_rank.problem import LowRankProblem
+from spectrain.training.systems.low_rank_sweeps import final_errors, success_map
 
 from .timing import duration, machine, side_by_side
 
@@ -129,14 +130,20 @@ def _predictions(repeats: int) -> None:
 
 
 def _portrait() -> None:
-    """A row of the 8 x 8 portrait of 8 trials beside its runs one by one, at the middle m."""
-    n, lam, m, steps = 40, (1.0, 1.0), 240, 300
+    """A row of the 8 x 8 portrait of 8 trials beside its 64 runs one by one, at the middle m."""
+    n, lam, m, steps, tolerance = 40, (1.0, 1.0), 240, 1000, 0.01
     scales = np.geomspace(1e-8, 1e-1, 8).tolist()
+    problem = LowRankProblem(n, lam, m)
 
     def together() -> object:
-        return success_map(n, lam, n, ([m], scales), 8, steps, 0.0)
+        return success_map(n, lam, n, ([m], scales), 8, steps, tolerance)
 
-    def alone() -> None:
+    def stopped() -> None:
+        for seed in range(8):
+            for scale in scales:
+                final_errors(problem, n, [scale], _RATE, seed, steps, tolerance)
+
+    def whole() -> None:
         for seed in range(8):
             source = torch.Generator().manual_seed(seed)
             truth = random_matrix(n, lam, source)
@@ -146,4 +153,5 @@ def _portrait() -> None:
             for scale in scales:
                 descend(dense, outcomes, scale * start, _RATE, steps)
 
-    _row("a row of the phase portrait", "its 64 runs one by one", 0.25, together, alone, 1)
+    for unit, alone in (("64 runs, stopped alike", stopped), ("64 runs, all steps", whole)):
+        _row("a row of the phase portrait", unit, 0.25, together, alone, 1)

@@ -16,7 +16,7 @@ SCALE = Scale(10, (1e-1, 1e-2), 2, 8, (2, 3), 1, 60)
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
     config = LowRankConfig(
-        size=12, eigenvalues=(1.0, 0.5), factors=3, measurements=120, epochs=10, steps=16
+        size=12, eigenvalues=(1.0, 0.5), factors=3, measurements=120, epochs=10, steps=26
     )
     return run(config, tmp_path_factory.mktemp("low-rank") / "run")
 

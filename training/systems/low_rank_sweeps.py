@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from ...models.low_rank.descent import descend
-from ...models.low_rank.factorisation import LocalLoss
 from ...models.low_rank.gaussian import GaussianMeasurements
 from ...models.low_rank.standing import standing
 from ...models.low_rank.truth import random_matrix, small_start
@@ -90,9 +89,9 @@ def final_errors(
 ) -> FloatArray:
     """|U U^T - Z| / |Z| of descents on one Gaussian operator, from one start at several scales.
 
-    They end together: when all errors are within the tolerance, when all have come to rest (by less
-    than 1 % in 50 steps, after twice the last learning time that is predicted), or after so many
-    steps. Above the threshold of uniqueness an error goes on falling, as 1/t, from where it rests.
+    A run leaves the batch when its error is within the tolerance, or has come to rest (by less than
+    1 % in 50 steps, after twice the last learning time that is predicted), or after so many steps.
+    Above the threshold of uniqueness an error goes on falling, as 1/t, from where it rests.
 
     Args:
         problem: sizes and eigenvalues.
@@ -110,23 +109,22 @@ def final_errors(
     truth = random_matrix(problem.size, problem.eigenvalues, source)
     measurements = GaussianMeasurements(problem.size, problem.measurements, source)
     start = small_start(problem.size, factors, 1.0, source)
-    starts = torch.tensor(scales, dtype=start.dtype)[:, None, None] * start
-    earliest = np.array([_settled(problem, factors, scale, learning_rate) for scale in scales])
-    found = np.full(len(scales), np.inf)
-    rests = np.zeros(len(scales), dtype=bool)
-
-    def look(step: int, local: LocalLoss) -> bool:
-        nonlocal found, rests
-        if step % _LOOK and step != steps:
-            return False
-        now = standing(local.point, truth).test_error.numpy()
-        rest = (step >= earliest) & (np.abs(found - now) < _STALLED * now)
-        found, rests = np.where(rests, found, now), rests | rest
-        return bool((rests | (found <= tolerance)).all())
-
+    point = torch.tensor(scales, dtype=start.dtype)[:, None, None] * start
     outcomes = measurements.forward(truth.matrix)
-    descend(measurements, outcomes, starts, learning_rate, steps, look)
-    return found
+    earliest = np.array([_settled(problem, factors, scale, learning_rate) for scale in scales])
+    errors = np.full(len(scales), np.inf)
+    running = np.arange(len(scales))
+    for done in range(0, steps, _LOOK):
+        step = min(done + _LOOK, steps)
+        point = descend(measurements, outcomes, point, learning_rate, step - done)
+        before, now = errors[running], standing(point, truth).test_error.numpy()
+        errors[running] = now
+        rests = (step >= earliest[running]) & (np.abs(before - now) < _STALLED * now)
+        going = (now > tolerance) & ~rests
+        running, point = running[going], point[torch.from_numpy(going)]
+        if not len(running):
+            break
+    return errors
 
 
 def _settled(problem: LowRankProblem, factors: int, scale: float, rate: float) -> float:

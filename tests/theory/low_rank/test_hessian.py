@@ -43,7 +43,7 @@ def test_saddles_have_the_predicted_negative_outliers(case, ratio):
     """Counted where kappa lam_k stands clear of sigma; -h_min within 6 % over 3 seeds."""
     lowest = {j: [] for j in range(3)}
     for seed in range(3):
-        drawn = case(30, LAM, 5, ratio, 1e-3, seed)
+        drawn = case(30, (1.0, 0.7, 0.5), 5, ratio, 1e-3, seed)
         for j in range(3):
             values = at_saddle(drawn, j)
             told = saddle(drawn.problem, 5, j)
