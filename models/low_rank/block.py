@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -53,7 +55,7 @@ class BlockMeasurements(Measurements):
     @property
     def noise_share(self) -> float:
         """(a^(1/2) + b^(1/2))^2 / (8 m): noise (a, b) has singular values up to 2 sigma."""
-        return (self.rows**0.5 + self.columns**0.5) ** 2 / (8 * self.count)
+        return (math.sqrt(self.rows) + math.sqrt(self.columns)) ** 2 / (8 * self.count)
 
     def forward(self, matrices: Tensor) -> Tensor:
         """A(S), (..., m)."""
@@ -62,7 +64,8 @@ class BlockMeasurements(Measurements):
 
     def adjoint(self, outcomes: Tensor) -> Tensor:
         """A*(y), (..., n, n)."""
-        block = (outcomes @ self.matrix).unflatten(-1, (self.rows, self.columns)) / 2**0.5
+        block = (outcomes @ self.matrix).view(*outcomes.shape[:-1], self.rows, self.columns)
+        block = block / 2**0.5
         whole = outcomes.new_zeros(*outcomes.shape[:-1], self.size, self.size)
         whole[..., : self.rows, self.rows :] = block
         whole[..., self.rows :, : self.rows] = block.mT

@@ -45,7 +45,8 @@ class EntryMeasurements(VectorMeasurements):
 
     def apply(self, vectors: Tensor) -> Tensor:
         """(..., p) to (..., m)."""
-        return vectors.index_select(-1, self._entries) * self._scale
+        chosen: Tensor = vectors.index_select(-1, self._entries) * self._scale
+        return chosen
 
     def transposed(self, outcomes: Tensor) -> Tensor:
         """(..., m) to (..., p)."""

@@ -64,18 +64,19 @@ class StructuredMeasurements(VectorMeasurements):
         """(..., p) to (..., m)."""
         for signs, mixed in zip(self._signs, self._mixed, strict=True):
             vectors = vectors * signs
-            rectangle = vectors[..., mixed].unflatten(-1, self._sides)
+            rectangle = vectors[..., mixed].reshape(*vectors.shape[:-1], *self._sides)
             for cosine in reversed(self._cosines):
                 rectangle = cosine.forward(rectangle).mT
             vectors[..., mixed] = rectangle.flatten(-2)
-        return vectors.index_select(-1, self._rows) * self._scale
+        chosen: Tensor = vectors.index_select(-1, self._rows) * self._scale
+        return chosen
 
     def transposed(self, outcomes: Tensor) -> Tensor:
         """(..., m) to (..., p)."""
         vectors = outcomes.new_zeros(*outcomes.shape[:-1], self.symmetric.length)
         vectors[..., self._rows] = outcomes * self._scale
         for signs, mixed in zip(self._signs.flip(0), self._mixed[::-1], strict=True):
-            rectangle = vectors[..., mixed].unflatten(-1, self._sides)
+            rectangle = vectors[..., mixed].reshape(*vectors.shape[:-1], *self._sides)
             for cosine in reversed(self._cosines):
                 rectangle = cosine.inverse(rectangle).mT
             vectors[..., mixed] = rectangle.flatten(-2)

@@ -43,4 +43,5 @@ class SymmetricVectors:
     def matrices(self, vectors: Tensor) -> Tensor:
         """The symmetric matrices of vectors: (..., p) to (..., n, n)."""
         spread = (vectors / self._weights).index_select(-1, self._entries)
-        return spread.unflatten(-1, (self.size, self.size))
+        whole: Tensor = spread.view(*spread.shape[:-1], self.size, self.size)
+        return whole

@@ -51,10 +51,10 @@ def effective_noise(
         begin = end
         if not math.isfinite(end):
             break
-    j = np.arange(r)
-    noise = np.square(stage_noise(problem)[:r]) * (n - r) / (n - j)
+    stage = np.arange(r)
+    noise = np.square(stage_noise(problem)[:r]) * (n - r) / (n - stage)
     total = spent.sum(1)
-    joint = noise[np.maximum(j[:, None], j)]
+    joint = noise[np.maximum(stage[:, None], stage)]
     pushed = np.sqrt(np.einsum("tj,tk,jk->t", spent, spent, joint))
     with np.errstate(invalid="ignore"):
         return total, np.where(total > 0, pushed / total, math.sqrt(noise[0]))

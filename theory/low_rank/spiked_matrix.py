@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,4 +84,4 @@ def edge_from_loss(problem: LowRankProblem, loss: float) -> float:
 
 def finite_size_edge(edge: float, size: int) -> float:
     """2 sigma (1 - .603 n^(-2/3)), the mean of the largest eigenvalue of the noise alone."""
-    return edge * (1 - _TRACY_WIDOM_MEAN / 2 * size ** (-2 / 3))
+    return edge * (1 - _TRACY_WIDOM_MEAN / 2 / math.cbrt(size) ** 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -85,14 +86,14 @@ class PhaseMeasure:
         return float(values[-1]), float(values[-rank]), rank
 
     def _edge(self, outcomes: Tensor) -> float:
-        return 2 * self._measurements.noise_share**0.5 * float(outcomes.double().norm())
+        return 2 * math.sqrt(self._measurements.noise_share) * float(outcomes.double().norm())
 
     def _cut(self, edge: float) -> float:
-        return edge * (1 + self._measurements.size ** (-2 / 3))
+        return edge * (1 + 1 / math.cbrt(self._measurements.size) ** 2)
 
 
 def _stationarity(local: LocalLoss, rho: float) -> float:
-    return float(local.gradient.double().norm()) / rho**1.5
+    return float(local.gradient.double().norm()) / (rho * math.sqrt(rho))
 
 
 class StandingMeasure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -37,7 +37,7 @@ from .low_rank_phases import PhaseMeasure, StandingMeasure
 
 __all__ = ["FactorCurvature", "FactorHessian", "LowRankRuns", "low_rank_system"]
 
-_OPERATORS = {
+_OPERATORS: dict[str, Callable[..., Measurements]] = {
     "gaussian": GaussianMeasurements,
     "structured": StructuredMeasurements,
     "entries": EntryMeasurements,
@@ -81,7 +81,7 @@ class FactorCurvature(CurvatureOperator):
 
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for V (n q, width); same shape."""
-        directions = panel.mT.unflatten(-1, self._local.point.shape)
+        directions = panel.mT.reshape(-1, *self._local.point.shape)
         return self._local.hessian_product(directions).flatten(-2).mT
 
 
@@ -130,7 +130,7 @@ class LowRankRuns:
                     )
         seed: int = np.random.SeedSequence(first.seed).generate_state(3, np.uint64).tolist()[0]
         drawn = _drawn(first, torch.Generator(first.device).manual_seed(seed))
-        place = {"dtype": drawn.start.dtype, "device": drawn.start.device}
+        place: Any = {"dtype": drawn.start.dtype, "device": drawn.start.device}
         scales = torch.tensor([config.scale / first.scale for config in given], **place)
         rates = torch.tensor([config.learning_rate for config in given], **place)
         wanted, losses, errors = set(steps), [], []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,10 +21,23 @@ from . import style
 
 __all__ = ["ErrorCurve", "error_over_scale", "reconstruction", "success_over_grid"]
 
-_MARK = {k: style.MEASURED[k] for k in ("color", "linestyle", "marker", "markersize", "zorder")}
-_SADDLE = {"color": "#B0579A", "linestyle": "none", "marker": "*", "markersize": 9, "zorder": 5}
-_LEARNED = {"color": style.FORECAST["color"], "linewidth": 0.6, "zorder": 1}
-_PHASE = {"color": "#777777", "linewidth": 0.8, "linestyle": (0, (1, 1.5)), "zorder": 1}
+_MARK: dict[str, Any] = {
+    k: style.MEASURED[k] for k in ("color", "linestyle", "marker", "markersize", "zorder")
+}
+_SADDLE: dict[str, Any] = {
+    "color": "#B0579A",
+    "linestyle": "none",
+    "marker": "*",
+    "markersize": 9,
+    "zorder": 5,
+}
+_LEARNED: dict[str, Any] = {"color": style.FORECAST["color"], "linewidth": 0.6, "zorder": 1}
+_PHASE: dict[str, Any] = {
+    "color": "#777777",
+    "linewidth": 0.8,
+    "linestyle": (0, (1, 1.5)),
+    "zorder": 1,
+}
 
 
 @style.paper()
