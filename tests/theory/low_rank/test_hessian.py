@@ -40,7 +40,10 @@ def at_saddle(drawn, learned):
 
 @pytest.mark.parametrize("ratio", [8, pytest.param(4, marks=pytest.mark.slow)])
 def test_saddles_have_the_predicted_negative_outliers(case, ratio):
-    """Counted where kappa lam_k stands clear of sigma; -h_min within 6 % over 3 seeds."""
+    """Counted where kappa lam_k stands clear of sigma; h_min within three standard errors.
+
+    <p, A*A(R) p> varies by kappa lam (2 / (m - d_j))^(1/2) from operator to operator.
+    """
     lowest = {j: [] for j in range(3)}
     for seed in range(3):
         drawn = case(30, (1.0, 0.7, 0.5), 5, ratio, 1e-3, seed)
@@ -56,7 +59,9 @@ def test_saddles_have_the_predicted_negative_outliers(case, ratio):
             lowest[j].append(values[0])
     for j, found in lowest.items():
         told = saddle(drawn.problem, 5, j).negative_outliers[0]
-        assert np.mean(found) == pytest.approx(told.value, rel=0.06)
+        kept = drawn.problem.kept(j)
+        deviation = kept * (1.0, 0.7, 0.5)[j] * (2 / (kept * drawn.problem.measurements)) ** 0.5
+        assert np.mean(found) == pytest.approx(told.value, abs=3 * deviation / 3**0.5)
         assert told.multiplicity == 5 - j
 
 

@@ -86,13 +86,18 @@ def test_the_noise_that_descents_leave(case, ratio):
 
 @pytest.mark.slow
 def test_the_errors_of_descents_are_where_they_rest():
-    """n = 50, m/nr = 10, alpha 1e-3 to 1e-5, 3 seeds: the geometric mean within 30 %."""
+    """n = 50, m/nr = 10, alpha 1e-3 to 1e-5: within three standard errors of 3 seeds, and 7 %.
+
+    From operator to operator the error varies by a factor of some e^(1/2).
+    """
     from spectrain.training.systems.low_rank_sweeps import final_errors
 
     problem, scales = LowRankProblem(50, (1.0, 1.0), 1000), (1e-3, 1e-4, 1e-5)
     found = [final_errors(problem, 50, scales, 0.1, seed, 1000) for seed in range(3)]
     told = [final_error(problem, Start(50, alpha, 0.1)) for alpha in scales]
-    assert np.exp(np.mean(np.log(found), 0)) == pytest.approx(told, rel=0.3)
+    logs = np.log(found) - np.log(told)
+    assert (np.abs(logs.mean(0)) < 3 * logs.std(0, ddof=1) / 3**0.5 + 0.07).all()
+    assert (np.abs(logs.mean(0)) < 0.5).all()
 
 
 def test_the_threshold_falls_with_the_scale_to_the_degrees_of_freedom():

@@ -50,9 +50,9 @@ def test_learning_times_of_a_drawn_operator(case, learned_at):
 @pytest.mark.parametrize("ratio", [4, 10])
 @pytest.mark.parametrize("alpha", [1e-3, 1e-6])
 def test_learning_times_of_the_table(case, learned_at, q, ratio, alpha):
-    """n = 60, q 3 and 60, m/nr 4 and 10, alpha 1e-3 and 1e-6, 4 seeds."""
+    """n = 60, q 3 and 60, m/nr 4 and 10, alpha 1e-3 and 1e-6, 4 seeds; .8, 3, 8 %, rounded."""
     own, closed = deviations(case, learned_at, 60, q, ratio, alpha, range(4))
-    assert (np.abs(own).mean(0) < [0.008, 0.03, 0.08]).all()
+    assert (np.abs(own).mean(0) < [0.0085, 0.035, 0.085]).all()
     assert (np.abs(closed).mean(0) < 0.2).all()
 
 
