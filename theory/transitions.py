@@ -64,9 +64,10 @@ class TransitionTracker:
                 kinds: list[TransitionKind] = []
                 if len(now) != len(before):
                     kinds.append("appears" if len(now) > len(before) else "disappears")
-                for was, is_now in zip(before[1:], now[1:], strict=False):
-                    if was != is_now:
-                        kinds.append("splits" if was else "merges")
+                else:  # whose neighbours they were is known only if all are still there
+                    for was, is_now in zip(before[1:], now[1:], strict=True):
+                        if was != is_now:
+                            kinds.append("splits" if was else "merges")
                 found.extend(
                     Transition(spectrum.matrix, spectrum.block, side, kind, len(before), len(now))
                     for kind in kinds

@@ -1,0 +1,1 @@
+"""Low-rank matrices seen through linear measurements, and their factors by descent."""

@@ -1,0 +1,47 @@
+"""Where factors stand beside the matrix that is looked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .truth import LowRankMatrix
+
+__all__ = ["Standing", "standing"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """U (..., n, q) seen from Z = V diag(lam) V^T, in double precision.
+
+    Attributes:
+        strengths: s_k = sigma_k(V^T U)^2, falling, (..., r).
+        noise: |B B^T|, B = U (1 - W W^T), W the right singular vectors of V^T U, (...).
+        principal_angle: the largest between the r leading left singular vectors of U and V, (...).
+        test_error: |U U^T - Z| / |Z|, (...).
+    """
+
+    strengths: Tensor
+    noise: Tensor
+    principal_angle: Tensor
+    test_error: Tensor
+
+
+def standing(point: Tensor, truth: LowRankMatrix) -> Standing:
+    """Strengths, noise, angle and error.
+
+    Args:
+        point: U, (..., n, q), q at least r.
+        truth: Z.
+    """
+    u, v = point.double(), truth.vectors.double()
+    values, right = torch.linalg.svd(v.mT @ u, full_matrices=False)[1:]
+    beside = u - (u @ right.mT) @ right
+    leading = torch.linalg.svd(u, full_matrices=False)[0][..., : v.shape[1]]
+    cosine = torch.linalg.svdvals(v.mT @ leading)[..., -1].clamp(max=1)
+    exact = (v * truth.eigenvalues.double()) @ v.mT
+    off = torch.linalg.matrix_norm(u @ u.mT - exact) / torch.linalg.matrix_norm(exact)
+    noise = torch.linalg.matrix_norm(beside.mT @ beside)
+    return Standing(values.square(), noise, torch.arccos(cosine), off)

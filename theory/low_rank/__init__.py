@@ -1,0 +1,1 @@
+"""Low-rank reconstruction from a small start: spectral phase, saddles, refinement."""
