@@ -43,10 +43,9 @@ SIDE_WORDS: dict[Side, str] = {"top": "right", "bottom": "left", "inside": "gap"
 _CURVATURE = {"unit": "that of the matrix"}
 _SHARE = {"unit": "1, between 0 and 1"}
 _DENSITY = {"unit": "1 / that of the matrix"}
-# Which arrays float32 holds as well as they are known: "kept" is the rule of record files, a field
-# that has the errors, or "float32" for what is an error itself, or a share.
+# Which numbers float32 holds as well as they are known: "kept" is the rule of record files, a field
+# that has the errors, or "float32" for what is an error itself.
 _ERROR = _CURVATURE | {"kept": "float32"}
-_MEASURED_SHARE = _SHARE | {"kept": "float32"}
 
 
 def _empty() -> FloatArray:
@@ -75,11 +74,11 @@ class Eigenpair:
 
     value: float = field(metadata=_CURVATURE)
     error: float = field(metadata=_ERROR)
-    overlap: float = field(default=math.nan, metadata=_MEASURED_SHARE)
-    alignment: FloatArray = field(default_factory=_empty, metadata=_MEASURED_SHARE)
+    overlap: float = field(default=math.nan, metadata=_SHARE)
+    alignment: FloatArray = field(default_factory=_empty, metadata=_SHARE)
     sampling_error: float = field(default=math.nan, metadata=_ERROR)
     draws: FloatArray = field(default_factory=_empty, metadata=_CURVATURE)
-    parameter_overlap: float = field(default=math.nan, metadata=_MEASURED_SHARE)
+    parameter_overlap: float = field(default=math.nan, metadata=_SHARE)
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class Density(Deferred):
     values: FloatArray = field(metadata=_DENSITY | {"kept": "errors"})
     errors: FloatArray = field(metadata=_DENSITY | {"kept": "float32"})
     cumulative: FloatArray = field(metadata=_SHARE | {"kept": "cumulative_errors"})
-    cumulative_errors: FloatArray = field(metadata=_MEASURED_SHARE)
+    cumulative_errors: FloatArray = field(metadata=_SHARE | {"kept": "float32"})
     eigenvalues: FloatArray = field(default_factory=_empty, metadata=_CURVATURE)
     resolution: float = field(default=math.nan, metadata=_CURVATURE)
 

@@ -24,7 +24,7 @@ PACKING = {
     '0), as many as the shape has, in C order; likewise "$f4" and "$i8"',
     "width": "float64 numbers are written as f4 where float32 changes none of them, or none by "
     'more than its own error. Under "kept" the schema names the field that has the errors, or says '
-    "float32 of errors and shares, of which seven digits are kept. All others are written as f8",
+    "float32 of errors, of which seven digits are kept. All others are written as f8",
 }
 
 Array = NDArray[Any]

@@ -15,7 +15,7 @@ __all__ = ["Followed", "IntArray", "Track"]
 
 IntArray = NDArray[np.int64]
 
-_SHARE = {"unit": "1, between 0 and 1", "kept": "float32"}
+_SHARE = {"unit": "1, between 0 and 1"}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug.test import Client
 
 from spectrain.probes.records.record import Failure, Record
-from spectrain.probes.records.record_file import RECORDS, RecordFile
+from spectrain.probes.records.record_file import RECORDS, RecordFile, load
 from spectrain.views.plugin import run_index
 from spectrain.views.plugin.plugin import SpectrumPlugin
 from spectrain.views.plugin.run_folders import log_folders
@@ -138,8 +138,8 @@ def test_without_a_block_the_first_is_told(tab):
     assert [answer["matrix"], answer["block"]] == answer["blocks"][0] == ["hessian", "class 0"]
 
 
-def test_a_moment_holds_the_numbers_of_the_file(tab, records):
-    record = records[2]
+def test_a_moment_holds_the_numbers_of_the_file(tab, logs):
+    record = load(logs / "one").records[2]
     answer = tab.ask("/record", run="one", step=record.step, **BLOCK)
     measured = record.measured.spectrum("hessian", "class 0")
     shown = {each["name"]: each for each in answer["quantities"]}
