@@ -122,7 +122,7 @@ def _compressed(numbers: Array) -> str:
 
 
 # Arrays are asked for record by record: the last record's numbers are those that are asked for.
-@lru_cache(maxsize=2 * len(_WIDTHS))
+@lru_cache(maxsize=len(_WIDTHS))
 def _numbers(packed: bytes, width: str) -> Array:
     size = int(width[1:])
     planes = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(size, -1)
