@@ -387,3 +387,18 @@ def test_a_run_without_anything_measured(tmp_path):
 def test_a_file_that_may_not_be_read(logs, tab):
     (logs / "one" / RECORDS).chmod(0)
     assert "cannot be read" in tab.problem("one")
+
+
+@pytest.mark.parametrize("place", [30, -1])
+def test_records_behind_a_damaged_header_are_shown_with_a_notice(tmp_path, records, place):
+    """The last byte damaged, header and first record are one line."""
+    path = write(tmp_path / "run", records)
+    content = bytearray(path.read_bytes())
+    content[(content.index(b"\n") + 1 + place) if place < 0 else place] ^= 1
+    path.write_bytes(content)
+    tab = Tab(tmp_path)
+    answer = tab.history("run")
+    assert "header of its data file is damaged" in answer["problem"]
+    assert [each["heading"]["step"] for each in answer["records"]] == [r.step for r in records]
+    for record in records[:2]:
+        assert tab.ask("/record", run="run", step=record.step, **BLOCK)["step"] == record.step
