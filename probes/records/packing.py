@@ -67,9 +67,10 @@ class Packing:
 
         Args:
             array: of any shape.
-            error: by how much its numbers may be changed, of a shape that fits; None for so much as
-                float32 rounds.
+            error: by how much its numbers may be changed; None for so much as float32 rounds.
         """
+        if isinstance(error, np.ndarray) and error.shape != array.shape:
+            error = 0.0  # they are not the errors of these
         if array.dtype not in (np.float64, np.int64):
             return None
         width = "i8" if array.dtype == np.int64 else _float_width(array, error)

@@ -109,6 +109,7 @@ def test_packed_arrays_come_back_bit_for_bit(array):
         ([0.1, 0.2], [1e-3, 1e-3], "f4"),
         ([0.1, 0.2], [1e-3, 1e-12], "f8"),  # one is known better
         ([0.1, 0.2], [1e-3, np.nan], "f8"),  # of one nothing is known
+        ([0.1, 0.2], [1e-3, 1e-3, 1e-3], "f8"),  # these are of something else
         ([0.1, np.nan], None, "f4"),
         ([0.1, 1e300], None, "f8"),  # float32 has neither of these
         ([0.1, 1e-300], None, "f8"),
