@@ -107,11 +107,10 @@ class Packed:
 def _float_width(array: Array, error: Array | float | None) -> str:
     with np.errstate(over="ignore", invalid="ignore"):
         change = np.abs(array.astype(np.float32) - array)
-        if error is None:
-            error = _ROUNDING * np.abs(array)
-        fits = (change == 0) | (change <= error)
-        if not fits.all():
-            fits |= ~np.isfinite(array)
+        limit = _ROUNDING * np.abs(array) if error is None else error
+        fits = change <= limit
+        if not fits.all():  # where one of them is NaN, or both infinite
+            fits |= (change == 0) | ~np.isfinite(array)
     return "f4" if fits.all() else "f8"
 
 
