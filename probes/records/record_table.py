@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .numbers import KINDS, numbers
-from .record import Record
+from .record import Geometry, Record
 
 __all__ = ["BAND", "Row", "record_table", "rows"]
 
@@ -89,15 +89,19 @@ def _filled(column: list[str] | array[Any]) -> NDArray[Any]:
 
 def _apart(record: Record) -> Record:
     """The record, of which nothing is kept that is made while it is walked."""
-    geometries = {kind: getattr(record, kind) for kind in KINDS}
-    return replace(
-        record,
-        **{
-            kind: replace(geometry, spectra=tuple(map(copy, geometry.spectra)))
-            for kind, geometry in geometries.items()
-            if geometry is not None
-        },
-    )
+    apart: dict[str, Any] = {
+        "tracks": tuple(
+            replace(track, top=copy(track.top), bottom=copy(track.bottom))
+            for track in record.tracks
+        )
+    }
+    for kind in KINDS:
+        geometry: Geometry | None = getattr(record, kind)
+        if geometry is not None:
+            apart[kind] = Geometry(
+                tuple(map(copy, geometry.quantities)), tuple(map(copy, geometry.spectra))
+            )
+    return replace(record, **apart)
 
 
 def rows(record: Record) -> Iterator[Row]:

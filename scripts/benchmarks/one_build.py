@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import json
-import statistics
 import sys
 import time
 import tracemalloc
@@ -18,7 +17,7 @@ from .memory import peak_memory
 
 __all__ = ["measure", "train"]
 
-REPEATS = 7
+REPEATS = 9
 MANY = 1000
 
 
@@ -36,9 +35,9 @@ def measure(folder: Path) -> dict[str, float]:
     """Size of a run's record file, and what reading it takes.
 
     Returns:
-        "bytes" of the file, and "records" in it; "load": median seconds; "table" and "table held":
-        bytes of making the table, at most and in the end; "many": bytes by which the process grows
-        when it loads 1,000 such records.
+        "bytes" of the file, and "records" in it; "load": seconds of processor time, the least of
+        several; "table" and "table held": bytes of making the table, at most and in the end;
+        "many": bytes by which the process grows when it loads 1,000 such records.
     """
     from spectrain import load
 
@@ -65,7 +64,7 @@ def measure(folder: Path) -> dict[str, float]:
     return {
         "bytes": path.stat().st_size,
         "records": records,
-        "load": statistics.median(seconds),
+        "load": min(seconds),
         "table": most,
         "table held": held,
         "many": grown,
@@ -76,9 +75,9 @@ def _load_seconds(folder: Path) -> float:
     from spectrain import load
 
     gc.collect()
-    start = time.perf_counter()
+    start = time.process_time()
     load(folder)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 if __name__ == "__main__":

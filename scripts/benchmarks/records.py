@@ -24,7 +24,7 @@ MEGA = 1e6
 # What is measured: its title, in which unit, and how much of version 1's is allowed.
 ROWS: dict[str, tuple[str, float, float]] = {
     "bytes": ("file, MB", MEGA, 1 / 5),
-    "load": ("to load, ms", 1e-3, 1 / 2),
+    "load": ("to load, processor ms", 1e-3, 1 / 2),
     "table": ("table, at most, MB", MEGA, 1 / 5),
     "table held": ("table, in the end, MB", MEGA, 1.0),
     "many": ("1,000 records, MB", MEGA, 1.0),
