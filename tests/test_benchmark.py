@@ -91,3 +91,47 @@ def test_dynamics_in_two_times_is_the_contour(scripts):
     found = loss_curves(problem, Algorithm("gd", 1.5), range(41))
     np.testing.assert_allclose(train, found.train, rtol=1e-9)
     np.testing.assert_allclose(test, found.test, rtol=1e-9)
+
+
+def test_record_files_are_measured_build_by_build(scripts, tmp_path, capsys):
+    from benchmarks import one_build, records
+
+    from spectrain.probes.records.record import Geometry, Record
+    from spectrain.probes.records.record_file import RecordFile
+
+    file = RecordFile(tmp_path / "records.jsonl")
+    for step in range(2):
+        file.write(Record(step, measured=Geometry(quantities(gram=np.ones((20, 20)), loss=0.5))))
+    file.close()
+    try:
+        found = one_build.measure(tmp_path)
+    except OSError as reason:
+        pytest.skip(f"the kernel keeps no account of peaks: {reason}")
+    assert found["records"] == 2
+    assert found["bytes"] == (tmp_path / "records.jsonl").stat().st_size
+    # 211 rows a record: eight numbers of 8 bytes and five pointers each.
+    assert found["table held"] > 2 * 211 * 13 * 8
+    assert found["table"] >= found["table held"]
+    assert [each.name for each in tmp_path.iterdir()] == ["records.jsonl"]
+    before = {**found, "bytes": 10 * found["bytes"], "many": 4e8}
+    records.print_table("any", before, {**found, "many": 2e8})
+    lines = capsys.readouterr().out.splitlines()
+    (size,) = (line for line in lines if line.startswith("| file"))
+    assert size.split("|")[4:6] == [" 0.100 ", " 0.20 "]
+    assert lines[-1] == "1,000 records are within the 300 MB allowed"
+
+
+def test_an_earlier_build_is_that_of_its_commit(scripts):
+    from benchmarks.earlier import TODAY, build_of, run_with
+
+    try:
+        with build_of("HEAD") as folder:
+            assert (folder / "src/spectrain/probes").is_dir()
+            printed = run_with(folder, "spectrain.moved")
+    except (OSError, ValueError) as reason:
+        pytest.skip(f"there is no history here: {reason}")
+    assert printed == ""
+    assert not folder.exists()
+    with pytest.raises(ValueError, match="commit: expected one of this repository"), build_of("no"):
+        pass
+    assert Path(__file__).parents[1] == TODAY

@@ -8,15 +8,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .deferred import Deferred
 from .spectrum import FloatArray
 
 __all__ = ["Entry", "Quantity", "quantity_named"]
 
 _OWN_UNIT = {"unit": "that of the quantity"}
+# An error in float32 is as good.
+_OWN_ERROR = _OWN_UNIT | {"kept": "float32"}
+
+
+def _unknown() -> FloatArray | None:
+    return None
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Quantity(Deferred):
     """A number or an array under a name, measured, predicted or forecast alike.
 
     Attributes:
@@ -37,8 +44,8 @@ class Quantity:
     values: FloatArray = field(metadata=_OWN_UNIT)
     unit: str = field(metadata={"unit": "none"})
     axes: tuple[tuple[str, ...], ...] = field(default=(), metadata={"unit": "none"})
-    errors: FloatArray | None = field(default=None, metadata=_OWN_UNIT)
-    band: FloatArray | None = field(default=None, metadata=_OWN_UNIT)
+    errors: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_ERROR)
+    band: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_ERROR)
     symmetric: bool = field(default=False, metadata={"unit": "none"})
 
     def __post_init__(self) -> None:

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .deferred import Deferred
+
 __all__ = [
     "ENDS",
     "SIDES",
@@ -40,6 +42,10 @@ SIDE_WORDS: dict[Side, str] = {"top": "right", "bottom": "left", "inside": "gap"
 
 _CURVATURE = {"unit": "that of the matrix"}
 _SHARE = {"unit": "1, between 0 and 1"}
+_DENSITY = {"unit": "1 / that of the matrix"}
+# Which numbers float32 holds as well as they are known: "kept" is the rule of record files, a field
+# that has the errors, or "float32" for what is an error itself.
+_ERROR = _CURVATURE | {"kept": "float32"}
 
 
 def _empty() -> FloatArray:
@@ -67,16 +73,16 @@ class Eigenpair:
     """
 
     value: float = field(metadata=_CURVATURE)
-    error: float = field(metadata=_CURVATURE)
+    error: float = field(metadata=_ERROR)
     overlap: float = field(default=math.nan, metadata=_SHARE)
     alignment: FloatArray = field(default_factory=_empty, metadata=_SHARE)
-    sampling_error: float = field(default=math.nan, metadata=_CURVATURE)
+    sampling_error: float = field(default=math.nan, metadata=_ERROR)
     draws: FloatArray = field(default_factory=_empty, metadata=_CURVATURE)
     parameter_overlap: float = field(default=math.nan, metadata=_SHARE)
 
 
 @dataclass(frozen=True)
-class Density:
+class Density(Deferred):
     """A spectral law on a grid.
 
     Attributes:
@@ -88,13 +94,18 @@ class Density:
         cumulative: (N,) share of all eigenvalues below each point (the atom included; half of
             those at the point).
         cumulative_errors: (N,) standard errors of ``cumulative``.
+        eigenvalues: (n,) ascending, all there are, if they are known: the other fields follow from
+            them. Empty otherwise.
+        resolution: distance below which they are equal; NaN without them.
     """
 
     points: FloatArray = field(metadata=_CURVATURE)
-    values: FloatArray = field(metadata={"unit": "1 / that of the matrix"})
-    errors: FloatArray = field(metadata={"unit": "1 / that of the matrix"})
-    cumulative: FloatArray = field(metadata=_SHARE)
-    cumulative_errors: FloatArray = field(metadata=_SHARE)
+    values: FloatArray = field(metadata=_DENSITY | {"kept": "errors"})
+    errors: FloatArray = field(metadata=_DENSITY | {"kept": "float32"})
+    cumulative: FloatArray = field(metadata=_SHARE | {"kept": "cumulative_errors"})
+    cumulative_errors: FloatArray = field(metadata=_SHARE | {"kept": "float32"})
+    eigenvalues: FloatArray = field(default_factory=_empty, metadata=_CURVATURE)
+    resolution: float = field(default=math.nan, metadata=_CURVATURE)
 
     @property
     def curve(self) -> FloatArray:
@@ -166,7 +177,7 @@ class Bulk:
 
 
 @dataclass(frozen=True)
-class Jacobi:
+class Jacobi(Deferred):
     """lam p_k = beta_k p_(k+1) + alpha_k p_k + beta_(k-1) p_(k-1),  p_k orthonormal under a law.
 
     Of a `Spectrum` it is the law of all N eigenvalues: each outlier has mass 1/N in it, and zero
@@ -183,12 +194,12 @@ class Jacobi:
 
     diagonal: FloatArray = field(metadata=_CURVATURE)
     off_diagonal: FloatArray = field(metadata=_CURVATURE)
-    diagonal_errors: FloatArray = field(metadata=_CURVATURE)
-    off_diagonal_errors: FloatArray = field(metadata=_CURVATURE)
+    diagonal_errors: FloatArray = field(metadata=_ERROR)
+    off_diagonal_errors: FloatArray = field(metadata=_ERROR)
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(Deferred):
     """Spectrum of one block of one matrix, measured or predicted.
 
     Attributes:
@@ -211,5 +222,5 @@ class Spectrum:
     bottom: tuple[Eigenpair, ...] = field(metadata={"unit": "see Eigenpair"})
     bulk: Bulk | None = field(default=None, metadata={"unit": "see Bulk"})
     density: Density | None = field(default=None, metadata={"unit": "see Density"})
-    inside: tuple[Eigenpair, ...] = field(default=(), metadata={"unit": "see Eigenpair"})
+    inside: tuple[Eigenpair, ...] = field(default_factory=tuple, metadata={"unit": "see Eigenpair"})
     jacobi: Jacobi | None = field(default=None, metadata={"unit": "see Jacobi"})

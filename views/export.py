@@ -147,7 +147,7 @@ def _parquet(run: Run) -> Callable[[BinaryIO], object]:
             "format: parquet needs the extra of that name: pip install 'spectrain[parquet]'"
         ) from error
     # An empty column does not show its type.
-    types = {"i": pyarrow.int64(), "f": pyarrow.float64(), "U": pyarrow.string()}
+    types = {"i": pyarrow.int64(), "f": pyarrow.float64(), "O": pyarrow.string()}
     columns = {
         name: pyarrow.array(column.tolist(), types[column.dtype.kind])
         for name, column in run.table().items()

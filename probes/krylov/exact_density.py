@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from ...theory.deferred import deferred
 from ...theory.spectrum import Density, FloatArray
 from .bands import Bands
 from .staircase import Staircase
 
-__all__ = ["SPACINGS", "exact_density"]
+__all__ = ["SOURCE", "SPACINGS", "density_of", "exact_density"]
+
+# The fields that the others follow from.
+SOURCE = ("eigenvalues", "resolution")
+
+# Eigenvalues are what float32 holds where its rounding is such a share of their resolution.
+_FINER = 1 / 16
 
 # A gap is wider than so many spacings on one of its sides: of independent eigenvalues one spacing
 # in 2000 is, of those that repel each other none.
@@ -26,8 +35,26 @@ def exact_density(eigenvalues: FloatArray, scale: float) -> Density:
     Args:
         eigenvalues: (N,) ascending.
         scale: distance below which they are equal; those that close to zero are an atom, without
-            density.
+            density. Digits far below it are dropped.
     """
+    near = eigenvalues.astype(np.float32).astype(np.float64)
+    fits = np.abs(near - eigenvalues).max(initial=0.0) <= _FINER * scale
+    kept = near if fits else eigenvalues
+    known = {"eigenvalues": kept, "resolution": scale, **_law(kept, scale)}
+    return deferred(Density, known, dict, source=SOURCE)
+
+
+def density_of(eigenvalues: Callable[[], FloatArray], scale: float) -> Density:
+    """The same of eigenvalues that are taken as they are, all of it made when it is asked for."""
+
+    def make() -> dict[str, FloatArray]:
+        found = eigenvalues()
+        return {"eigenvalues": found, **_law(found, scale)}
+
+    return deferred(Density, {"resolution": scale}, make, source=SOURCE)
+
+
+def _law(eigenvalues: FloatArray, scale: float) -> dict[str, FloatArray]:
     first = np.flatnonzero(np.diff(eigenvalues, prepend=-np.inf) > scale)
     points = np.add.reduceat(eigenvalues, first) / np.diff(first, append=len(eigenvalues))
     points[np.abs(points) <= scale] = 0.0
@@ -46,7 +73,13 @@ def exact_density(eigenvalues: FloatArray, scale: float) -> Density:
     change = bulk.slopes(*bands.windows(half, 2)) - slopes
     values, errors = bands.densities(slopes, np.hypot(relative * slopes, change), one)
     cumulative = law.at(bands.grid)
-    return Density(bands.grid, values, errors, cumulative, np.zeros_like(cumulative))
+    return {
+        "points": bands.grid,
+        "values": values,
+        "errors": errors,
+        "cumulative": cumulative,
+        "cumulative_errors": np.zeros_like(cumulative),
+    }
 
 
 def _irregularity(bands: Bands, rates: FloatArray, numbers: FloatArray, half: int) -> FloatArray:

@@ -1,28 +1,34 @@
 """The record file: every record of a run in one append-only, self-describing text file.
 
 `records.jsonl` holds one strict JSON value a line. The first line is a header that explains the
-rest: the fields of every type with their units, how arrays and non-finite numbers are written, and
-what was run where. Each further line is one record with a checksum; a record counts once its line
-is complete, so that whatever cuts the file costs at most the line being written.
+rest: the fields of every type with their units, how arrays are packed and non-finite numbers
+written, and what was run where. Each further line is one record with a checksum; a record counts
+once its line is complete, so that whatever cuts the file costs at most the line being written.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 from numpy.typing import NDArray
 
 from .append import WholeEntries
-from .codec import ENCODING, decode, encode, schema
-from .environment import environment
+from .lines import (
+    VERSION,
+    behind_damage,
+    check_header,
+    header_line,
+    is_intact,
+    parse_record,
+    record_line,
+    whole_header,
+)
 from .record import Record
 from .record_table import record_table
 
@@ -37,83 +43,9 @@ __all__ = [
     "read_records",
 ]
 
-FORMAT = "spectrain-records"
-VERSION = 2
-# Those that can be read.
-_READABLE = (1, VERSION)
-
 # Names of the files in a run folder.
 RECORDS = "records.jsonl"
 CONFIG = "config.yaml"
-
-
-def _header(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "line": '{"crc32": of the bytes of the record, in hexadecimal, "record": object}',
-        "encoding": ENCODING,
-        "config": dict(config),
-        "environment": environment(),
-        "schema": schema(),
-    }
-
-
-def _json(content: Any) -> bytes:
-    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def _record_line(record: Record) -> bytes:
-    return _wrap(_json(encode(record)))
-
-
-def _wrap(body: bytes) -> bytes:
-    return b'{"crc32":"%08x","record":%b}\n' % (zlib.crc32(body), body)
-
-
-def _is_intact(line: bytes) -> bool:
-    return line == _wrap(line[len(_wrap(b"")) - 2 : -2])
-
-
-def parse_record(line: bytes, only: tuple[str, str] | None = None) -> Record:
-    """The record of one complete line behind the header.
-
-    Args:
-        line: with its end.
-        only: matrix and block whose spectra are wanted, which is several times faster; all if None.
-
-    Raises:
-        ValueError: if the line is damaged, or holds an unknown type or field.
-    """
-    if not _is_intact(line):
-        raise ValueError("line: expected a record with its checksum, got a damaged one")
-    content = json.loads(line)["record"]
-    if only is not None:
-        geometries = (content[name] for name in ("measured", "predicted", "forecast"))
-        for geometry in filter(None, geometries):
-            spectra = geometry["spectra"]
-            geometry["spectra"] = [s for s in spectra if (s["matrix"], s["block"]) == only]
-    record: Record = decode(content)
-    return record
-
-
-def check_header(line: bytes, path: Path) -> dict[str, Any]:
-    """The header in a file's first line, if that is one of a record file this version can read.
-
-    Raises:
-        ValueError: if the file is something else, or of another version.
-    """
-    try:
-        header = json.loads(line)
-    except ValueError:
-        header = None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ValueError(f"path: expected a file of format {FORMAT!r}, got {str(path)!r}")
-    if header.get("version") not in _READABLE:
-        raise ValueError(
-            f"version of {str(path)!r}: expected one of {_READABLE}, got {header.get('version')!r}"
-        )
-    return header
 
 
 class RecordFile:
@@ -142,7 +74,7 @@ class RecordFile:
             self._file.truncate(end)
             self._entries = WholeEntries(self._file, durable=True)
             if end == 0:
-                self._entries.append(_json(_header(config or {})) + b"\n")
+                self._entries.append(header_line(config or {}))
         except BaseException:
             self._file.close()
             raise
@@ -158,7 +90,7 @@ class RecordFile:
         Raises:
             OSError: if it cannot be written now; the file then ends with the record before.
         """
-        self._entries.append(_record_line(record))
+        self._entries.append(record_line(record))
 
     def flush(self) -> None:
         """Write the records that could not be written before.
@@ -190,24 +122,55 @@ class RecordFile:
 
     def _complete_end(self) -> int:
         self._file.seek(0)
-        end = 0
-        for number, line in enumerate(self._file, start=1):
+        end = len(self._first_line())
+        for number, line in enumerate(self._file, start=2):
             if not line.endswith(b"\n"):
                 break
-            if number == 1:
-                version = check_header(line, self.path)["version"]
-                if version != VERSION:
-                    raise ValueError(
-                        f"version of {str(self.path)!r}: expected {VERSION} to go on with it, got "
-                        f"{version}: only the release that began it can"
-                    )
-            elif not _is_intact(line):
+            if not is_intact(line):
                 raise ValueError(
                     f"path: expected whole records, got {str(self.path)!r} with line {number} "
                     f"damaged; cut it off at byte {end} to go on behind the record before"
                 )
             end += len(line)
         return end
+
+    def _first_line(self) -> bytes:
+        """The header, if it is whole; nothing if it is incomplete."""
+        line = self._file.readline()
+        if not line.endswith(b"\n"):
+            return b""
+        header = whole_header(line, self.path)
+        if header is None:
+            _warn_of_header(line, self._file, self.path)
+        elif header["version"] != VERSION:
+            raise ValueError(
+                f"version of {str(self.path)!r}: expected {VERSION} to go on with it, got "
+                f"{header['version']}: only the release that began it can"
+            )
+        return line
+
+
+def _warn_of_header(first: bytes, file: BinaryIO, path: Path) -> bytes:
+    """Warn of a damaged header and return the record that is left on its line, if there is one.
+
+    Args:
+        first: the damaged line.
+        file: at its end, where it is left.
+        path: of the file.
+
+    Raises:
+        ValueError: if there is no record behind it either.
+    """
+    record = behind_damage(first, file.readline())
+    file.seek(len(first))
+    if record is None:
+        check_header(first, path)
+    warnings.warn(
+        f"{path}: line 1, the header, is damaged: what it said of configuration, environment and "
+        "units is lost; the records behind it are whole",
+        stacklevel=3,
+    )
+    return record if record is not None and first.endswith(record) else b""
 
 
 @dataclass(frozen=True)
@@ -240,7 +203,8 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
     """The complete records of a file, one after the other.
 
     An incomplete last line (of a writer that was killed, or is writing) and a damaged line end the
-    reading with a warning that says where they are.
+    reading with a warning that says where they are. Where the header is damaged, a warning says
+    what is lost with it.
 
     Raises:
         ValueError: if the file is something else, of another version, or holds an unknown type or
@@ -248,22 +212,30 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
         OSError: if it cannot be read.
     """
     path = Path(path)
-    offset = 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.endswith(b"\n") and number == 1:
-                check_header(line, path)
-            elif _is_intact(line):
-                yield parse_record(line)
-            else:
-                state = "damaged" if line.endswith(b"\n") else "incomplete"
-                warnings.warn(
-                    f"{path}: line {number} (from byte {offset}) is {state}; "
-                    "what precedes it was read",
-                    stacklevel=2,
-                )
+        first = file.readline()
+        offset = len(first)
+        if first.endswith(b"\n") and whole_header(first, path) is None:
+            left = _warn_of_header(first, file, path)
+            if left:
+                yield parse_record(left)
+        elif first and not first.endswith(b"\n"):
+            _warn_of_line(path, 1, 0, first)
+            return
+        for number, line in enumerate(file, start=2):
+            if not is_intact(line):
+                _warn_of_line(path, number, offset, line)
                 return
+            yield parse_record(line)
             offset += len(line)
+
+
+def _warn_of_line(path: Path, number: int, offset: int, line: bytes) -> None:
+    state = "damaged" if line.endswith(b"\n") else "incomplete"
+    warnings.warn(
+        f"{path}: line {number} (from byte {offset}) is {state}; what precedes it was read",
+        stacklevel=3,
+    )
 
 
 def load(run: str | os.PathLike[str]) -> Run:
@@ -282,7 +254,7 @@ def load(run: str | os.PathLike[str]) -> Run:
         raise ValueError(f"run: expected a folder with a {RECORDS}, got {str(run)!r}")
     with path.open("rb") as file:
         first = file.readline()
-    header = check_header(first, path) if first.endswith(b"\n") else {}
+    header = (whole_header(first, path) if first.endswith(b"\n") else None) or {}
     config = header.get("config") or _stored_config(path.parent / CONFIG)
     return Run(config, tuple(read_records(path)), header.get("environment", {}))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from copy import copy
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .numbers import numbers
-from .record import Record
+from .numbers import KINDS, numbers
+from .record import Geometry, Record
 
 __all__ = ["BAND", "Row", "record_table", "rows"]
 
@@ -61,14 +63,45 @@ def record_table(records: Sequence[Record]) -> dict[str, NDArray[Any]]:
     """The fields of `Row` as columns of equal length, in the order of the records.
 
     ``pandas.DataFrame(record_table(records))`` is a data frame. Densities are no single numbers
-    and have no rows. Numbers that are not known (NaN) have none either.
+    and have no rows. Numbers that are not known (NaN) have none either. Texts are objects, the same
+    one for the same text.
     """
-    found = [row for record in records for row in rows(record)]
-    types: dict[str, type] = {"int": np.int64, "float": np.float64, "str": np.str_}
-    return {
-        column.name: np.array([getattr(row, column.name) for row in found], types[str(column.type)])
-        for column in fields(Row)
+    words: dict[str, str] = {}
+    columns: dict[str, Any] = {column.name: _column(str(column.type)) for column in fields(Row)}
+    for record in records:
+        for row in rows(_apart(record)):
+            for name, column in columns.items():
+                value = getattr(row, name)
+                column.append(words.setdefault(value, value) if type(value) is str else value)
+    return {name: _filled(columns.pop(name)) for name in tuple(columns)}
+
+
+def _column(kind: str) -> list[str] | array[Any]:
+    """What grows without a Python object for each number."""
+    return [] if kind == "str" else array({"int": "q", "float": "d"}[kind])
+
+
+def _filled(column: list[str] | array[Any]) -> NDArray[Any]:
+    if isinstance(column, list):
+        return np.array(column, np.object_)
+    return np.array(column)
+
+
+def _apart(record: Record) -> Record:
+    """The record, of which nothing is kept that is made while it is walked."""
+    apart: dict[str, Any] = {
+        "tracks": tuple(
+            replace(track, top=copy(track.top), bottom=copy(track.bottom))
+            for track in record.tracks
+        )
     }
+    for kind in KINDS:
+        geometry: Geometry | None = getattr(record, kind)
+        if geometry is not None:
+            apart[kind] = Geometry(
+                tuple(map(copy, geometry.quantities)), tuple(map(copy, geometry.spectra))
+            )
+    return replace(record, **apart)
 
 
 def rows(record: Record) -> Iterator[Row]:

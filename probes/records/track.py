@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ...theory.deferred import Deferred
 from ...theory.spectrum import FloatArray
 
 __all__ = ["Followed", "IntArray", "Track"]
@@ -18,7 +19,7 @@ _SHARE = {"unit": "1, between 0 and 1"}
 
 
 @dataclass(frozen=True)
-class Followed:
+class Followed(Deferred):
     """The eigenvectors at one end of a spectrum, followed from the probing before.
 
     Attributes:

@@ -14,6 +14,7 @@ from ...theory.quantity import Quantity
 from ...theory.spectrum import FloatArray
 from ..quantities import title
 from ..readings import clock, clock_symbol, landmarks
+from ..slices import in_matrices
 from . import style
 
 __all__ = ["matrix_maps", "matrix_quantities"]
@@ -22,9 +23,9 @@ _MOST_WORDS = 12  # rows of a matrix whose entries are written in their cells
 
 
 def matrix_quantities(records: Iterable[Record]) -> tuple[str, ...]:
-    """Names of all measured quantities with two axes, in order of appearance."""
+    """Names of all measured matrices, in order of appearance: see `slices` of more axes."""
     found: dict[str, None] = {}
-    for record in records:
+    for record in map(in_matrices, records):
         for quantity in record.measured.quantities:
             if quantity.values.ndim == 2 and quantity.values.size:
                 found.setdefault(quantity.name)
@@ -42,9 +43,10 @@ def matrix_maps(
 
     Args:
         records: of one run, in order; without a theory only what is measured is shown.
-        names: of the quantities; all with two axes if empty.
+        names: of the matrices; all there are if empty.
         columns: of the page that the figure spans.
     """
+    records = tuple(map(in_matrices, records))
     shown = tuple(names) or matrix_quantities(records)
     rows: list[tuple[Record, str]] = []
     for name in shown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...probes.records.record_file import Run
 from .. import figures
 from ..readings import blocks
+from ..slices import SLICES
 from .figure import RunFigure
 from .gram_entries import has_gram
 from .matrix_maps import matrix_quantities
@@ -63,7 +64,8 @@ RUN_FIGURES: tuple[RunFigure, ...] = (
         "matrix-maps",
         "Matrices",
         "Measured, predicted or forecast, and their difference; a single matrix at the start, in "
-        "the middle and at the end, of several each at the last probing.",
+        "the middle and at the end, of several each at the last probing. A quantity of more axes "
+        f"is shown as the first {SLICES} matrices over its last two.",
         lambda run: bool(matrix_quantities(run.records)),
         lambda run, columns: figures.matrix_maps(run.records, columns=columns),
     ),

@@ -28,6 +28,7 @@ from ...theory.spectrum import (
 )
 from ..quantities import compared_quantities, title
 from ..readings import describe, failed, matrices, spectrum_of
+from ..slices import in_matrices
 
 __all__ = ["Message", "heading", "history", "moment", "outline", "plain", "text"]
 
@@ -68,7 +69,7 @@ def heading(record: Record) -> Message:
 def outline(record: Record) -> Message:
     """What there is in a record, whatever its numbers: matrices, quantities, directions, clock."""
     found: dict[str, Message] = {}
-    for quantity in _by_name(record):
+    for quantity in _by_name(in_matrices(record)):
         found[quantity.name] = {
             "title": title(quantity.name),
             "unit": quantity.unit,
@@ -101,13 +102,15 @@ def _letter(found: re.Match[str]) -> str:
 def _by_name(record: Record) -> list[Quantity]:
     """Each quantity once: measured, else predicted, else forecast."""
     found: dict[str, Quantity] = {}
-    for geometry in (record.measured, record.predicted, record.forecast):
+    for kind in KINDS:
+        geometry = getattr(record, kind)
         for quantity in geometry.quantities if geometry is not None else ():
             found.setdefault(quantity.name, quantity)
     return list(found.values())
 
 
 def _quantities(record: Record) -> list[Message]:
+    record = in_matrices(record)
     symbols = {direction.name: plain(direction) for direction in record.reference}
     found = []
     for first in _by_name(record):

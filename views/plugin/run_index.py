@@ -9,8 +9,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from ...probes.records.lines import behind_damage, check_header, parse_record, whole_header
 from ...probes.records.record import Record
-from ...probes.records.record_file import check_header, parse_record
 from .messages import Message, heading, history, outline, text
 
 __all__ = ["RunIndex"]
@@ -68,7 +68,7 @@ class RunIndex:
                 "first": first,
                 "size": self._size,
                 "read": self._end,
-                "problem": self._problem,
+                "problem": self._problem or self._notice,
                 "matrix": matrix,
                 "block": block,
                 "blocks": [list(place) for place in self._blocks],
@@ -99,6 +99,7 @@ class RunIndex:
         self._generation += 1
         self._end = self._size = 0
         self._problem, self._damaged_size = "", -1
+        self._notice = ""
         self._last = (0, b"")  # offset and beginning of the last line that was read
         self._entries: list[_Entry] = []
         self._by_step: dict[int, _Entry] = {}
@@ -145,23 +146,36 @@ class RunIndex:
 
     def _add(self, line: bytes) -> None:
         if self._end == 0:
-            check_header(line, self._path)
+            self._add_header(line)
         else:
-            record = parse_record(line)
-            entry = _Entry(
-                self._end, len(line), record.step, text(heading(record)), _histories(record)
-            )
-            self._entries.append(entry)
-            self._by_step[record.step] = entry
-            for part, found in outline(record).items():
-                # What an earlier record has stays as it is: it may be on the screen.
-                known = self._outline[part]
-                self._outline[part] = found | known if isinstance(known, dict) else known or found
-            for geometry in (record.measured, record.predicted):
-                for spectrum in geometry.spectra if geometry else ():
-                    self._blocks.setdefault((spectrum.matrix, spectrum.block))
+            self._add_record(self._end, line)
         self._last = self._end, line[:_MARK]
         self._end += len(line)
+
+    def _add_header(self, line: bytes) -> None:
+        if whole_header(line, self._path) is not None:
+            return
+        with self._path.open("rb") as file:
+            file.seek(len(line))
+            left = behind_damage(line, file.readline())
+        if left is None:
+            check_header(line, self._path)
+        elif line.endswith(left):
+            self._add_record(len(line) - len(left), left)
+        self._notice = "the header of its data file is damaged, its records are whole"
+
+    def _add_record(self, offset: int, line: bytes) -> None:
+        record = parse_record(line)
+        entry = _Entry(offset, len(line), record.step, text(heading(record)), _histories(record))
+        self._entries.append(entry)
+        self._by_step[record.step] = entry
+        for part, found in outline(record).items():
+            # What an earlier record has stays as it is: it may be on the screen.
+            known = self._outline[part]
+            self._outline[part] = found | known if isinstance(known, dict) else known or found
+        for geometry in (record.measured, record.predicted):
+            for spectrum in geometry.spectra if geometry else ():
+                self._blocks.setdefault((spectrum.matrix, spectrum.block))
 
 
 def _histories(record: Record) -> dict[tuple[str, str], str]:

@@ -17,7 +17,7 @@ __all__ = ["place_tag", "safe", "scalars", "tag"]
 
 # Of the numbers of a record those that are worth a curve: eigenvalues between the ends, single
 # draws and alignments with what itself moves are not.
-_CURVES = ("quantity", "eigenvalue", "overlap", "alignment", "track")
+_CURVES = frozenset(("quantity", "eigenvalue", "overlap", "alignment", "track"))
 _EDGES = tuple(EDGE_NAMES.values())
 
 
@@ -43,11 +43,13 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
         if number.kind == "forecast" and number.part == "quantity":
             # What the statistics alone do not give is predicted by the dynamics only.
             found |= _finite(f"predicted/{tag(number)}", number.value)
-    curves = [number for number in walked if _is_curve(number)]
-    for kind in reversed(KINDS):
-        for number in curves:
-            if number.kind == kind and math.isfinite(number.value):
-                found[f"{kind}/{tag(number)}"] = number.value
+    curves: dict[str, dict[str, float]] = {kind: {} for kind in reversed(KINDS)}
+    for number in walked:
+        if math.isfinite(number.value) and _is_curve(number):
+            kind = number.kind
+            curves[kind][_curve(kind, number.matrix, number.block, number.name)] = number.value
+    for each in curves.values():
+        found |= each
     found.update(_shares(walked))
     found.update(_edges(record, walked))
     found.update(_bands(walked, found, dimension))
@@ -60,8 +62,18 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
 
 def tag(number: Number) -> str:
     """The name of a number in tags, behind its kind."""
-    name = safe(number.name)
-    return f"{place_tag(number.matrix, number.block)}/{name}" if number.matrix else name
+    return _tag(number.matrix, number.block, number.name)
+
+
+# Every record has the same names.
+@lru_cache(maxsize=8192)
+def _tag(matrix: str, block: str, name: str) -> str:
+    return f"{place_tag(matrix, block)}/{safe(name)}" if matrix else safe(name)
+
+
+@lru_cache(maxsize=8192)
+def _curve(kind: str, matrix: str, block: str, name: str) -> str:
+    return f"{kind}/{_tag(matrix, block, name)}"
 
 
 def place_tag(matrix: str, block: str) -> str:
@@ -81,8 +93,9 @@ def _finite(name: str, value: float) -> dict[str, float]:
 
 
 def _is_curve(number: Number) -> bool:
-    moves = number.along is not None and number.along.trained
-    return number.part in _CURVES and number.side != "inside" and not moves
+    if number.part not in _CURVES or number.side == "inside":
+        return False
+    return number.along is None or not number.along.trained
 
 
 def _shares(walked: Sequence[Number]) -> Iterator[tuple[str, float]]:
@@ -90,10 +103,11 @@ def _shares(walked: Sequence[Number]) -> Iterator[tuple[str, float]]:
     followed = [number for number in walked if number.part == "track"]
     for part in ("gradient", "update"):
         sums: dict[str, float] = {}
+        beginning = f"{part}_top_"
         for number in followed:
             name = f"measured/{place_tag(number.matrix, number.block)}/{part}_share"
-            is_one = number.name.startswith(f"{part}_top_")
-            sums[name] = sums.get(name, 0.0) + (number.value if is_one else 0.0)
+            share = number.value if number.name.startswith(beginning) else 0.0
+            sums[name] = sums.get(name, 0.0) + share
         yield from ((name, value) for name, value in sums.items() if math.isfinite(value))
 
 

@@ -148,7 +148,8 @@ def test_the_table_holds_the_rows_as_columns_of_one_type():
     assert tuple(table) == tuple(Row.__dataclass_fields__)
     assert table["step"].dtype == np.int64
     assert table["value"].dtype == np.float64
-    assert table["block"].dtype.kind == "U"
+    assert table["block"].dtype.kind == "O"
+    assert all(one is table["block"][0] for one in table["block"] if one == table["block"][0])
     for name, column in table.items():
         np.testing.assert_array_equal(column, [getattr(one, name) for one in expected])
 

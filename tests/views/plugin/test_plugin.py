@@ -14,7 +14,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug.test import Client
 
 from spectrain.probes.records.record import Failure, Record
-from spectrain.probes.records.record_file import RECORDS, RecordFile
+from spectrain.probes.records.record_file import RECORDS, RecordFile, load
 from spectrain.views.plugin import run_index
 from spectrain.views.plugin.plugin import SpectrumPlugin
 from spectrain.views.plugin.run_folders import log_folders
@@ -138,8 +138,8 @@ def test_without_a_block_the_first_is_told(tab):
     assert [answer["matrix"], answer["block"]] == answer["blocks"][0] == ["hessian", "class 0"]
 
 
-def test_a_moment_holds_the_numbers_of_the_file(tab, records):
-    record = records[2]
+def test_a_moment_holds_the_numbers_of_the_file(tab, logs):
+    record = load(logs / "one").records[2]
     answer = tab.ask("/record", run="one", step=record.step, **BLOCK)
     measured = record.measured.spectrum("hessian", "class 0")
     shown = {each["name"]: each for each in answer["quantities"]}
@@ -387,3 +387,18 @@ def test_a_run_without_anything_measured(tmp_path):
 def test_a_file_that_may_not_be_read(logs, tab):
     (logs / "one" / RECORDS).chmod(0)
     assert "cannot be read" in tab.problem("one")
+
+
+@pytest.mark.parametrize("place", [30, -1])
+def test_records_behind_a_damaged_header_are_shown_with_a_notice(tmp_path, records, place):
+    """The last byte damaged, header and first record are one line."""
+    path = write(tmp_path / "run", records)
+    content = bytearray(path.read_bytes())
+    content[(content.index(b"\n") + 1 + place) if place < 0 else place] ^= 1
+    path.write_bytes(content)
+    tab = Tab(tmp_path)
+    answer = tab.history("run")
+    assert "header of its data file is damaged" in answer["problem"]
+    assert [each["heading"]["step"] for each in answer["records"]] == [r.step for r in records]
+    for record in records[:2]:
+        assert tab.ask("/record", run="run", step=record.step, **BLOCK)["step"] == record.step
