@@ -141,10 +141,10 @@ class LinearTheory:
         self, statistics: LinearStatistics, selections: Sequence[Selection], density: bool
     ) -> Geometry:
         """The Hessian, which does not depend on the weights; on fresh samples the loss too."""
-        quantities = statistics.quantities()
+        quantities: tuple[Quantity, ...] = ()
         if self._kind != "training" and self._matched:
             loss = statistics.test + self.problem.noise
-            quantities = (Quantity.number("loss", loss, _UNIT, 0.0), *quantities)
+            quantities = (Quantity.number("loss", loss, _UNIT, 0.0),)
         return Geometry(quantities, self._chosen(selections, density))
 
     def forecast(

@@ -34,7 +34,8 @@ class LossCurves:
             those before it; they sum to the losses, and those of the train loss may be negative.
         error: (T,) estimated numerical error of both losses.
         finite_size: (T,) order of the relative correction of a single problem, see `finite_size`.
-        critical_learning_rate: beyond it the loss grows; None for the flow.
+        critical_learning_rate: beyond it the loss grows; None for the flow. For shuffled passes
+            that of batches drawn with replacement, an approximation.
         approximate: whether the theory itself is an approximation in the limit (shuffled passes).
     """
 
