@@ -20,7 +20,7 @@ __all__ = ["KernelConfig"]
 
 _PROBE = ProbeConfig(eigenvalues=12, smallest=0)
 _DEGREES = 60  # of harmonics that are counted
-_MISSED = 1e-9  # of k(1), that may be in higher ones
+_MISSED = 1e-12  # of k(1), that may be in higher ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,30 +79,30 @@ class KernelConfig(LinearTrainingConfig):
     def harmonics(self) -> "tuple[FloatArray, FloatArray]":
         """Eigenvalues s_l of the kernel and how many harmonics of degree l there are, (L,) each.
 
+        s_l = Gamma(d/2) (2 scale)^nu e^(-1/scale) I_(l + nu)(1/scale),  nu = d/2 - 1: the integral
+        of the exponential with a Gegenbauer polynomial, DLMF 18.17.16 with an imaginary argument.
+
         Raises:
-            ValueError: if the kernel is so narrow that it needs harmonics of higher degree, or a
-                power belongs to a degree of which it has none.
+            ValueError: if the kernel is so narrow that it needs harmonics of higher degree.
         """
         import numpy as np
+        from scipy.special import gammaln, ive
 
-        from ...models.linear.sphere import kernel_spectrum
+        from ...models.linear.sphere import harmonics
 
-        s, counts = kernel_spectrum(
-            lambda t: np.exp((t - 1) / self.scale), self.dimension, _DEGREES
-        )
-        missed = 1 - float(s @ counts)
-        if missed > _MISSED:
+        nu = self.dimension / 2 - 1
+        degrees = np.arange(_DEGREES)
+        front = math.exp(gammaln(nu + 1) + nu * math.log(2 * self.scale))
+        s = front * ive(degrees + nu, 1 / self.scale)
+        counts = np.array([float(harmonics(self.dimension, degree)) for degree in range(_DEGREES)])
+        missed = 1 - np.cumsum(s * counts)
+        if missed[-1] > _MISSED:
             raise ValueError(
                 f"scale: expected a kernel of harmonics below degree {_DEGREES}, "
-                f"got {self.scale}, of which {missed:.2g} is in higher ones"
+                f"got {self.scale}, of which {missed[-1]:.2g} is in higher ones"
             )
-        kept = np.trim_zeros(s, "b")
-        if len(self.powers) > len(kept):
-            raise ValueError(
-                f"powers: expected at most {len(kept)} degrees, of which the kernel has "
-                f"harmonics, got {len(self.powers)}"
-            )
-        return kept, counts[: len(kept)]
+        kept = max(int(np.argmax(missed <= _MISSED)) + 1, len(self.powers))
+        return s[:kept], counts[:kept]
 
     def problem(self) -> "LinearProblem":
         """The regression on harmonics, as the theory has it."""

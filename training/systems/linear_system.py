@@ -13,6 +13,7 @@ from ...probes.curvature.matrix import Hessian
 from ...theory.linear.linear_theory import LinearTheory
 from ..data import Batches, Draw, FixedData, FreshSamples, FullBatch
 from ..system import System
+from .linear_runs import LinearRuns
 from .linear_training import LinearTrainingConfig
 
 __all__ = ["batches", "linear_system", "resampled"]
@@ -94,4 +95,5 @@ def linear_system(
         matrices=(Hessian(),),
         learning_rate=optimiser,
         schedule=schedule if config.schedule else None,
+        runs=LinearRuns(),
     )
