@@ -91,10 +91,10 @@ class KernelConfig(LinearTrainingConfig):
         from ...models.linear.sphere import harmonics
 
         nu = self.dimension / 2 - 1
-        degrees = np.arange(_DEGREES)
+        degrees = np.arange(_DEGREES, dtype=np.float64)
         front = math.exp(gammaln(nu + 1) + nu * math.log(2 * self.scale))
-        s = front * ive(degrees + nu, 1 / self.scale)
-        counts = np.array([float(harmonics(self.dimension, degree)) for degree in range(_DEGREES)])
+        s = np.asarray(front * ive(degrees + nu, 1 / self.scale), dtype=np.float64)
+        counts = np.array([float(harmonics(self.dimension, int(each))) for each in degrees])
         missed = 1 - np.cumsum(s * counts)
         if missed[-1] > _MISSED:
             raise ValueError(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...probes.curvature.batches import Batch
 from ...theory.quantity import Quantity
 from ..config import TrainingConfig
 from ..data import FullBatch
@@ -90,14 +91,15 @@ def _batches(
     ]
     streams = [iter(source) for source in sources]
     if isinstance(sources[0], FullBatch):
-        whole = _stacked(systems, [[next(stream)] for stream in streams])[0]
+        whole = _stacked(systems, [[_tensors(next(stream))] for stream in streams])[0]
         for _ in range(last):
             yield whole
         return
     taken = 0
     chunk = 1
     while taken < last:
-        held = [list(islice(stream, min(chunk, last - taken))) for stream in streams]
+        count = min(chunk, last - taken)
+        held = [[_tensors(batch) for batch in islice(stream, count)] for stream in streams]
         yield from _stacked(systems, held)
         taken += len(held[0])
         numbers = len(held) * max(held[0][0][0].numel(), len(held[0][0][1]) * _width(systems[0]))
@@ -121,6 +123,12 @@ def _stacked(
         )
         for step in range(len(held[0]))
     ]
+
+
+def _tensors(batch: Batch) -> tuple[Tensor, Tensor]:
+    inputs, targets = batch
+    assert isinstance(inputs, Tensor)
+    return inputs, targets
 
 
 def _width(system: System) -> int:
