@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -66,10 +67,11 @@ def loss_curves(
     asked = _times(algorithm, times)
     _check_samples(problem, algorithm)
     at, back = np.unique(asked, return_inverse=True)
-    with np.errstate(over="ignore", invalid="ignore"):
-        parts, error = _parts(problem, algorithm, at)
     critical = critical_learning_rate(problem, algorithm)
-    if not all(np.isfinite([part.train, part.test]).all() for part in parts.values()):
+    parts: dict[str, Losses] = {}
+    with np.errstate(over="ignore", invalid="ignore"), suppress(OverflowError):
+        parts, error = _parts(problem, algorithm, at)
+    if not (parts and all(np.isfinite([p.train, p.test]).all() for p in parts.values())):
         raise ValueError(
             f"learning_rate: expected a loss that stays within the number range up to step "
             f"{at[-1]:g}, got one that leaves it (the critical rate is {critical:.6g})"
