@@ -341,8 +341,8 @@ _PLACES = (
 
 def _phases(scale: _Scale, columns: style.Columns) -> Figure:
     """Exponent of the frontier from theory, the phases of arXiv 2405.15074, and runs as points."""
-    alphas = np.linspace(0.125, 1.225, 3 * scale.grid - 2)
-    betas = np.linspace(0.15, 1.35, 2 * scale.grid + 1)
+    alphas = np.linspace(0.125, 1.225, 2 * scale.grid + 1)
+    betas = np.linspace(0.15, 1.35, 2 * scale.grid - 2)
     large, small = np.array([1e8, 1e9]), np.array([1e4, 1e5])
     values = np.array([[predicted_exponent(a, b, large) for a in alphas] for b in betas])
     left, right, top = alphas[0], alphas[-1], betas[-1]

@@ -48,7 +48,7 @@ def predicted_exponent(alpha: float, beta: float, compute: FloatArray) -> float:
     if expected is None:
         return math.nan
     centre = float(compute.mean() ** expected.width_exponent)
-    widths = np.geomspace(max(8.0, centre / 30), centre * 100, 16)
+    widths = np.geomspace(max(8.0, centre / 30), centre * 100, 10)
     try:
         found = frontier(
             lambda n: PowerLaw(2 * alpha, 2 * beta, 10**7 if alpha > 0.5 else int(10 * n), 100),
