@@ -331,7 +331,7 @@ def _stability(scale: _Scale, columns: style.Columns) -> Figure:
 _PLACES = (
     (0.9, 0.33),
     (0.42, 0.4),
-    (0.2, 0.8),
+    (0.2, 0.65),
     (1.05, 0.72),
     (0.75, 1.15),
     (0.4, 1.1),
