@@ -8,7 +8,6 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..probes.measurement import Measurement
@@ -20,6 +19,7 @@ from .checkpoint import Checkpoint, Checkpointer, Stateful
 from .config import TrainingConfig
 from .loop import fit
 from .run_folder import open_run_folder
+from .seeds import Seeds
 from .system import System
 
 __all__ = ["run"]
@@ -53,10 +53,9 @@ def run(
         FloatingPointError: if the loss is not finite; what was measured before is kept.
     """
     _require_device(config.device)
-    # Independent streams: the probe's draws change neither the weights nor the data.
-    seeds: list[int] = np.random.SeedSequence(config.seed).generate_state(3, np.uint64).tolist()
-    system = config.build(_generator(seeds[0], config.device))
-    batches = system.batches(_generator(seeds[1], config.device))
+    seeds = Seeds.of(config.seed)
+    system = config.build(_generator(seeds.weights, config.device))
+    batches = system.batches(_generator(seeds.data, config.device))
     with ExitStack() as stack:
         files = stack.enter_context(open_run_folder(folder, config.to_dict(), resume=resume))
         checkpoint = Checkpoint.read(files.checkpoint)
@@ -71,7 +70,7 @@ def run(
             # Before any sink makes void what it kept.
             records.truncate(checkpoint.offset)
         others = [stack.enter_context(closing(sink(files.path, first_step))) for sink in sinks]
-        probe = _probe(config, system, [records, *others], seeds[2])
+        probe = _probe(config, system, [records, *others], seeds.probe)
         parts: dict[str, Stateful] = {
             "model": system.model,
             "optimiser": system.optimiser,

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 __all__ = ["KernelRegression"]
 
-_SMALL = 1e-12  # eigenvalues of the kernel matrix, relative to the largest, that count as none
+# Eigenvalues of the kernel matrix, relative to the largest, that count as none, at the least: in
+# single precision they are rounding errors long before.
+_SMALL = 1e-12
 
 
 class KernelRegression(nn.Module):
@@ -45,11 +47,15 @@ class KernelRegression(nn.Module):
             raise ValueError(
                 f"kernel: expected no negative eigenvalue, got {float(values.min()):.3g}"
             )
-        kept = values > _SMALL * largest
-        inverse = torch.where(kept, values.clamp(min=_SMALL * largest).rsqrt(), 0.0)
+        small = max(_SMALL, len(points) * torch.finfo(points.dtype).eps) * largest
+        inverse = torch.where(values > small, values.clamp(min=small).rsqrt(), 0.0)
         self.register_buffer("points", points)
         self.register_buffer("whitening", ((vectors * inverse) @ vectors.T).to(points.dtype))
         self.weight = nn.Parameter(torch.zeros_like(self.whitening[0]))
+
+    def coefficients(self) -> Tensor:
+        """c of f(x) = sum_i c_i k(x, X_i), (P,)."""
+        return self.whitening @ self.weight
 
     def features(self, inputs: Tensor) -> Tensor:
         """Inputs (n, ...) -> features (n, P) whose inner products are the kernel's."""
@@ -57,4 +63,4 @@ class KernelRegression(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (n, ...) -> outputs (n,)."""
-        return self.features(inputs) @ self.weight
+        return self.kernel(inputs, self.points) @ self.coefficients()

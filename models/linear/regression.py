@@ -32,6 +32,10 @@ class LinearRegression(nn.Module):
         """The weights of the inputs, (D,): v."""
         return self.weight
 
+    def features(self, inputs: Tensor) -> Tensor:
+        """Inputs (n, D), which are the features."""
+        return inputs
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (n, D) -> outputs (n,)."""
         return inputs @ self.weight
@@ -70,6 +74,10 @@ class RandomFeatures(nn.Module):
         """The weights of the inputs, (D,): F v."""
         return self.projection @ self.weight
 
+    def features(self, inputs: Tensor) -> Tensor:
+        """Inputs (n, D) -> features (n, N)."""
+        return inputs @ self.projection
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (n, D) -> outputs (n,)."""
-        return (inputs @ self.projection) @ self.weight
+        return self.features(inputs) @ self.weight

@@ -8,8 +8,8 @@ with P_l the Gegenbauer polynomial of degree l that is 1 at t = 1, dim_l harmoni
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import roots_jacobi
 from torch import Tensor
 
-__all__ = ["SphereLaw", "harmonics", "kernel_spectrum"]
+__all__ = ["SphereLaw", "SphereRisk", "harmonics", "kernel_spectrum"]
 
 Numbers = TypeVar("Numbers", NDArray[np.float64], Tensor)
 
@@ -106,14 +106,19 @@ class SphereLaw:
 
     def targets(self, inputs: Tensor) -> Tensor:
         """sum_l f_l, (n,), without noise."""
-        dimension, degrees = inputs.shape[1], len(self.powers)
+        return self.parts(inputs, [1.0] * len(self.powers))
+
+    def parts(self, inputs: Tensor, factors: Sequence[float]) -> Tensor:
+        """sum_l factors[l] f_l, (n,), over as many degrees as both have."""
+        dimension, degrees = inputs.shape[1], min(len(self.powers), len(factors))
         among = _gegenbauer(self.centres @ self.centres.T, dimension, degrees)
         across = _gegenbauer(inputs @ self.centres.T, dimension, degrees)
         total = torch.zeros(len(inputs), dtype=inputs.dtype, device=inputs.device)
-        for degree, power in enumerate(self.powers):
+        for degree in range(degrees):
             # The mean of P_l(x . u) P_l(x . u') is P_l(u . u') / dim_l.
             norm = among[degree].sum() / harmonics(dimension, degree)
-            total = total + (power / norm).sqrt() * across[degree].sum(1)
+            scale = factors[degree] * (self.powers[degree] / norm).sqrt()
+            total = total + scale * across[degree].sum(1)
         return total
 
     def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -126,6 +131,34 @@ class SphereLaw:
             noise = torch.randn(size, generator=generator, dtype=inputs.dtype, device=inputs.device)
             targets = targets + self.noise**0.5 * noise
         return inputs, targets
+
+
+class SphereRisk:
+    """E_x (sum_i c_i k(x . x_i) - sum_l f_l(x))^2  =  c^T K2 c - 2 c^T m + sum_l E f_l^2.
+
+    K2 = sum_l s_l^2 dim_l P_l(x_i . x_j),  m_i = sum_l s_l f_l(x_i),  since P_l reproduces the
+    harmonics of degree l: E_x P_l(x . u) f_l(x) = f_l(u) / dim_l. In double precision.
+
+    Args:
+        law: of inputs and targets.
+        eigenvalues: (L,) s_l of k, see `kernel_spectrum`, all that are not negligible.
+        points: (P, d) the x_i.
+    """
+
+    def __init__(self, law: SphereLaw, eigenvalues: Sequence[float], points: Tensor) -> None:
+        points = points.double()
+        dimension, degrees = points.shape[1], len(eigenvalues)
+        cosines = points @ points.T
+        self._square = torch.zeros_like(cosines)
+        for degree, p in enumerate(_gegenbauer(cosines, dimension, degrees)):
+            self._square += eigenvalues[degree] ** 2 * harmonics(dimension, degree) * p
+        wide = replace(law, centres=law.centres.double())
+        self._mean, self._power = wide.parts(points, eigenvalues), sum(law.powers)
+
+    def __call__(self, coefficients: Tensor) -> Tensor:
+        """The risk at c, (P,), without label noise."""
+        c = coefficients.double()
+        return c @ self._square @ c - 2 * c @ self._mean + self._power
 
 
 def _uniform(size: int, dimension: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:

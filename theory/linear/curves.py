@@ -34,6 +34,9 @@ from .volterra import Volterra
 __all__ = ["Losses", "Prepared"]
 
 _EPSILON = float(np.finfo(np.float64).eps)
+# How near to the largest eigenvalue the contour may come, and the square of it to zero, relative to
+# that: rates so large that they ask for less make a loss that the largest eigenvalues' growth is.
+_PINCHED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,9 @@ def _contour(
     clock = algorithm.clock(last) or 1.0
     scale = 2 / clock
     bound = 2 * top
+    if algorithm.largest_rate * top > 4:
+        scale = max(scale, _PINCHED**2 * top)
     if algorithm.largest_rate > 0:
         widest = 2 / (algorithm.largest_rate * (1 + excess)) - algorithm.weight_decay
-        bound = max(min(bound, widest), top + min(scale, top))
+        bound = max(min(bound, widest), top + min(max(scale, _PINCHED * top), top))
     return Contour(top, min(scale, top), bound, digits)

@@ -43,13 +43,20 @@ class HessianLaw:
     Args:
         problem: its covariance is the bulk's, every eigenvalue of it with its multiplicity.
         spikes: further eigenvalues of the covariance, one each.
+        parameters: number of the matrix's eigenvalues, at least its rank; that of the weights of
+            inputs or features if None. A kernel has one weight a sample.
 
     Raises:
-        ValueError: if a spike is not a positive number, or samples and features are both infinite:
-            then H is the covariance itself.
+        ValueError: if there are fewer parameters than the rank, a spike is not a positive number,
+            or samples and features are both infinite: then H is the covariance itself.
     """
 
-    def __init__(self, problem: LinearProblem, spikes: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        problem: LinearProblem,
+        spikes: Sequence[float] = (),
+        parameters: int | None = None,
+    ) -> None:
         if math.isinf(problem.samples) and math.isinf(problem.features):
             raise ValueError(
                 "samples, features: expected a number of one at least, got two that are infinite"
@@ -59,12 +66,16 @@ class HessianLaw:
                 raise ValueError(f"spikes: expected positive numbers, got {spike}")
         self.spikes = tuple(spikes)
         self.law = Renormalisation.of(problem)
-        # Spikes are inputs: they are parameters too where the inputs are the features.
-        more = 0 if math.isfinite(problem.features) else len(spikes)
-        self.size = problem.parameters + more
         self.rank = min(
             problem.samples, problem.features, self.law.rank_of_covariance + len(spikes)
         )
+        # Spikes are inputs: they are parameters too where the inputs are the features.
+        more = 0 if math.isfinite(problem.features) else len(spikes)
+        self.size = problem.parameters + more if parameters is None else float(parameters)
+        if self.size < self.rank:
+            raise ValueError(
+                f"parameters: expected at least {self.rank:g}, the rank of H, got {parameters}"
+            )
         # Densities and counts need no single eigenvalue: bins are accurate to 1e-5.
         binned = merged(replace(problem, target_overlap=None), _BINS)
         self.density = HessianDensity(Renormalisation.of(binned), self.size)

@@ -6,7 +6,6 @@ covariance is doubled.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -65,7 +64,7 @@ class LinearStatistics:
 
 
 class LinearTheory:
-    """Losses and Hessian of linear regression, on the inputs or on random features of them.
+    """Losses and Hessian of linear regression, on inputs, random features, or a kernel's.
 
     Args:
         problem: with the number of training samples, infinite for fresh batches.
@@ -75,6 +74,8 @@ class LinearTheory:
         sample_size: of the probe sample, whose Hessian is predicted.
         spikes: eigenvalues of the covariance, one each, that may make outliers; they are among
             those of ``problem`` and are taken out of the bulk.
+        parameters: how many are trained; one an input or feature if None. A kernel has one a
+            sample.
 
     Source: docs/linear.md.
     """
@@ -90,7 +91,11 @@ class LinearTheory:
         sample_kind: SampleKind,
         sample_size: int,
         spikes: Sequence[float] = (),
+        parameters: int | None = None,
     ) -> None:
+        if parameters is None:
+            parameters = round(problem.parameters)
+        self.parameters = parameters
         self.problem, self.algorithm, self.spikes = problem, algorithm, tuple(spikes)
         self._excess, self._kind, self._size = excess, sample_kind, sample_size
         self._curves = cache(self._curves_at)
@@ -108,10 +113,8 @@ class LinearTheory:
             ValueError: naming what is at odds with the theory.
         """
         count = sum(parameter.numel() for parameter in model.parameters())
-        if math.isfinite(self.problem.features) and count != self.problem.features:
-            raise ValueError(
-                f"model: expected {self.problem.features:g} parameters (one a feature), got {count}"
-            )
+        if count != self.parameters:
+            raise ValueError(f"model: expected {self.parameters} parameters, got {count}")
         return nullcontext()
 
     def clock(self, step: int) -> Clock:
@@ -138,10 +141,10 @@ class LinearTheory:
         self, statistics: LinearStatistics, selections: Sequence[Selection], density: bool
     ) -> Geometry:
         """The Hessian, which does not depend on the weights; on fresh samples the loss too."""
-        quantities = statistics.quantities()
+        quantities: tuple[Quantity, ...] = ()
         if self._kind != "training" and self._matched:
             loss = statistics.test + self.problem.noise
-            quantities = (Quantity.number("loss", loss, _UNIT, 0.0), *quantities)
+            quantities = (Quantity.number("loss", loss, _UNIT, 0.0),)
         return Geometry(quantities, self._chosen(selections, density))
 
     def forecast(
@@ -199,5 +202,6 @@ class LinearTheory:
             target_overlap=None,
             samples=float(self._size),
         )
-        law = HessianLaw(sample, [2 * spike for spike in self.spikes])
+        spikes = [2 * spike for spike in self.spikes]
+        law = HessianLaw(sample, spikes, self.parameters)
         return law.spectrum(block, _DENSITY_POINTS if density else 0)

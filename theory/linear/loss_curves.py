@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,7 +35,8 @@ class LossCurves:
             those before it; they sum to the losses, and those of the train loss may be negative.
         error: (T,) estimated numerical error of both losses.
         finite_size: (T,) order of the relative correction of a single problem, see `finite_size`.
-        critical_learning_rate: beyond it the loss grows; None for the flow.
+        critical_learning_rate: beyond it the loss grows; None for the flow. For shuffled passes
+            that of batches drawn with replacement, an approximation.
         approximate: whether the theory itself is an approximation in the limit (shuffled passes).
     """
 
@@ -65,10 +67,11 @@ def loss_curves(
     asked = _times(algorithm, times)
     _check_samples(problem, algorithm)
     at, back = np.unique(asked, return_inverse=True)
-    with np.errstate(over="ignore", invalid="ignore"):
-        parts, error = _parts(problem, algorithm, at)
     critical = critical_learning_rate(problem, algorithm)
-    if not all(np.isfinite([part.train, part.test]).all() for part in parts.values()):
+    parts: dict[str, Losses] = {}
+    with np.errstate(over="ignore", invalid="ignore"), suppress(OverflowError):
+        parts, error = _parts(problem, algorithm, at)
+    if not (parts and all(np.isfinite([p.train, p.test]).all() for p in parts.values())):
         raise ValueError(
             f"learning_rate: expected a loss that stays within the number range up to step "
             f"{at[-1]:g}, got one that leaves it (the critical rate is {critical:.6g})"

@@ -7,10 +7,11 @@ frontier         L*(C) = min over N of L(N, t = C / N),   N*(C) where it is reac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..spectrum import FloatArray
 from .algorithm import Algorithm
@@ -23,6 +24,7 @@ from .static import ridge_losses
 __all__ = [
     "Exponents",
     "Frontier",
+    "best_width",
     "frontier",
     "local_exponents",
     "loss_over_features",
@@ -65,14 +67,14 @@ def local_exponents(x: FloatArray, y: FloatArray) -> Exponents:
     return Exponents(x[2:-2], near[1:-1], np.abs(near[1:-1] - far))
 
 
-def loss_over_samples(law: PowerLaw, samples: Sequence[float], noise: float = 0.0) -> FloatArray:
+def loss_over_samples(law: PowerLaw, samples: ArrayLike, noise: float = 0.0) -> FloatArray:
     """L(P), the test loss without ridge at infinite width."""
-    return np.array([ridge_losses(law.problem(p, noise=noise)).test for p in samples])
+    return np.array([ridge_losses(law.problem(p, noise=noise)).test for p in np.asarray(samples)])
 
 
-def loss_over_features(law: PowerLaw, features: Sequence[float]) -> FloatArray:
+def loss_over_features(law: PowerLaw, features: ArrayLike) -> FloatArray:
     """L(N), the test loss with infinitely many samples and steps."""
-    return np.array([ridge_losses(law.problem(features=n)).test for n in features])
+    return np.array([ridge_losses(law.problem(features=n)).test for n in np.asarray(features)])
 
 
 def width_losses(problem: LinearProblem, algorithm: Algorithm, times: FloatArray) -> FloatArray:
@@ -138,21 +140,30 @@ def frontier(
         algorithm = Algorithm("one-pass", rate * critical, batch_size)
         steps, back = np.unique(np.round(times[kept]), return_inverse=True)
         losses[kept, column] = width_losses(problem, algorithm, steps)[back]
-    best = [_minimum(np.log(widths), row, c) for row, c in zip(losses, compute, strict=True)]
-    logs, least = np.array(best).T
-    return Frontier(compute, np.exp(least), np.exp(logs), widths, losses)
+    best = [best_width(widths, row, c) for row, c in zip(losses, compute, strict=True)]
+    width, least = np.array(best).T
+    return Frontier(compute, least, width, widths, losses)
 
 
-def _minimum(logs: FloatArray, losses: FloatArray, compute: float) -> tuple[float, float]:
-    """log N and log L at the vertex of the parabola through the least of the points."""
-    place = int(np.nanargmin(losses))
+def best_width(widths: FloatArray, losses: FloatArray, compute: float) -> tuple[float, float]:
+    """N and L at the vertex of the parabola in log N through the least of the points.
+
+    Args:
+        widths: (W,) increasing.
+        losses: (W,) at each of them; NaN where there is none.
+        compute: at which they are had, for the refusal.
+
+    Raises:
+        ValueError: if the least is not between two others.
+    """
+    logs, place = np.log(widths), int(np.nanargmin(losses))
     around = slice(place - 1, place + 2)
     if place in (0, len(logs) - 1) or np.isnan(losses[around]).any():
         raise ValueError(
             f"widths: expected some on both sides of the best at compute {compute:.3g}, "
-            f"got none beyond {math.exp(logs[place]):.4g}"
+            f"got none beyond {widths[place]:.4g}"
         )
     x, y = logs[around], np.log(losses[around])
     curve, slope, _ = np.polyfit(x - x[1], y, 2)
     shift = -slope / (2 * curve)
-    return float(x[1] + shift), float(y[1] + slope * shift / 2)
+    return math.exp(x[1] + shift), math.exp(y[1] + slope * shift / 2)

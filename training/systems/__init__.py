@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..config import TrainingConfig
+from .kernel import KernelConfig
 from .linear import LinearConfig
 from .logistic_mixture import LogisticMixtureConfig
 from .softmax_mixture import SoftmaxMixtureConfig
@@ -12,6 +13,7 @@ from .two_layer_mixture import TwoLayerMixtureConfig
 
 __all__ = [
     "SYSTEMS",
+    "KernelConfig",
     "LinearConfig",
     "LogisticMixtureConfig",
     "SoftmaxMixtureConfig",
@@ -24,6 +26,7 @@ _CONFIGS = (
     "logistic_mixture.LogisticMixtureConfig",
     "two_layer_mixture.TwoLayerMixtureConfig",
     "linear.LinearConfig",
+    "kernel.KernelConfig",
     "spiked_matrix_tensor.SpikedMatrixTensorConfig",
     "low_rank.LowRankConfig",
 )

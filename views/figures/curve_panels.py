@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from ...theory.spectrum import FloatArray
 from . import style
 
 __all__ = ["Curve", "Panel", "Plane", "curve_panels", "plane"]
+
+# What lies on a heat map is legible on its darkest and on its lightest colour.
+_HALO = [withStroke(linewidth=2.2, foreground="white")]
 
 
 def _empty() -> FloatArray:
@@ -50,6 +54,7 @@ class Panel:
         y_label: of the vertical one.
         curves: in the order of the legend.
         marks: vertical lines, by label.
+        logarithmic: whether both axes are; None for those whose numbers span much.
     """
 
     title: str
@@ -57,6 +62,7 @@ class Panel:
     y_label: str
     curves: tuple[Curve, ...]
     marks: tuple[tuple[str, float], ...] = ()
+    logarithmic: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Plane:
         values: (ny, nx); NaN where there is none.
         lines: label, x and y of each.
         points: label, x and y of each group of points.
+        measured: label, x, y and numbers of points in the colours of ``values``.
         logarithmic: whether both axes are.
         texts: x, y and words.
     """
@@ -86,6 +93,7 @@ class Plane:
     values: FloatArray
     lines: tuple[tuple[str, FloatArray, FloatArray], ...] = ()
     points: tuple[tuple[str, FloatArray, FloatArray], ...] = ()
+    measured: tuple[str, FloatArray, FloatArray, FloatArray] | None = None
     logarithmic: bool = False
     texts: tuple[tuple[float, float, str], ...] = ()
 
@@ -106,8 +114,12 @@ def curve_panels(panels: Sequence[Panel], columns: style.Columns = 2) -> Figure:
 def _draw(axes: Axes, panel: Panel) -> None:
     every_x = np.concatenate([curve.x for curve in panel.curves])
     every_y = np.concatenate([curve.y for curve in panel.curves])
-    axes.set_xscale(style.scale_for(every_x, ratio=20))
-    axes.set_yscale(style.scale_for(every_y, ratio=20))
+    if panel.logarithmic is None:
+        axes.set_xscale(style.scale_for(every_x, ratio=20))
+        axes.set_yscale(style.scale_for(every_y, ratio=20))
+    elif panel.logarithmic:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
     for place, curve in enumerate(panel.curves):
         color, marker, line = style.SERIES[place % len(style.SERIES)]
         style.draw_line(
@@ -143,14 +155,25 @@ def plane(shown: Plane, columns: style.Columns = 2) -> Figure:
     figure.colorbar(mesh, ax=axes, fraction=0.05).set_label(shown.value_label)
     for place, (label, x, y) in enumerate(shown.lines):
         _, _, line = style.SERIES[place % len(style.SERIES)]
-        axes.plot(x, y, color="#0B3C5D", linestyle=line, linewidth=1.0, label=label)
+        axes.plot(
+            x, y, color="#0B3C5D", linestyle=line, linewidth=1.0, label=label, path_effects=_HALO
+        )
     for place, (label, x, y) in enumerate(shown.points):
         axes.plot(
             x, y, linestyle="none", marker="ox"[place % 2], color="#111111", markersize=5,
             markerfacecolor="white", label=label, clip_on=False,
         )  # fmt: skip
+    if shown.measured is not None:
+        label, x, y, numbers = shown.measured
+        lowest, highest = mesh.get_clim()
+        axes.scatter(
+            x, y, c=numbers, vmin=lowest, vmax=highest, cmap="Blues", s=34, edgecolors="#111111",
+            linewidths=0.9, label=label, zorder=5,
+        )  # fmt: skip
     for across, up, words in shown.texts:
-        axes.text(across, up, words, ha="center", va="center", fontsize=7)
+        axes.text(
+            across, up, words, ha="center", va="center", fontsize=7, path_effects=_HALO, zorder=6
+        )
     axes.set(title=shown.title, xlabel=shown.x_label, ylabel=shown.y_label)
     axes.set_xlim(*_reach(shown.x, shown.logarithmic))
     axes.set_ylim(*_reach(shown.y, shown.logarithmic))

@@ -51,6 +51,11 @@ def split_losses(records: Sequence[Record], columns: style.Columns = 2) -> Figur
     for axes, kind, measured in ((test, "test_loss", "test_loss"), (train, "train_loss", "loss")):
         forecast = np.array([_number(record.forecast, kind) for record in records])
         style.draw_line(axes, times, forecast, **style.FORECAST, label="forecast")
+        size = np.array([_number(record.forecast, "finite_size_correction") for record in records])
+        axes.fill_between(
+            times, forecast * (1 - size), forecast * (1 + size), color=style.FORECAST["color"],
+            alpha=0.25, linewidth=0, label="correction of finite size",
+        )  # fmt: skip
         points = np.array([_number(record.measured, measured) for record in records])
         axes.plot(times, points, **_points(), label="measured")
         axes.set_ylabel("mean square")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 from ..probes.records.record_file import Run
@@ -16,16 +16,25 @@ from ..theory.linear.loss_curves import loss_curves
 from ..theory.linear.phases import phase
 from ..theory.linear.power_law import PowerLaw
 from ..theory.linear.problem import LinearProblem
-from ..theory.linear.scaling import frontier, width_losses
+from ..theory.linear.scaling import (
+    frontier,
+    local_exponents,
+    loss_over_features,
+    loss_over_samples,
+    width_losses,
+)
 from ..theory.linear.stability import critical_learning_rate
 from ..theory.linear.static import ridge_losses
 from ..theory.spectrum import FloatArray
-from ..training.loop import fit
+from ..training.systems.kernel import KernelConfig
 from ..training.systems.linear import CovarianceConfig, LinearConfig
+from ..training.systems.linear_runs import LinearRuns
+from ..training.systems.linear_training import LinearTrainingConfig
 from ..views.figures import style
 from ..views.figures.curve_panels import Curve, Panel, Plane, curve_panels, plane
 from ..views.figures.figure import RunFigure, SystemFigure
 from ..views.figures.split_losses import split_losses
+from .linear_frontier import power_law_runs, predicted_exponent, trained_exponent
 
 __all__ = ["REPORT_TEXTS", "RUN_FIGURES", "system_figures"]
 
@@ -63,7 +72,7 @@ class _Scale:
     grid: int
 
 
-_FULL, _QUICK = _Scale(200, 12, 400, 5), _Scale(40, 2, 20, 2)
+_FULL, _QUICK = _Scale(200, 32, 400, 5), _Scale(40, 2, 20, 2)
 
 
 def system_figures(quick: bool) -> tuple[SystemFigure, ...]:
@@ -87,84 +96,91 @@ def system_figures(quick: bool) -> tuple[SystemFigure, ...]:
 
 
 def _settings(scale: _Scale, columns: style.Columns) -> Figure:
-    """Every algorithm, on inputs and on random features."""
+    """Every algorithm, on inputs, on random features and with a kernel; schedule and decay."""
+    names = ("flow", "gd", "sgd", "one-pass", "shuffled")
     panels = []
     for features in (None, scale.dimension // 2):
-        curves = []
-        for name in ("gd", "sgd", "one-pass", "shuffled"):
-            config = _config(scale, name, features=features)
-            curves.append(_trained(config, scale, name))
+        curves = [_trained(_config(scale, name, features), scale, name) for name in names]
         title = "inputs" if features is None else f"{features} random features"
-        panels.append(Panel(title, "steps", "test loss", tuple(curves)))
+        panels.append(Panel(title, "steps", "test loss", tuple(curves), logarithmic=True))
+    kernel = KernelConfig(samples=_samples(scale))
+    curves = [
+        _trained(replace(kernel, algorithm=name), scale, name)
+        for name in ("flow", "gd", "sgd", "shuffled")
+    ]
+    title = "kernel on the sphere"
+    panels.append(Panel(title, "steps", "test loss", tuple(curves), logarithmic=True))
+    plain, last = _config(scale, "sgd"), scale.steps
+    factors = tuple(
+        (t, min(1.0, (1 + t) / (last // 10)) * (1 + math.cos(math.pi * t / last)) / 2)
+        for t in range(last)
+    )
+    curves = [
+        _trained(plain, scale, "constant rate"),
+        _trained(replace(plain, schedule=factors), scale, "warm-up, cosine"),
+        _trained(replace(plain, weight_decay=0.02), scale, "weight decay .02"),
+    ]
+    panels.append(Panel("sgd on inputs", "steps", "test loss", tuple(curves), logarithmic=True))
     return curve_panels(panels, columns)
 
 
 def _shift(scale: _Scale, columns: style.Columns) -> Figure:
     """Test covariances other than that of the inputs."""
+    tested: dict[str, dict[str, Any]] = {
+        "same": {},
+        "k^-0.6": {"test_exponent": 0.6},
+        "k^-2": {"test_exponent": 2.0},
+        "k^-2, half of it turned": {"test_exponent": 2.0, "test_rotation": 0.5},
+    }
     curves = []
-    for exponent, words in ((None, "same"), (0.6, "k^-0.6"), (2.0, "k^-2")):
-        config = _config(scale, "sgd")
-        covariance = replace(config.covariance, test_exponent=exponent)
+    for words, given in tested.items():
+        config = _config(scale, "gd")
+        covariance = replace(config.covariance, **given)
         curves.append(_trained(replace(config, covariance=covariance), scale, words))
-    return curve_panels([Panel("test covariance", "steps", "test loss", tuple(curves))], columns)
+    panel = Panel("gd, by test covariance", "steps", "test loss", tuple(curves), logarithmic=True)
+    return curve_panels([panel], columns)
+
+
+def _samples(scale: _Scale) -> int:
+    """A multiple of the batch size 4."""
+    return 3 * scale.dimension // 4 // 4 * 4
 
 
 def _config(scale: _Scale, name: str, features: int | None = None) -> LinearConfig:
-    samples = 3 * scale.dimension // 4 // 4 * 4
     return LinearConfig(
         covariance=CovarianceConfig(dimension=scale.dimension),
-        samples=None if name == "one-pass" else samples,
+        samples=None if name == "one-pass" else _samples(scale),
         features=features,
         algorithm=name,  # type: ignore[arg-type]
-        batch_size=samples if name == "gd" else 1 if samples % 4 else 4,
+        batch_size=4,
         dtype="float64",
     )
 
 
-def _trained(config: LinearConfig, scale: _Scale, label: str) -> Curve:
+def _trained(config: LinearTrainingConfig, scale: _Scale, label: str) -> Curve:
     """Test loss of real runs, and its prediction."""
     steps = sorted({round(step) for step in np.geomspace(1, scale.steps, 10)})
     line = np.unique(np.round(np.geomspace(1, scale.steps, 60)))
-    losses = np.array([_losses(replace(config, seed=s), steps) for s in range(scale.seeds)])
+    config = replace(config, lr=config.learning_rate())
+    (runs,) = LinearRuns()([replace(config, seed=seed) for seed in range(scale.seeds)], steps)
+    losses = runs.values
     curves = loss_curves(config.problem(), config.trained(), line)
     error = losses.std(0, ddof=1) / math.sqrt(len(losses))
     return Curve(label, line, curves.test, np.array(steps, float), losses.mean(0), error)
 
 
-def _losses(config: LinearConfig, steps: Sequence[int]) -> list[float]:
-    system = config.build(torch.Generator().manual_seed(config.seed))
-    batches = system.batches(torch.Generator().manual_seed(config.seed + 1_000_000))
-    theory, found, before = system.theory, [], 0
-    assert theory is not None
-    for step in steps:
-        fit(
-            system.model,
-            system.loss,
-            batches,
-            system.optimiser,
-            epochs=1,
-            steps_per_epoch=int(step) - before,
-        )
-        before = int(step)
-        (quantity,) = theory.statistics(system.model, (None, None)).quantities()
-        found.append(float(quantity.values))
-    return found
-
-
 def _grows(config: LinearConfig, steps: int) -> bool:
-    """Whether a run's loss is larger in the end than after its first step."""
-    try:
-        start, end = _losses(config, [1, steps])
-    except FloatingPointError:  # it has left the number range
-        return True
-    return end > start
+    """Whether the loss of most of eight runs is larger in the end than after the first step."""
+    (runs,) = LinearRuns()([replace(config, seed=seed) for seed in range(8)], [1, steps])
+    start, end = runs.values.T
+    return float(np.median(np.nan_to_num(end / start, nan=math.inf))) > 1
 
 
 def _double_descent(scale: _Scale, columns: style.Columns) -> Figure:
-    """Over samples at infinite width, and over the width, for three ridges."""
+    """Over samples, and over the width, for three ridges."""
     k = np.arange(1, scale.dimension + 1.0)
     s, w = k**-1.0 / (k**-1.0).sum(), k**-0.2
-    fixed = scale.dimension // 2
+    fixed, seeds = scale.dimension // 2, max(2, scale.seeds // 4)
     grid = np.unique(np.round(np.geomspace(fixed / 8, 8 * fixed, 81)))
     some = np.unique(np.round(np.geomspace(fixed / 6, 6 * fixed, scale.grid)))
     panels = []
@@ -178,9 +194,9 @@ def _double_descent(scale: _Scale, columns: style.Columns) -> Figure:
 
             line = np.array([ridge_losses(problem(n), ridge).test for n in grid])
             runs = np.array(
-                [[_ridge_run(problem(n), w, ridge, i) for i in range(scale.seeds)] for n in some]
+                [[_ridge_run(problem(n), w, ridge, i) for i in range(seeds)] for n in some]
             )
-            error = runs.std(1, ddof=1) / math.sqrt(scale.seeds)
+            error = runs.std(1, ddof=1) / math.sqrt(seeds)
             curves.append(Curve(f"ridge {ridge:g}", grid, line, some, runs.mean(1), error))
         label, other = ("samples P", "features") if over_samples else ("features N", "samples")
         mark = (f"{fixed} {other}", float(fixed))
@@ -205,31 +221,65 @@ def _ridge_run(problem: LinearProblem, w: FloatArray, ridge: float, seed: int) -
 
 
 def _scaling(scale: _Scale, columns: style.Columns) -> Figure:
-    """Loss over compute for several widths, and the frontier under them."""
+    """Loss over compute for several widths, the frontier under them, and its exponents."""
+    alpha, beta, inputs = 0.75, 0.25, 2000
     widths = np.geomspace(30, 3000, 4 * scale.grid)
     compute = np.geomspace(1e4, 1e7, 4 * scale.grid)
-    found = frontier(lambda n: PowerLaw(1.5, 0.5, 10**6, 200), widths, compute)
+    found = frontier(lambda n: PowerLaw(2 * alpha, 2 * beta, 10**6, 200), widths, compute)
     shown = range(0, len(widths), max(1, len(widths) // 5))
     curves = [Curve("frontier", compute, found.loss)]
-    curves += [
-        Curve(f"N = {widths[i]:.0f}", compute[kept], found.losses[kept, i])
-        for i in shown
-        if (kept := np.isfinite(found.losses[:, i])).any()
-    ]
-    expected = phase(0.75, 0.25)
+    for i in shown:
+        kept = np.isfinite(found.losses[:, i])
+        if not kept.any():
+            continue
+        width = round(widths[i])
+        curve = Curve(f"N = {width}", compute[kept], found.losses[kept, i])
+        if width < 300:
+            steps = [round(c / width) for c in (1e4, 3e4, 1e5)]
+            runs = power_law_runs(alpha, beta, inputs, width, steps, max(2, scale.seeds // 4))
+            error = runs.std(0, ddof=1) / math.sqrt(len(runs))
+            trained = {"points": width * np.array(steps, float), "means": runs.mean(0)}
+            curve = replace(curve, errors=error, **trained)
+        curves.append(curve)
+    expected = phase(alpha, beta)
     assert expected is not None
     slope = found.width[0] * (compute / compute[0]) ** expected.width_exponent
     best = (
         Curve("N*(C)", compute, found.width),
         Curve(f"C^{expected.width_exponent:.2g}", compute, slope),
     )
+    local = []
+    for label, values, limit in (
+        ("-d log L* / d log C", 1 / found.loss, expected.loss_exponent),
+        ("d log N* / d log C", found.width, expected.width_exponent),
+    ):
+        here = local_exponents(compute, values)
+        local.append(Curve(label, here.x, here.values, here.x, here.values, here.errors))
+        local.append(Curve(f"{limit:.2g}, phase {expected.name}", here.x, 0 * here.x + limit))
+    time = np.geomspace(1, 1e6, 30)
+    flow = PowerLaw(1.4, 0.2, 10**6).problem()
+    counts = np.geomspace(50, 5000, 15)
+    law = PowerLaw(1.4, 0.2, 10**6)
+    laws = (
+        Curve("over time of the flow", time, width_losses(flow, Algorithm("flow"), time)),
+        Curve("over features", counts, loss_over_features(law, counts)),
+        Curve("over samples", counts, loss_over_samples(law, counts)),
+        Curve("t^-0.43", time, time ** (-0.6 / 1.4)),
+        Curve("n^-0.6", counts, counts**-0.6),
+    )
+    title, across = "one-pass SGD, alpha 0.75, beta 0.25", "compute N t"
     return curve_panels(
         [
-            Panel("one-pass SGD, alpha 0.75, beta 0.25", "compute N t", "test loss", tuple(curves)),
-            Panel("best width", "compute N t", "features", best),
+            Panel(title, across, "test loss", tuple(curves), logarithmic=True),
+            Panel("best width", across, "features", best, logarithmic=True),
+            Panel("local exponents", across, "exponent", tuple(local)),
+            Panel(
+                "s = k^-1.4, a s = k^-1.6", "time, features, samples", "test loss", laws,
+                logarithmic=True,
+            ),
         ],
         columns,
-    )
+    )  # fmt: skip
 
 
 def _stability(scale: _Scale, columns: style.Columns) -> Figure:
@@ -278,22 +328,46 @@ def _stability(scale: _Scale, columns: style.Columns) -> Figure:
     )
 
 
+_PLACES = (
+    (0.9, 0.33),
+    (0.42, 0.4),
+    (0.2, 0.65),
+    (1.05, 0.72),
+    (0.75, 1.15),
+    (0.4, 1.1),
+    (0.27, 0.9),
+)
+
+
 def _phases(scale: _Scale, columns: style.Columns) -> Figure:
-    """Exponent of the frontier from theory, with the phases of arXiv 2405.15074 over it."""
-    alphas = np.linspace(0.35, 1.25, 2 * scale.grid - 1)
-    betas = np.linspace(0.2, 1.4, 2 * scale.grid - 1)
-    values = np.array([[_exponent(a, b) for a in alphas] for b in betas])
-    half = np.array([0.5, 0.5])
+    """Exponent of the frontier from theory, the phases of arXiv 2405.15074, and runs as points."""
+    alphas = np.linspace(0.125, 1.225, 2 * scale.grid + 1)
+    betas = np.linspace(0.15, 1.35, 2 * scale.grid - 2)
+    large, small = np.array([1e8, 1e9]), np.array([1e4, 1e5])
+    values = np.array([[predicted_exponent(a, b, large) for a in alphas] for b in betas])
+    left, right, top = alphas[0], alphas[-1], betas[-1]
+    quarter, third = 0.25, 1 - math.sqrt(0.5)
     lines = (
-        ("2405.15074", half, betas[[0, -1]]),
-        ("", alphas[[0, -1]], half),
-        ("", np.array([0.5, alphas[-1]]), np.array([0.5, alphas[-1]])),
+        ("2405.15074", np.array([0.5, 0.5]), betas[[0, -1]]),
+        ("", np.array([left, right]), np.array([0.5, 0.5])),
+        ("", np.array([0.5, right]), np.array([0.5, right])),
+        ("", np.array([quarter, quarter]), np.array([0.5, top])),
+        ("", np.array([third, third]), np.array([0.5, top])),
+        ("", np.array([left, 0.5 - betas[0]]), np.array([0.5 - left, betas[0]])),
     )
-    places = ((0.9, 0.33), (0.42, 0.4), (1.05, 0.72), (0.75, 1.15), (0.42, 1.1))
-    texts = tuple((a, b, found.name) for a, b in places if (found := phase(a, b)))
+    texts, measured = [], []
+    for alpha, beta in _PLACES if scale.seeds > 2 else _PLACES[:1]:
+        expected = phase(alpha, beta)
+        assert expected is not None
+        runs = trained_exponent(alpha, beta, small, max(2, scale.seeds // 8))
+        measured.append((alpha, beta, runs.value))
+        words = f"{expected.name}: {expected.loss_exponent:.2f}\n"
+        words += f"{runs.value:.2f} ± {runs.error:.2f} / {runs.expected:.2f}"
+        texts.append((alpha, beta + 0.085, words))
     return plane(
         Plane(
-            "exponent of the compute-optimal loss",
+            "compute-optimal loss: exponent for C from 1e8 to 1e9\n"
+            "at points phase: limit, runs ± s.e. / theory for C from 1e4 to 1e5",
             "data exponent alpha",
             "target exponent beta",
             "-d log L* / d log C",
@@ -301,26 +375,8 @@ def _phases(scale: _Scale, columns: style.Columns) -> Figure:
             betas,
             values,
             lines,
-            texts=texts,
+            measured=("runs", *np.array(measured).T),
+            texts=tuple(texts),
         ),
         columns,
     )
-
-
-def _exponent(alpha: float, beta: float) -> float:
-    """Between two computes; NaN where the best width is out of reach."""
-    expected = phase(alpha, beta)
-    if expected is None:
-        return math.nan
-    compute = np.array([1e6, 1e7])
-    centre = float(compute.mean() ** expected.width_exponent)
-    widths = np.geomspace(max(8.0, centre / 10), centre * 60, 10)
-    try:
-        found = frontier(
-            lambda n: PowerLaw(2 * alpha, 2 * beta, 10**6 if alpha > 0.5 else int(10 * n), 100),
-            widths,
-            compute,
-        )
-    except ValueError:
-        return math.nan
-    return float(-np.diff(np.log(found.loss))[0] / np.diff(np.log(compute))[0])

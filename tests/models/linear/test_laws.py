@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spectrain.models.linear.law import LinearLaw
-from spectrain.models.linear.sphere import SphereLaw, harmonics, kernel_spectrum
+from spectrain.models.linear.sphere import SphereLaw, SphereRisk, harmonics, kernel_spectrum
 
 N = 40_000
 
@@ -113,6 +113,29 @@ def test_targets_on_the_sphere_have_their_powers():
     spread = float((clean**2).std()) / math.sqrt(N)
     assert abs(square - sum(powers)) < 5 * spread
     assert abs(float(((y - clean) ** 2).mean()) - 0.4) < 5 * 0.4 * math.sqrt(2 / N)
+
+
+def test_the_risk_on_the_sphere_is_the_mean_over_fresh_samples():
+    kernel = lambda t: np.exp((t - 1) / 0.6)  # noqa: E731
+    eigenvalues, _ = kernel_spectrum(kernel, 5, 30)
+    law = SphereLaw.random(5, (0.5, 0.3, 0.2), torch.Generator().manual_seed(0))
+    points, _ = law.sample(12, torch.Generator().manual_seed(1))
+    c = torch.randn(12, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    x, y = draw(law, 3)
+    missed = (kernel((x @ points.T).numpy()) @ c.numpy() - y.numpy()) ** 2
+    risk = float(SphereRisk(law, eigenvalues.tolist(), points)(c))
+    assert abs(missed.mean() - risk) < 5 * missed.std() / math.sqrt(N)
+
+
+def test_a_target_that_is_a_kernel_has_no_risk():
+    """f = k(x . u) is c = 1 at u: degree by degree s_l dim_l P_l, of power s_l^2 dim_l."""
+    eigenvalues, counts = kernel_spectrum(lambda t: np.exp((t - 1) / 0.6), 5, 30)
+    centre = torch.eye(5, dtype=torch.float64)[:1]
+    law = SphereLaw(centre, tuple(eigenvalues**2 * counts))
+    risk = SphereRisk(law, eigenvalues.tolist(), centre)
+    one = torch.ones(1)
+    assert abs(float(risk(one))) < 1e-15
+    assert float(risk(2 * one)) == pytest.approx(sum(law.powers))
 
 
 def test_bad_spheres_are_named():

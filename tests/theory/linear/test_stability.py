@@ -52,6 +52,21 @@ def test_the_predicted_loss_turns_at_the_critical_rate(batch, features, decay):
     assert above[1] > above[0]
 
 
+@pytest.mark.parametrize("rate", [1e6, 1e100])
+@pytest.mark.parametrize(("name", "batch"), [("gd", None), ("sgd", 2), ("shuffled", 2)])
+def test_any_rate_beyond_the_threshold_has_the_growing_curve(name, batch, rate):
+    """As powers of it: after one step, and two of descent, losses are those of rate 1e4 scaled."""
+    problem = power_law(features=100.0)
+    for step in (1, 2) if rate < 1e75 else (1,):
+        found, expected = (
+            loss_curves(problem, Algorithm(name, eta, batch), [step]).test[0] / eta ** (2 * step)
+            for eta in (rate, 1e4)
+        )
+        assert found == pytest.approx(expected, rel=1e-2)
+    with pytest.raises(ValueError, match="learning_rate: expected a loss that stays within"):
+        loss_curves(problem, Algorithm(name, 1e200, batch), [1])
+
+
 def test_beyond_the_threshold_the_answer_grows_until_the_numbers_end():
     problem = power_law()
     found = loss_curves(problem, Algorithm("gd", 20.0), [0, 10, 50])

@@ -23,9 +23,12 @@ def records(tmp_path_factory):
 def test_losses_are_stacked_from_their_parts(records, columns):
     test, train = split_losses(records, columns).axes
     stacks = [each for each in test.collections if isinstance(each, PolyCollection)]
-    assert len(stacks) == 5
-    top = max(path.vertices[:, 1].max() for path in stacks[-1].get_paths())
-    assert top == pytest.approx(float(records[0].forecast.quantity("test_loss").values), rel=1e-6)
+    assert len(stacks) == 6  # five parts, and the band round their sum
+    expected = float(records[0].forecast.quantity("test_loss").values)
+    size = float(records[0].forecast.quantity("finite_size_correction").values)
+    tops = [max(path.vertices[:, 1].max() for path in each.get_paths()) for each in stacks]
+    assert max(tops[:5]) == pytest.approx(expected, rel=1e-6)
+    assert tops[5] == pytest.approx(expected * (1 + size), rel=1e-6)
     forecast, measured = train.lines[:2]
     expected = [float(r.forecast.quantity("train_loss").values) for r in records]
     np.testing.assert_allclose(forecast.get_ydata(), expected)
@@ -52,6 +55,13 @@ def test_panels_hold_lines_and_points():
     assert [each.get_title() for each in figure.axes[:3]] == ["left", "right", "right"]
 
 
+@pytest.mark.parametrize(("asked", "scale"), [(None, "linear"), (True, "log"), (False, "linear")])
+def test_axes_are_logarithmic_where_that_is_asked_for(asked, scale):
+    x = np.array([1.0, 2.0, 3.0])
+    axes = curve_panels([Panel("p", "a", "b", (Curve("one", x, x),), logarithmic=asked)]).axes[0]
+    assert axes.get_xscale() == axes.get_yscale() == scale
+
+
 def test_a_plane_holds_numbers_lines_and_points():
     x, y = np.array([1.0, 2.0, 4.0]), np.array([1.0, 10.0])
     values = np.array([[1.0, 2.0, np.nan], [3.0, 4.0, 5.0]])
@@ -59,12 +69,16 @@ def test_a_plane_holds_numbers_lines_and_points():
         "title", "a", "b", "c", x, y, values,
         lines=(("line", x, np.full(3, 2.0)),), points=(("run", x[:1], y[:1]),),
         logarithmic=True, texts=((2.0, 3.0, "II"),),
+        measured=("trained", x[1:2], y[1:2], np.array([3.0])),
     )  # fmt: skip
     axes = plane(shown).axes[0]
     mesh = axes.collections[0].get_array()
     assert mesh.mask.sum() == 1
     assert mesh.compressed().tolist() == [1, 2, 3, 4, 5]
     assert [line.get_label() for line in axes.lines] == ["line", "run"]
+    points = axes.collections[1]
+    assert points.get_array().tolist() == [3.0]
+    assert points.get_clim() == axes.collections[0].get_clim()
     assert axes.texts[0].get_text() == "II"
 
 

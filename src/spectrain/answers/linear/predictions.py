@@ -20,7 +20,11 @@ _CONVENTIONS = (
     "MSELoss with lr = learning_rate / 2 and twice the weight_decay; the Hessian is the derivative "
     "of that gradient, half of MSELoss's"
 )
-_SHUFFLED = "shuffled passes are described approximately: within 7 % where it was simulated"
+_SHUFFLED = (
+    "shuffled passes are described approximately: losses within 7 % where they were simulated; the "
+    "critical learning rate is that of batches drawn with replacement, and runs turned from decay "
+    "to growth between 0.9 and 1.2 of it"
+)
 
 
 def prediction_document(specification: RidgeSpecification) -> Document:
