@@ -45,7 +45,8 @@ class SpectralProbe:
 
     Args:
         model: any module. One that is a `HeadModel` gets hand-written products.
-        loss: of (outputs, targets), the mean over samples, twice differentiable.
+        loss: of (outputs, targets), the mean over samples, twice differentiable. One with weights,
+            masks or counts of its own is a `WeightedMean`, which some losses of torch are known as.
         sample: the probe sample: a batch (inputs, targets), or a function that draws one from a
             generator.
         sinks: receive every record.
@@ -172,7 +173,8 @@ class SpectralProbe:
         probing = Probing(self.setup, record, thorough)
         with probing.alone("probing"), self._observed(step) as observed:
             probing.measure(observed.module, self._tracker)
-            probing.keep(hooks=observed.hooks)
+            mean = observed.weighted_mean
+            probing.keep(hooks=observed.hooks, per="sample" if mean is None else mean.per)
             self._told = self._told or observed.warn_of_hooks(stacklevel=2)
             predicting = self.setup.predicting_theory
             if predicting is not None and probing.statistics is not None:

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
+from .division import same_in_parts
 from .losses import Loss, Reduction, scalar_loss
 from .observe import undisturbed
 from .operator import CurvatureOperator
@@ -45,12 +46,14 @@ class Graph:
     Attributes:
         value: sum over the samples of their losses, ().
         samples: how many they are.
+        weight: what they count by in the mean: their number, or the sum of the terms' weights.
         product: from a vector, or rows of vectors, by leaf (..., *shape) to its product, likewise.
         constant: whether the product is 0 for want of a second derivative.
     """
 
     value: Tensor
     samples: int
+    weight: float
     product: Callable[[Sequence[Tensor]], list[Tensor]]
     constant: bool = False
 
@@ -68,9 +71,10 @@ class ModuleOperator(CurvatureOperator):
         loss: of (outputs, targets), shape (); twice differentiable.
         data: a tuple (inputs, targets), or batches of that form that can be iterated again: a
             DataLoader. Inputs are passed as model(x), model(*x) for a sequence, model(**x) for a
-            mapping; targets are the second argument of the loss. A batch weighs as many samples as
-            its targets' (else inputs') first tensor has along its first axis. Shuffling is
-            harmless where samples are independent.
+            mapping; targets are the second argument of the loss. A batch has as many samples as
+            its targets' (else inputs') first tensor has along its first axis, and counts by their
+            number; for a `WeightedMean`, or a loss of torch that is one, by its sum of weights.
+            Shuffling is harmless where samples are independent.
         block: the parameters that the matrix is restricted to.
         reduction: what the loss does over samples, "mean" or "sum"; so does the operator.
         strategy: "kept graph" builds the graph of each batch once, "rebuilt graph" again for each
@@ -159,6 +163,11 @@ class ModuleOperator(CurvatureOperator):
         return self._samples
 
     @property
+    def weight(self) -> float:
+        """Sum of the terms' weights where the loss is a `WeightedMean`, else `samples`."""
+        return self._weight
+
+    @property
     def strategy(self) -> Strategy:
         """How products are taken."""
         if self._kept is None:
@@ -185,7 +194,7 @@ class ModuleOperator(CurvatureOperator):
                 for some in spans:
                     result[some] += self._guarded(graph, rows[some])
             if self._reduction == "mean":
-                result /= self._samples
+                result /= self._weight
         return result.mT
 
     @abstractmethod
@@ -197,10 +206,11 @@ class ModuleOperator(CurvatureOperator):
         """What the second derivative is taken in."""
         return f"block {self._block.name!r}"
 
-    def _total(self, outputs: Any, targets: Any, samples: int) -> Tensor:
-        """Sum over samples of their losses."""
-        value = scalar_loss(self._loss(outputs, targets))
-        return value * samples if self._reduction == "mean" else value
+    def _total(self, outputs: Any, targets: Any, samples: int) -> tuple[Tensor, float]:
+        """Sum over samples of their losses, and what the batch counts by."""
+        if self._reduction == "sum":
+            return scalar_loss(self._loss(outputs, targets)), samples
+        return self._observed.total(outputs, targets, samples)
 
     def _gradient(self, values: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Sum of weights^T d values / d leaf for each leaf, differentiable; else zeros."""
@@ -237,7 +247,8 @@ class ModuleOperator(CurvatureOperator):
 
     def _first_pass(self, strategy: Strategy | None) -> None:
         """Choose a strategy, refuse what cannot work, and keep the graphs if they shall be kept."""
-        self._samples, self._value, self._scale, held = 0, 0.0, 0.0, 0.0
+        self._samples, self._weight = 0, 0.0
+        self._value, self._scale, held = 0.0, 0.0, 0.0
         keep = strategy is None or strategy.startswith("kept")
         kept: list[Graph] = []
         constant = True
@@ -254,6 +265,7 @@ class ModuleOperator(CurvatureOperator):
                     self._try(graph)
                 constant &= graph.constant
                 self._samples += graph.samples
+                self._weight += graph.weight
                 self._value += float(graph.value)
                 self._scale += abs(float(graph.value))
                 held += per_sample * graph.samples
@@ -267,6 +279,8 @@ class ModuleOperator(CurvatureOperator):
                 f"loss: expected one that depends on the parameters of block {self._block.name!r}, "
                 "got one that does not"
             )
+        if not self._weight > 0:
+            raise ValueError("loss: expected terms with a weight, got a sum of weights of 0")
         if constant:
             raise ValueError(
                 f"loss: expected a second derivative in {self._variables}, got a gradient that "
@@ -299,17 +313,6 @@ class ModuleOperator(CurvatureOperator):
             lambda: self._graph(self._observed.outputs(batch[0]), batch[1], sample_number(batch)),
             self._placed,
         )
-
-    def _value_of(self, batch: Batch) -> float:
-        """Sum over samples of their losses."""
-        with torch.no_grad():
-            value = self._observed.evaluated(
-                lambda: self._total(
-                    self._observed.outputs(batch[0]), batch[1], sample_number(batch)
-                ),
-                self._placed,
-            )
-        return float(value)
 
     def _guarded(self, graph: Graph, rows: Tensor) -> Tensor:
         """See `_product`; graphs that call the model, as for checkpoints, may write as it does."""
@@ -391,11 +394,9 @@ class ModuleOperator(CurvatureOperator):
         if sample_number(batch) <= self._part:
             return [batch]
         parts = divided(batch, self._part)
-        if self._first:
-            whole, together = (sum(map(self._value_of, some)) for some in ([batch], parts))
-            if not abs(whole - together) <= _SAME * abs(whole):
-                self._part = sample_number(batch)
-                return [batch]
+        if self._first and not same_in_parts(self._observed, self._total, batch, parts):
+            self._part = sample_number(batch)
+            return [batch]
         return parts
 
     def _require_device(self, batch: Batch) -> None:
