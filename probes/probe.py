@@ -133,7 +133,7 @@ class SpectralProbe:
         if every < 1:
             raise ValueError(f"every: expected at least 1, got {every}")
         self.sinks, self.skeleton, self.on_failure = tuple(sinks), skeleton, on_failure
-        self.run_hooks, self._told = run_hooks, False
+        self.run_hooks, self._told, self._unreached_told = run_hooks, False, False
         self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
         self._tracker = Tracker()
         self._transitions = TransitionTracker()
@@ -174,8 +174,14 @@ class SpectralProbe:
         with probing.alone("probing"), self._observed(step) as observed:
             probing.measure(observed.module, self._tracker)
             mean = observed.weighted_mean
-            probing.keep(hooks=observed.hooks, per="sample" if mean is None else mean.per)
+            probing.keep(
+                hooks=observed.hooks,
+                per="sample" if mean is None else mean.per,
+                unreached=tuple(observed.unreached),
+            )
             self._told = self._told or observed.warn_of_hooks(stacklevel=2)
+            if not self._unreached_told:
+                self._unreached_told = observed.warn_of_unreached(stacklevel=2)
             predicting = self.setup.predicting_theory
             if predicting is not None and probing.statistics is not None:
                 probing.predict(predicting, self._transitions)

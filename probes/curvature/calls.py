@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map
 from .batches import Inputs
 from .generators import seeded, torch_generators
 from .hooks import TensorHooks
+from .kernels import TwiceDifferentiable
 from .losses import scalar_loss
 from .reach import Changes, Data, Kind, Reach, noted
 from .stand_ins import Copies, address, alias
@@ -288,7 +289,7 @@ class Calls:
         args, kwargs = tree_map(own, (args, kwargs))
         hooks = TensorHooks(self.run_hooks)
         try:
-            with hooks, forbidden:
+            with hooks, TwiceDifferentiable(), forbidden:
                 return function(*args, **kwargs)
         finally:
             self.tensor_hooks.update(dict.fromkeys(hooks.found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -119,7 +120,21 @@ class InformationOperator(ModuleOperator):
         value, weight = losses.detach(), float(samples)
         if shares is not None:
             value, weight = value * shares, float(shares.sum())
-        return Graph(value.sum(), samples, weight, product)
+        ones = torch.ones_like(losses)
+        return Graph(value.sum(), samples, weight, product, gradient=lambda: backward([ones]))
+
+    def _require_sound(self, graph: Graph, rows: Tensor, products: Tensor) -> None:
+        """Also refuse products beyond the numbers' range, where the gradients are within it."""
+        limits = torch.finfo(self.dtype)
+        largest = float(products.abs().max())
+        small = largest < limits.tiny / limits.eps and (largest > 0 or _any(graph.gradient()))
+        if small or not math.isfinite(largest) or largest > limits.max * limits.eps:
+            raise ValueError(
+                f"loss: expected one whose squared gradients are within {self.dtype}, got products "
+                f"of {largest:.2g}: multiply the loss by a constant, or use float64"
+            )
+        if self._mean is None:  # otherwise the products are not yet those of the matrix
+            super()._require_sound(graph, rows, products)
 
     def _units(self, outputs: Any, targets: Any, samples: int) -> tuple[Tensor, Tensor | None]:
         """Loss of every sample or term, and weights if they are not equal."""
@@ -176,6 +191,10 @@ class CovarianceOperator(InformationOperator):
         """g = (1/n) G^T 1, the mean gradient, (size,)."""
         assert self._mean
         return self._mean[0]
+
+
+def _any(parts: Sequence[Tensor]) -> bool:
+    return any(bool(part.count_nonzero()) for part in parts)
 
 
 def _centred(pushed: Tensor, vectors: Sequence[Tensor], mean: Sequence[Tensor]) -> Tensor:

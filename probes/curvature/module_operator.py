@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
 from .division import same_in_parts
+from .graph_ends import require_own_ends
 from .losses import Loss, Reduction, scalar_loss
 from .observe import undisturbed
 from .operator import CurvatureOperator
@@ -37,6 +38,9 @@ _FEWEST = 4
 _ASKED = 8
 # Relative difference of two ways to compute the same loss beyond which they are two losses.
 _SAME = 1e-4
+# Beyond it a matrix is not symmetric to within rounding: |u'Hv - v'Hu| as a share of what u'Hv is
+# for random u, |u| |Hv| / sqrt(N).
+_ASYMMETRY = {torch.float32: 1e-3, torch.float64: 1e-6}
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Graph:
         weight: what they count by in the mean: their number, or the sum of the terms' weights.
         product: from a vector, or rows of vectors, by leaf (..., *shape) to its product, likewise.
         constant: whether the product is 0 for want of a second derivative.
+        gradient: sum over the samples of their gradients by leaf, where the product squares them.
     """
 
     value: Tensor
@@ -56,6 +61,7 @@ class Graph:
     weight: float
     product: Callable[[Sequence[Tensor]], list[Tensor]]
     constant: bool = False
+    gradient: Callable[[], list[Tensor]] = list
 
 
 class ModuleOperator(CurvatureOperator):
@@ -111,17 +117,21 @@ class ModuleOperator(CurvatureOperator):
         self._block, self._reduction, self._memory = block, reduction, memory
         self._batches = Batches(data)
         self._kept: list[Graph] | None = None
-        self._depends, self._first = False, True
+        self._first = True
         self._shares = self._calls_back = False
         with undisturbed(model, loss, run_hooks=run_hooks) as observed:
             self._observed, self._loss = observed, observed.loss
             self._versions = _versions(observed.module)
             self._placed: dict[str, Tensor] = {}
-            self._leaves = self._replaced(block.resolve(observed.module))
+            self._own = block.resolve(observed.module)
+            self._leaves = self._replaced(self._own)
+            self._unreached = set(self._own)
             self._part = self._columns = 0
             self._first_pass(strategy)
+        observed.unreached.update(dict.fromkeys(self.unreached))
         if not observed.active:  # a probe has its own word for them
             observed.warn_of_hooks(stacklevel=2)
+            observed.warn_of_unreached(stacklevel=2)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -147,6 +157,11 @@ class ModuleOperator(CurvatureOperator):
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Those of the block's parameters; of the chosen rows alone, if there are some."""
         return tuple(tuple(leaf.shape) for leaf in self._leaves)
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """The block's parameters that no gradient reaches: their rows are 0."""
+        return tuple(name for name in self._own if name in self._unreached)
 
     @property
     def panel_width(self) -> int:
@@ -215,11 +230,15 @@ class ModuleOperator(CurvatureOperator):
     def _gradient(self, values: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Sum of weights^T d values / d leaf for each leaf, differentiable; else zeros."""
         found: Sequence[Tensor | None] = [None] * len(self._leaves)
+        if not self._samples:
+            require_own_ends(values, self._own)
         if any(value.requires_grad for value in values):
             found = torch.autograd.grad(
                 values, self._leaves, weights, create_graph=True, allow_unused=True
             )
-        self._depends |= any(part is not None for part in found)
+        for name, part in zip(self._own, found, strict=True):
+            if part is not None:
+                self._unreached.discard(name)
         return tuple(
             torch.zeros_like(leaf) if part is None else part
             for part, leaf in zip(found, self._leaves, strict=True)
@@ -274,7 +293,7 @@ class ModuleOperator(CurvatureOperator):
                     kept.clear()
                 if keep:
                     kept.append(graph)
-        if not self._depends:
+        if len(self._unreached) == len(self._own):
             raise ValueError(
                 f"loss: expected one that depends on the parameters of block {self._block.name!r}, "
                 "got one that does not"
@@ -335,7 +354,7 @@ class ModuleOperator(CurvatureOperator):
     def _try(self, graph: Graph) -> None:
         """Products with and without vmap: without, if vmap fails, goes one by one or is wrong."""
         columns, self._columns = self._columns, 1
-        count = min(columns, 2)
+        count = min(self.size, 2)
         phases = torch.arange(count * self.size, dtype=self.dtype, device=self.device)
         rows = phases.cos().view(count, -1)
         try:
@@ -348,6 +367,7 @@ class ModuleOperator(CurvatureOperator):
             raise ValueError(
                 f"loss: expected a second derivative in {self._variables}, got {error}"
             ) from error
+        self._require_sound(graph, rows, expected)
         if columns > 1:
             self._columns = columns
             try:
@@ -361,6 +381,26 @@ class ModuleOperator(CurvatureOperator):
             if not bool(difference <= _SAME * expected.norm()):
                 self._columns = 1
             self._shares = self._columns > 1 and shared.largest > _CACHE
+
+    def _require_sound(self, graph: Graph, rows: Tensor, products: Tensor) -> None:
+        """Refuse products that are not finite, or not those of a symmetric matrix."""
+        if not bool(products.isfinite().all()):
+            raise ValueError(
+                f"loss: expected a finite second derivative in {self._variables}, got NaN or "
+                "infinity: an operation has none here, as a norm at 0, or numbers are beyond "
+                f"{self.dtype}"
+            )
+        if len(rows) < 2:
+            return
+        (u, v), (hu, hv) = rows.double(), products.double()
+        gap = float((u @ hv - v @ hu).abs())
+        size = float(torch.maximum(u.norm() * hv.norm(), v.norm() * hu.norm())) / self.size**0.5
+        if not gap <= _ASYMMETRY[self.dtype] * size:
+            raise ValueError(
+                f"loss: expected a symmetric matrix in {self._variables}, got u'Hv and v'Hu that "
+                f"are {gap / size:.2g} of their size apart: an operation's second derivative is "
+                "wrong, as that of a torch.autograd.Function that keeps an intermediate result"
+            )
 
     def _measured(self, batch: Batch) -> tuple[float, float]:
         """Bytes that a graph holds for each sample: in all, and in its largest tensor."""

@@ -78,6 +78,7 @@ class Observed(Calls):
 
     Attributes:
         given_loss: the loss as it was given.
+        unreached: names of parameters that no gradient reached: their curvature counts as 0.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Observed(Calls):
     ) -> None:
         super().__init__(unwrap(model), loss, run_hooks, seed)
         self.given_loss, self._seed = loss, seed
+        self.unreached: dict[str, None] = {}
         self._module_hooks: dict[str, None] = {}
         self._modules: list[tuple[str, nn.Module]] = []
         self._quiet = False
@@ -112,6 +114,17 @@ class Observed(Calls):
             stacklevel=stacklevel + 1,
         )
         return True
+
+    def warn_of_unreached(self, stacklevel: int) -> bool:
+        """Warn of parameters that no gradient reaches; False if there is none."""
+        if self.unreached:
+            warnings.warn(
+                f"no gradient of the loss reaches {', '.join(self.unreached)}: their curvature "
+                "counts as 0",
+                RuntimeWarning,
+                stacklevel=stacklevel + 1,
+            )
+        return bool(self.unreached)
 
     @property
     def active(self) -> bool:

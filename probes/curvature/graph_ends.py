@@ -1,0 +1,57 @@
+"""What an autograd graph ends at, and what stands in the way of a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["require_own_ends"]
+
+# torch.utils.checkpoint with use_reentrant=True: parameters inside are not in the graph around it.
+_REENTRANT = "CheckpointFunctionBackward"
+
+
+def require_own_ends(values: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> None:
+    """Refuse graphs that miss a dependence on these parameters, for which others stand in.
+
+    Args:
+        values: what is differentiated.
+        parameters: the module's own, which no graph should end at.
+
+    Raises:
+        ValueError: if one does, as where a loss reads them from an optimiser; or if a part of the
+            model is behind reentrant checkpointing, whose parameters have no gradient.
+    """
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    found: dict[str, None] = {}
+    for node in _nodes(values):
+        if node.name() == _REENTRANT:
+            raise ValueError(
+                "model: expected parameters with a gradient path, got some behind "
+                "torch.utils.checkpoint with use_reentrant=True, which torch.autograd.grad does "
+                "not reach: use use_reentrant=False"
+            )
+        name = names.get(id(getattr(node, "variable", None)))
+        if name is not None:
+            found[name] = None
+    if found:
+        raise ValueError(
+            "loss: expected one that reads parameters through the model, or where others can be "
+            f"put in their place, got {', '.join(found)} read elsewhere, as from an optimiser: "
+            "their part would be missing"
+        )
+
+
+def _nodes(values: Iterable[Tensor]) -> Iterator[Any]:
+    """Every node of the graphs."""
+    ahead = [value.grad_fn for value in values if value.grad_fn is not None]
+    seen = set(ahead)
+    while ahead:
+        node: Any = ahead.pop()
+        yield node
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                ahead.append(following)
