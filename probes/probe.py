@@ -19,6 +19,7 @@ from .curvature.distributed import Processes, gathered, group_of
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian, Information
 from .curvature.observe import Observed, undisturbed
+from .curvature.precision import require_precision
 from .curvature.wrappers import unwrap
 from .estimate import Estimate
 from .measure import Measure
@@ -81,7 +82,8 @@ class SpectralProbe:
             other sink; it is told of by a warning, or raised.
 
     Raises:
-        ValueError: naming the argument: an empty or unknown block, an empty batch, ...
+        ValueError: naming the argument: an empty or unknown block, an empty batch, parameters of
+            neither float32 nor float64, ...
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class SpectralProbe:
         chosen = tuple(default_blocks(module) if blocks is None else blocks)
         for block in (*chosen, *rare_blocks):
             block.resolve(module)  # refuses a block of no parameters, or of unknown ones
+        require_precision(module)
         self.setup = Setup(
             model=model,
             loss=loss,

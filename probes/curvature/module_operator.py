@@ -20,6 +20,7 @@ from .graph_ends import require_own_ends
 from .losses import Loss, Reduction, scalar_loss
 from .observe import undisturbed
 from .operator import CurvatureOperator
+from .precision import require_precision
 from .pullback import SavedTensors, saved_tensors
 from .shared_products import SharedProducts
 from .stand_ins import alias
@@ -92,10 +93,12 @@ class ModuleOperator(CurvatureOperator):
             where its loss is the mean (sum) of its parts'.
 
     Raises:
-        ValueError: if the loss is not one finite number or does not depend on the block's
-            parameters, the block is empty or of several dtypes or devices or of neither float32 nor
-            float64, the data are empty, of the wrong kind, on another device than the model, or
-            other on a later pass.
+        ValueError: if the loss is not one finite number, does not depend on the block's parameters
+            or reads them where others cannot be put in their place; if products are not finite or
+            not symmetric; if the block is empty or on several devices, parameters are of several
+            dtypes or of neither float32 nor float64 or behind reentrant checkpoints; if the data
+            are empty, of the wrong kind, on another device than the model, or other on a later
+            pass.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class ModuleOperator(CurvatureOperator):
             self._versions = _versions(observed.module)
             self._placed: dict[str, Tensor] = {}
             self._own = block.resolve(observed.module)
+            require_precision(observed.module)
             self._leaves = self._replaced(self._own)
             self._unreached = set(self._own)
             self._part = self._columns = 0
@@ -247,10 +251,10 @@ class ModuleOperator(CurvatureOperator):
     def _replaced(self, chosen: dict[str, Tensor]) -> list[Tensor]:
         """The block's leaves, each put in the place of its parameter."""
         kinds = {(p.dtype, str(p.device)) for p in chosen.values()}
-        if len(kinds) != 1 or next(iter(kinds))[0] not in (torch.float32, torch.float64):
+        if len(kinds) != 1 or not next(iter(kinds))[0].is_floating_point:
             raise ValueError(
-                f"parameters of block {self._block.name!r}: expected one device and one dtype, "
-                f"float32 or float64, got {sorted(map(str, kinds))}"
+                f"parameters of block {self._block.name!r}: expected one device and one floating "
+                f"dtype, got {sorted(map(str, kinds))}"
             )
         leaves = []
         for name, parameter in chosen.items():

@@ -21,6 +21,7 @@ from .generators import shared_generators
 from .hooks import gradient_hooks, module_hooks
 from .losses import Loss
 from .places import Place
+from .precision import without_autocast
 from .reach import text
 from .settings import settings
 from .wrappers import unwrap
@@ -182,6 +183,7 @@ class Observed(Calls):
                 for kind in {"cpu", *(p.device.type for p in self.module.parameters())}:
                     if torch.amp.is_autocast_available(kind):
                         stack.enter_context(torch.autocast(kind, enabled=False))
+                stack.enter_context(without_autocast())
                 stack.enter_context(sdpa_kernel(SDPBackend.MATH))
                 if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled
                     stack.enter_context(torch.compiler.set_stance("force_eager"))
