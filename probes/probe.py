@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import distributed, nn
@@ -18,7 +18,7 @@ from .curvature.block import Block
 from .curvature.distributed import Processes, gathered, group_of
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian, Information
-from .curvature.observe import Observed, undisturbed
+from .curvature.observe import Mode, Observed, undisturbed
 from .curvature.precision import require_precision
 from .curvature.wrappers import unwrap
 from .estimate import Estimate
@@ -73,6 +73,12 @@ class SpectralProbe:
         run_hooks: whether the user's hooks on the modules of model and loss are run, as they must
             be where one changes what the model returns. Otherwise they are left out, as if they had
             never been registered, which is warned of once. `Record.hooks` names them.
+        mode: "eval" measures the loss of evaluation: batch norm by its running statistics, no
+            dropout. "train" that of the training: the batch's statistics, and dropout with the same
+            mask throughout a probing; modules are then in the modes the training has them in, or
+            all in training mode if the model is not.
+        dtype: measure in copies of this dtype, float32 or float64, as a model of half precision has
+            to be; default: in the parameters' own, which must be one of these.
         every: as a callback, probe at the start and after every so many epochs.
         thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
             takes ``measurement.draws`` samples, and the rare blocks too.
@@ -105,6 +111,8 @@ class SpectralProbe:
         skeleton: nn.Module | None = None,
         learning_rate: LearningRate | None = None,
         run_hooks: bool = False,
+        mode: Mode = "eval",
+        dtype: torch.dtype | None = None,
         every: int = 1,
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
@@ -113,7 +121,7 @@ class SpectralProbe:
         chosen = tuple(default_blocks(module) if blocks is None else blocks)
         for block in (*chosen, *rare_blocks):
             block.resolve(module)  # refuses a block of no parameters, or of unknown ones
-        require_precision(module)
+        require_precision(module, dtype)
         self.setup = Setup(
             model=model,
             loss=loss,
@@ -136,6 +144,11 @@ class SpectralProbe:
         if every < 1:
             raise ValueError(f"every: expected at least 1, got {every}")
         self.sinks, self.skeleton, self.on_failure = tuple(sinks), skeleton, on_failure
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode: expected one of {list(get_args(Mode))}, got {mode!r}")
+        if dtype not in (None, torch.float32, torch.float64):
+            raise ValueError(f"dtype: expected float32 or float64, got {dtype}")
+        self.mode, self.dtype = mode, dtype
         self.run_hooks, self._told, self._unreached_told = run_hooks, False, False
         self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
         self._tracker = Tracker()
@@ -181,6 +194,7 @@ class SpectralProbe:
                 hooks=observed.hooks,
                 per="sample" if mean is None else mean.per,
                 unreached=tuple(observed.unreached),
+                mode=observed.mode,
             )
             self._told = self._told or observed.warn_of_hooks(stacklevel=2)
             if not self._unreached_told:
@@ -223,7 +237,13 @@ class SpectralProbe:
         seed = self.setup.generator(step, 0, (3, self.setup.processes.rank)).initial_seed()
         with (
             gathered(model, self.skeleton) if self.skeleton else nullcontext(model) as whole,
-            undisturbed(whole, loss, run_hooks=self.run_hooks, seed=seed) as observed,
+            undisturbed(
+                *(whole, loss),
+                run_hooks=self.run_hooks,
+                seed=seed,
+                mode=self.mode,
+                dtype=self.dtype,
+            ) as observed,
         ):
             yield observed
 

@@ -15,8 +15,10 @@ from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray
 from .curvature.batches import Inputs, ordinary, sample_number
 from .curvature.distributed import Processes
+from .curvature.graph_ends import graph_ends
 from .curvature.losses import Loss, sample_losses
 from .curvature.observe import Observed, undisturbed
+from .curvature.stand_ins import alias
 
 __all__ = ["Scores", "pooled", "scores_of"]
 
@@ -52,9 +54,16 @@ def scores_of(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> Sc
         ValueError: if the loss is not one finite number.
     """
     with undisturbed(module, loss) as observed:
-        return observed.detached(
-            lambda: _scores(module, observed, observed.outputs(inputs), inputs, targets)
-        )
+
+        def body() -> Scores:
+            return _scores(module, observed, observed.outputs(inputs), inputs, targets)
+
+        if not isinstance(module, HeadModel):
+            return observed.detached(body)
+        # On a graph, as it has to be seen whether the loss reads parameters itself.
+        named = observed.module.named_parameters()
+        leaves = {name: alias(p, observed.dtype) for name, p in named if p.requires_grad}
+        return observed.evaluated(body, leaves)
 
 
 def _scores(
@@ -67,8 +76,9 @@ def _scores(
     mean = float(total.detach()) / weight
     losses: Tensor | None = None
     operator: Literal["head", "autograd"] = "autograd"
-    if isinstance(module, HeadModel) and isinstance(inputs, Tensor):
-        losses = _losses_by_head(module, inputs, ordinary(targets))
+    if isinstance(module, HeadModel) and isinstance(inputs, Tensor) and observed.dtype is None:
+        with torch.no_grad():
+            losses = _losses_by_head(module, inputs, ordinary(targets))
         if (
             losses is not None
             and abs(float(losses.mean()) - mean) <= _SAME * abs(mean)
@@ -163,8 +173,8 @@ def _is_criterion(loss: Loss, head: ModelHead, outputs: Tensor, targets: Tensor)
         leaf = (outputs.detach() + noise).requires_grad_()
         (expected,) = torch.autograd.grad(head.criterion(leaf, targets), leaf)
         value = loss(leaf, targets)
-        if not value.requires_grad:
-            return False
+        if not value.requires_grad or any(end is not leaf for end in graph_ends(value)):
+            return False  # with a penalty on parameters it is the loss of more than the outputs
         (found,) = torch.autograd.grad(value, leaf)
     return bool((found - expected).norm() <= _SAME * expected.norm())
 

@@ -73,7 +73,10 @@ def tracks(
         gradient, weight = gradient_and_weight(module, setup.loss, *batch)
     gradient = setup.processes.mean(gradient, weight)
     trained = dict(unwrap(setup.model).named_parameters())
-    weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    weights = {
+        name: parameter.detach().to(gradient.get(name, parameter).dtype)
+        for name, parameter in module.named_parameters()
+    }
     result = []
     for each in found:
         selection = each.selection

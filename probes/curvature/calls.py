@@ -51,8 +51,10 @@ class Calls:
         loss: of (outputs, targets); None if it is not called.
         run_hooks: whether hooks that the code puts on tensors are run.
         seed: of torch's generators at the start of every evaluation; default: their present states.
+        dtype: that all floating tensors are given to the code in; default: their own.
 
     Attributes:
+        dtype: as it was given.
         reach: what the code can reach, as it was found last.
         tensor_hooks: names of the hooks that the code has put on tensors.
         weighted_mean: the loss as a mean of terms, if it is known to be one.
@@ -64,8 +66,9 @@ class Calls:
         loss: Callable[..., Any] | None,
         run_hooks: bool,
         seed: int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        self.module = module
+        self.module, self.dtype = module, dtype
         self.tensor_hooks: dict[str, None] = {}
         self._own_loss, self.run_hooks = loss, run_hooks
         self.weighted_mean = weighted_mean_of(loss)
@@ -155,7 +158,7 @@ class Calls:
             return self.evaluated(body)
         except RuntimeError:
             trained = {
-                name: alias(parameter)
+                name: alias(parameter, self.dtype)
                 for name, parameter in self._parameters.items()
                 if parameter.requires_grad
             }
@@ -173,7 +176,9 @@ class Calls:
         Raises:
             ValueError: if it writes to a parameter.
         """
-        parameters = {name: alias(parameter) for name, parameter in self._parameters.items()}
+        parameters = {
+            name: alias(parameter, self.dtype) for name, parameter in self._parameters.items()
+        }
 
         def called() -> Result:
             result: Result = self._called(body, (batch,), {})
@@ -269,12 +274,12 @@ class Calls:
             for key, data in tensors.items()
             if data.kind == "state" and address(data.value) in memory
         }
-        copies = Copies(chosen.values())
+        copies = Copies(chosen.values(), self.dtype)
         for key, data in tensors.items():
             if key in chosen:
                 substitutes[key] = copies.of(data.value)
             else:
-                tensor = alias(data.value)
+                tensor = alias(data.value, self.dtype)
                 substitutes[key] = tensor if data.kind == "state" else tensor.requires_grad_(False)
                 forbidden.protect(substitutes[key], data)
         return substitutes, copies
@@ -302,6 +307,8 @@ class Calls:
             return leaf
         if not isinstance(leaf, Tensor):
             return _own_object(leaf, partial(self._own, forbidden, keep))
+        if self.dtype is not None and leaf.is_floating_point():
+            leaf = leaf.to(self.dtype)
         # What the loss is differentiated by, and what torch.func transforms, are themselves.
         itself = (keep and leaf.requires_grad) or is_functorch_wrapped_tensor(leaf)
         if "argument" in self._copied:

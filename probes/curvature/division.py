@@ -99,7 +99,7 @@ def _moved(observed: Observed) -> dict[str, Tensor]:
     found = {}
     for name, parameter in observed.module.named_parameters():
         if parameter.requires_grad and parameter.numel():
-            value = parameter.detach()
+            value = parameter.detach().to(observed.dtype or parameter.dtype)
             generator = torch.Generator(value.device).manual_seed(0)
             noise = torch.empty_like(value).normal_(generator=generator)
             size = value.square().mean().sqrt()

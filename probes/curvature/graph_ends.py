@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["require_own_ends"]
+__all__ = ["graph_ends", "require_own_ends"]
 
 # torch.utils.checkpoint with use_reentrant=True: parameters inside are not in the graph around it.
 _REENTRANT = "CheckpointFunctionBackward"
@@ -42,6 +42,11 @@ def require_own_ends(values: Iterable[Tensor], parameters: Mapping[str, Tensor])
             f"put in their place, got {', '.join(found)} read elsewhere, as from an optimiser: "
             "their part would be missing"
         )
+
+
+def graph_ends(value: Tensor) -> list[Tensor]:
+    """The tensors that the graph of a value ends at, by which it can be differentiated."""
+    return [node.variable for node in _nodes([value]) if hasattr(node, "variable")]
 
 
 def _nodes(values: Iterable[Tensor]) -> Iterator[Any]:

@@ -49,4 +49,5 @@ class TwiceDifferentiable(TorchFunctionMode):
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     """g v / |v|, the norm over all axes but ``dim``; over all for -1."""
     others = [axis for axis in range(v.ndim) if axis != dim]
-    return v * (g / torch.linalg.vector_norm(v, dim=others, keepdim=True))
+    norm: Tensor = torch.linalg.vector_norm(v, dim=others, keepdim=True)
+    return v * (g / norm)

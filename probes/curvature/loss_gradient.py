@@ -25,12 +25,12 @@ def gradient_and_weight(
     module: nn.Module, loss: Loss, inputs: Inputs, targets: Any
 ) -> tuple[dict[str, Tensor], float]:
     """`loss_gradient`, and what the batch counts by in a mean over batches."""
-    leaves = {
-        name: alias(parameter)
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-    }
     with undisturbed(module, loss) as observed:
+        leaves = {
+            name: alias(parameter, observed.dtype)
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
 
         def gradient() -> tuple[Sequence[Tensor], float]:
             number = sample_number((inputs, targets))

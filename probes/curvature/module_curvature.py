@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .batches import Data
-from .block import Block
-from .losses import Loss, Reduction, sample_losses
+from .losses import sample_losses
 from .module_operator import Graph, ModuleOperator, Strategy
 from .pullback import Pullback
 
@@ -159,32 +157,12 @@ class CovarianceOperator(InformationOperator):
     at the beginning. Arguments and errors as in `InformationOperator`.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        loss: Loss,
-        data: Data,
-        block: Block,
-        *,
-        reduction: Reduction = "mean",
-        strategy: Strategy | None = None,
-        memory: int = 2**30,
-        run_hooks: bool = False,
-    ) -> None:
+    def _first_pass(self, strategy: Strategy | None) -> None:
         self._mean = []
-        super().__init__(
-            model,
-            loss,
-            data,
-            block,
-            reduction=reduction,
-            strategy=strategy,
-            memory=memory,
-            run_hooks=run_hooks,
-        )
+        super()._first_pass(strategy)
         # As long as the mean is unknown, every product is G^T 1.
         total = self.matmul(torch.zeros(self.size, 1, dtype=self.dtype, device=self.device))
-        self._mean.append(total[:, 0] / (self.weight if reduction == "sum" else 1))
+        self._mean.append(total[:, 0] / (self.weight if self._reduction == "sum" else 1))
 
     @property
     def mean(self) -> Tensor:

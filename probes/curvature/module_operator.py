@@ -18,7 +18,8 @@ from .block import Block
 from .division import same_in_parts
 from .graph_ends import require_own_ends
 from .losses import Loss, Reduction, scalar_loss
-from .observe import undisturbed
+from .marks import marks
+from .observe import Mode, undisturbed
 from .operator import CurvatureOperator
 from .precision import require_precision
 from .pullback import SavedTensors, saved_tensors
@@ -69,9 +70,8 @@ class ModuleOperator(CurvatureOperator):
     """A symmetric matrix of second derivatives or gradients, summed over batches.
 
     The block's parameters are replaced by copies that share their memory: neither the parameters'
-    gradients nor their hooks see anything, and nothing else is differentiated. The module runs in
-    evaluation mode, without autocast, see `undisturbed`. The operator holds as long as the
-    parameters do not change.
+    gradients nor their hooks see anything, and nothing else is differentiated. The module runs
+    without autocast, see `undisturbed`. The operator holds as long as the parameters do not change.
 
     Args:
         model: any module; compiled or distributed wrappers are taken off.
@@ -89,6 +89,9 @@ class ModuleOperator(CurvatureOperator):
             one. Default: kept if the graphs fit in ``memory``, and vmapped if the largest
             intermediate tensor of at least four columns is within the caches (4 MiB).
         run_hooks: whether the user's hooks on modules are run; see `SpectralProbe`.
+        mode: "eval" or "train"; see `SpectralProbe`.
+        dtype: of copies of the parameters and all else that the model is measured in; default:
+            their own.
         memory: bytes that graphs may take together. A batch whose graph alone takes more is divided
             where its loss is the mean (sum) of its parts'.
 
@@ -112,6 +115,8 @@ class ModuleOperator(CurvatureOperator):
         strategy: Strategy | None = None,
         memory: int = 2**30,
         run_hooks: bool = False,
+        mode: Mode = "eval",
+        dtype: torch.dtype | None = None,
     ) -> None:
         _require_choice("reduction", reduction, get_args(Reduction))
         _require_choice("strategy", strategy, (None, *get_args(Strategy)))
@@ -122,12 +127,12 @@ class ModuleOperator(CurvatureOperator):
         self._kept: list[Graph] | None = None
         self._first = True
         self._shares = self._calls_back = False
-        with undisturbed(model, loss, run_hooks=run_hooks) as observed:
+        with undisturbed(model, loss, run_hooks=run_hooks, mode=mode, dtype=dtype) as observed:
             self._observed, self._loss = observed, observed.loss
-            self._versions = _versions(observed.module)
+            self._versions, self._marks = _versions(observed.module), marks(observed.module)
             self._placed: dict[str, Tensor] = {}
             self._own = block.resolve(observed.module)
-            require_precision(observed.module)
+            require_precision(observed.module, observed.dtype)
             self._leaves = self._replaced(self._own)
             self._unreached = set(self._own)
             self._part = self._columns = 0
@@ -200,8 +205,11 @@ class ModuleOperator(CurvatureOperator):
             ValueError: if parameters or data have changed.
         """
         calls = self._kept is None or self._calls_back
+        module = self._observed.module
+        # Within a probing nothing changes them.
+        written = not self._observed.active and marks(module) != self._marks
         with self._observed.still() if calls else self._observed.quiet():
-            if _versions(self._observed.module) != self._versions:
+            if written or _versions(module) != self._versions:
                 raise ValueError(
                     "model: expected the parameters of the operator's construction, got changed "
                     "ones: make a new operator after a step"
@@ -250,7 +258,11 @@ class ModuleOperator(CurvatureOperator):
 
     def _replaced(self, chosen: dict[str, Tensor]) -> list[Tensor]:
         """The block's leaves, each put in the place of its parameter."""
-        kinds = {(p.dtype, str(p.device)) for p in chosen.values()}
+        own = self._observed.dtype
+        kinds = {
+            (p.dtype if own is None or not p.is_floating_point() else own, str(p.device))
+            for p in chosen.values()
+        }
         if len(kinds) != 1 or not next(iter(kinds))[0].is_floating_point:
             raise ValueError(
                 f"parameters of block {self._block.name!r}: expected one device and one floating "
@@ -258,7 +270,7 @@ class ModuleOperator(CurvatureOperator):
             )
         leaves = []
         for name, parameter in chosen.items():
-            whole = leaf = alias(parameter)
+            whole = leaf = alias(parameter, own)
             if self._block.rows:
                 whole.requires_grad_(False)
                 index = torch.tensor(self._block.rows, device=leaf.device)

@@ -17,24 +17,28 @@ _MEASURED = (torch.float32, torch.float64)
 @contextmanager
 def without_autocast() -> Iterator[None]:
     """Code inside cannot turn autocast on: not by regions, decorators or wrappers with these."""
-    switch: Any = torch.set_autocast_enabled
+    home: Any = torch
+    switch = home.set_autocast_enabled
 
     def off(*args: Any) -> None:
         switch(*args[:-1], False)
 
-    torch.set_autocast_enabled = off
+    home.set_autocast_enabled = off
     try:
         yield
     finally:
-        torch.set_autocast_enabled = switch
+        home.set_autocast_enabled = switch
 
 
-def require_precision(module: nn.Module) -> None:
+def require_precision(module: nn.Module, dtype: torch.dtype | None = None) -> None:
     """Refuse a module whose floating parameters are not all of float32, or all of float64.
 
     Raises:
-        ValueError: with the dtypes, and one of the parameters of each.
+        ValueError: with the dtypes, and one of the parameters of each; unless a dtype is given, of
+            the copies that are measured.
     """
+    if dtype is not None:
+        return
     found: dict[torch.dtype, str] = {}
     for name, parameter in module.named_parameters():
         if parameter.is_floating_point():
@@ -42,6 +46,6 @@ def require_precision(module: nn.Module) -> None:
     if found and (len(found) > 1 or next(iter(found)) not in _MEASURED):
         listed = ", ".join(f"{dtype} ({name}, ...)" for dtype, name in found.items())
         raise ValueError(
-            f"model: expected parameters of one dtype, float32 or float64, got {listed}; measure a "
-            "copy of it: copy.deepcopy(model).float()"
+            f"model: expected parameters of one dtype, float32 or float64, got {listed}; "
+            "dtype=torch.float32 measures it in copies of that dtype"
         )

@@ -62,6 +62,7 @@ class Record:
             the model, and a measurement without it is of another one.
         per: what the information matrix is a mean over: "sample", or "term" where a `WeightedMean`
             says so.
+        mode: "eval" or "train": what the modules were in.
         unreached: parameters that no gradient of the loss reached: their curvature counts as 0.
         failures: what could not be had; empty if everything was.
         seconds: wall time of each part of the probing; not reproducible.
@@ -82,6 +83,7 @@ class Record:
     operator: str = field(default="", metadata={"unit": "none"})
     hooks: tuple[str, ...] = field(default=(), metadata={"unit": "none"})
     per: str = field(default="sample", metadata={"unit": "none"})
+    mode: str = field(default="eval", metadata={"unit": "none"})
     unreached: tuple[str, ...] = field(default=(), metadata={"unit": "none"})
     failures: tuple[Failure, ...] = field(default=(), metadata={"unit": "see Failure"})
     seconds: dict[str, float] = field(default_factory=dict, metadata={"unit": "s"})
