@@ -28,6 +28,11 @@ from .probing import Probing
 from .probing_estimate import probing_estimate
 from .records.record import Record
 from .records.sink import Sink, deliver
+from .second_derivative import (
+    SecondDerivative,
+    require_second_derivatives,
+    second_derivative,
+)
 from .setup import Sample, Setup, default_blocks
 from .stability import LearningRate
 from .tracking import Tracker
@@ -79,6 +84,8 @@ class SpectralProbe:
             all in training mode if the model is not.
         dtype: measure in copies of this dtype, float32 or float64, as a model of half precision has
             to be; default: in the parameters' own, which must be one of these.
+        check_first: at the first probing, compare second derivatives with differences of gradients;
+            see `check`. What differs is among the record's failures.
         every: as a callback, probe at the start and after every so many epochs.
         thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
             takes ``measurement.draws`` samples, and the rare blocks too.
@@ -113,6 +120,7 @@ class SpectralProbe:
         run_hooks: bool = False,
         mode: Mode = "eval",
         dtype: torch.dtype | None = None,
+        check_first: bool = False,
         every: int = 1,
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
@@ -148,7 +156,7 @@ class SpectralProbe:
             raise ValueError(f"mode: expected one of {list(get_args(Mode))}, got {mode!r}")
         if dtype not in (None, torch.float32, torch.float64):
             raise ValueError(f"dtype: expected float32 or float64, got {dtype}")
-        self.mode, self.dtype = mode, dtype
+        self.mode, self.dtype, self._unchecked = mode, dtype, check_first
         self.run_hooks, self._told, self._unreached_told = run_hooks, False, False
         self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
         self._tracker = Tracker()
@@ -188,6 +196,10 @@ class SpectralProbe:
             )
         probing = Probing(self.setup, record, thorough)
         with probing.alone("probing"), self._observed(step) as observed:
+            if self._unchecked:
+                with probing.alone("check"):
+                    require_second_derivatives(self._checks(observed, step))
+                self._unchecked = False
             probing.measure(observed.module, self._tracker)
             mean = observed.weighted_mean
             probing.keep(
@@ -225,6 +237,31 @@ class SpectralProbe:
         """
         with self._observed(0) as observed:
             return probing_estimate(self.setup, observed.module)
+
+    def check(self) -> tuple[SecondDerivative, ...]:
+        """Each block's H u by autograd beside a difference of gradients, in float64 copies.
+
+        One random direction u each, on the probe sample of step 0. It sees second derivatives that
+        are wrong though symmetric, as of a `torch.autograd.Function` that keeps its output as a
+        number.
+
+        Raises:
+            ValueError: as `HessianOperator`.
+        """
+        with self._observed(0) as observed:
+            return self._checks(observed, 0)
+
+    def _checks(self, observed: Observed, step: int) -> tuple[SecondDerivative, ...]:
+        setup = self.setup
+        batch = setup.batch(step, 0)
+        return tuple(
+            second_derivative(
+                *(observed.module, setup.loss, batch, block),
+                setup.generator(step, 0, (4, place)),
+                mode=self.mode,
+            )
+            for place, block in enumerate(setup.blocks)
+        )
 
     def close(self) -> None:
         """Take off what the theory has attached to the model; sinks stay open."""
