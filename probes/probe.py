@@ -18,7 +18,7 @@ from .curvature.block import Block
 from .curvature.distributed import Processes, gathered, group_of
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian, Information
-from .curvature.observe import Mode, Observed, undisturbed
+from .curvature.observe import Mode, Observed, undisturbed, warn_of_unreached
 from .curvature.precision import require_precision
 from .curvature.wrappers import unwrap
 from .estimate import Estimate
@@ -209,8 +209,6 @@ class SpectralProbe:
                 mode=observed.mode,
             )
             self._told = self._told or observed.warn_of_hooks(stacklevel=2)
-            if not self._unreached_told:
-                self._unreached_told = observed.warn_of_unreached(stacklevel=2)
             predicting = self.setup.predicting_theory
             if predicting is not None and probing.statistics is not None:
                 probing.predict(predicting, self._transitions)
@@ -224,6 +222,9 @@ class SpectralProbe:
         if probing.errors and self.on_failure == "raise":
             raise probing.errors[0]
         self._warn(probing)
+        if probing.record.unreached and not self._unreached_told:
+            self._unreached_told = True
+            warn_of_unreached(probing.record.unreached, stacklevel=2)
         return probing.record
 
     def estimate(self) -> Estimate:

@@ -96,7 +96,13 @@ def _alone(loss: Loss, outputs: Any, targets: Any) -> Tensor:
 def _require_reduction(loss: Loss, outputs: Any, targets: Any, reduction: Reduction) -> None:
     """Refuse a loss whose batch is not the mean or sum of its samples."""
     copies, leaves = differentiable_copies(outputs)
-    total = scalar_loss(loss(copies, targets))
+    try:
+        total = scalar_loss(loss(copies, targets))
+    except RuntimeError as error:
+        raise ValueError(
+            "loss: expected a function of the values of the outputs, got one that differentiates "
+            f"through the model ({error}); a WeightedMean says what its terms are"
+        ) from error
     losses = _alone(loss, copies, targets)
     together = losses.sum() if reduction == "sum" else losses.mean()
     spread = float(losses.detach().abs().mean()) * (len(losses) if reduction == "sum" else 1)

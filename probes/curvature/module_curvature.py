@@ -58,9 +58,15 @@ class GaussNewtonOperator(ModuleOperator):
         # The loss sees copies, so that its derivatives end at the outputs.
         copies = {id(leaf): leaf.detach().requires_grad_() for leaf in varying}
         ends = [copies[id(leaf)] for leaf in varying]
-        value, weight = self._total(
-            tree_map(lambda leaf: copies.get(id(leaf), leaf), outputs), targets, samples
-        )
+        try:
+            value, weight = self._total(
+                tree_map(lambda leaf: copies.get(id(leaf), leaf), outputs), targets, samples
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                "loss: expected a function of the values of the outputs, got one that "
+                f"differentiates through the model ({error})"
+            ) from error
         if not value.requires_grad:
             nothing = Pullback([torch.zeros_like(leaf) for leaf in self._leaves], self._leaves)
             return Graph(value.detach(), samples, weight, nothing, constant=True)

@@ -19,7 +19,7 @@ from .division import same_in_parts
 from .graph_ends import require_own_ends
 from .losses import Loss, Reduction, scalar_loss
 from .marks import marks
-from .observe import Mode, undisturbed
+from .observe import Mode, undisturbed, warn_of_unreached
 from .operator import CurvatureOperator
 from .precision import require_precision
 from .pullback import SavedTensors, saved_tensors
@@ -140,7 +140,7 @@ class ModuleOperator(CurvatureOperator):
         observed.unreached.update(dict.fromkeys(self.unreached))
         if not observed.active:  # a probe has its own word for them
             observed.warn_of_hooks(stacklevel=2)
-            observed.warn_of_unreached(stacklevel=2)
+            warn_of_unreached(self.unreached, stacklevel=2)
 
     @property
     def batch(self) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import gc
 import random
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Literal, get_args
@@ -27,7 +27,7 @@ from .reach import text
 from .settings import settings
 from .wrappers import unwrap
 
-__all__ = ["Mode", "Observed", "undisturbed"]
+__all__ = ["Mode", "Observed", "undisturbed", "warn_of_unreached"]
 
 Mode = Literal["eval", "train"]
 
@@ -141,17 +141,6 @@ class Observed(Calls):
         )
         return True
 
-    def warn_of_unreached(self, stacklevel: int) -> bool:
-        """Warn of parameters that no gradient reaches; False if there is none."""
-        if self.unreached:
-            warnings.warn(
-                f"no gradient of the loss reaches {', '.join(self.unreached)}: their curvature "
-                "counts as 0",
-                RuntimeWarning,
-                stacklevel=stacklevel + 1,
-            )
-        return bool(self.unreached)
-
     @property
     def active(self) -> bool:
         """Whether a block of `still` is going on."""
@@ -237,6 +226,16 @@ class Observed(Calls):
             for named in (self.module.named_parameters, self.module.named_buffers)
             for name, tensor in named(remove_duplicate=False)
         }
+
+
+def warn_of_unreached(names: Collection[str], stacklevel: int) -> None:
+    """Warn of parameters that no gradient reaches, if there are some."""
+    if names:
+        warnings.warn(
+            f"no gradient of the loss reaches {', '.join(names)}: their curvature counts as 0",
+            RuntimeWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def _set_flag(module: nn.Module, training: bool) -> None:

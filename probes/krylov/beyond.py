@@ -115,7 +115,7 @@ def eigenpairs_beyond(
         if nothing_new or shortage or run.complete:
             ends = [
                 _Ends.of(search.operator, part, side, limit, scale)
-                for side, part, limit in (("top", upper, high), ("bottom", lower, low))
+                for side, part, limit in zip(ENDS, (upper, lower), (high, low), strict=True)
             ]
             lost = any(bool(end.lost.any()) for end in ends)
             if not lost or shortage or run.complete or rounds == _ROUNDS:
@@ -203,7 +203,8 @@ def _failure(
 def _rounding(basis: Tensor, scale: Tensor) -> Tensor:
     """(*batch, 1): errors of values that come from rounding."""
     size: int = basis.shape[-2]
-    return _ROUNDING * torch.finfo(basis.dtype).eps * size**0.5 * scale
+    error: Tensor = _ROUNDING * torch.finfo(basis.dtype).eps * size**0.5 * scale
+    return error
 
 
 def _inside(values: Tensor, high: float, low: float) -> Tensor:

@@ -331,6 +331,7 @@ class Force(nn.Module):
         return self.scale * torch.autograd.grad(self.net(x).sum(), x, create_graph=True)[0]
 
 
+@pytest.mark.filterwarnings("ignore:no gradient of the loss reaches net.2.bias")
 def test_forward_that_differentiates_is_measured():
     torch.manual_seed(0)
     _, x, _ = samples()
@@ -351,3 +352,73 @@ def test_forward_that_differentiates_is_measured():
     matrix = torch.stack([torch.cat([part.reshape(-1) for part in row]) for row in rows])
     top = float(torch.linalg.eigvalsh(matrix)[-1])
     assert record.measured.spectra[0].top[0].value == pytest.approx(top, rel=1e-6)
+
+
+class Boxes(nn.Module):
+    """Of images (n, 4), one box each; the loss takes the targets of every image by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)).double()
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_nested_targets_count_by_their_images():
+    torch.manual_seed(0)
+    g = torch.Generator().manual_seed(0)
+    model, x = Boxes(), torch.randn(7, 4, generator=g, dtype=torch.float64)
+    targets = [
+        {"boxes": torch.randn(k, 2, generator=g, dtype=torch.float64)}
+        for k in (3, 1, 7, 2, 2, 1, 4)
+    ]
+
+    def each(o, t):
+        return torch.stack([(o[i] - part["boxes"]).square().mean() for i, part in enumerate(t)])
+
+    def loss(o, t):
+        return each(o, t).mean()
+
+    expected = dense_hessian(model, loss(model(x), targets))
+    operator = HessianOperator(model, loss, (x, targets), ALL, memory=300)
+    assert operator.samples == 7
+    close(operator.dense(), expected)
+    batches = [(x[:3], targets[:3]), (x[3:], targets[3:])]
+    close(dense(HessianOperator, model, loss, batches), expected)
+    information, _ = oracle(model, each(model(x), targets), torch.ones(7, dtype=torch.float64))
+    own = WeightedMean(lambda o, t: each(o, t))  # noqa: PLW0108
+    close(dense(InformationOperator, model, own, (x, targets)), information)
+    with pytest.raises(ValueError, match="vmap"):
+        InformationOperator(model, loss, (x, targets), ALL)
+
+
+def gradient_penalty(o, t):
+    """A loss that differentiates: by the inputs that come with the outputs."""
+    outputs, x = o
+    (slope,) = torch.autograd.grad(outputs.sum(), x, create_graph=True)
+    return functional.cross_entropy(outputs, t) + slope.square().mean()
+
+
+class WithInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)).double()
+
+    def forward(self, x):
+        x = x.clone().requires_grad_()
+        return self.net(x), x
+
+
+@pytest.mark.filterwarnings("ignore:no gradient of the loss reaches")
+def test_a_loss_that_differentiates_is_measured():
+    torch.manual_seed(0)
+    _, x, y = samples()
+    model = WithInputs()
+    expected = dense_hessian(model, gradient_penalty(model(x), y))
+    for strategy in ("kept graph", "rebuilt graph"):
+        close(dense(HessianOperator, model, gradient_penalty, (x, y), strategy=strategy), expected)
+    probe = SpectralProbe(model, gradient_penalty, (x, y), measurement=Measurement(density=False))
+    with pytest.warns(RuntimeWarning, match="information, all"):
+        record = probe(0)
+    assert [failure.matrix for failure in record.failures] == ["information"]
