@@ -245,9 +245,16 @@ class ModuleOperator(CurvatureOperator):
         if not self._samples:
             require_own_ends(values, self._own)
         if any(value.requires_grad for value in values):
-            found = torch.autograd.grad(
-                values, self._leaves, weights, create_graph=True, allow_unused=True
-            )
+            try:
+                found = torch.autograd.grad(
+                    values, self._leaves, weights, create_graph=True, allow_unused=True
+                )
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                raise ValueError(
+                    f"loss: expected derivatives in block {self._block.name!r}, got {error}"
+                ) from error
         for name, part in zip(self._own, found, strict=True):
             if part is not None:
                 self._unreached.discard(name)
