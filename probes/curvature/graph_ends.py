@@ -13,12 +13,15 @@ __all__ = ["graph_ends", "require_own_ends"]
 _REENTRANT = "CheckpointFunctionBackward"
 
 
-def require_own_ends(values: Iterable[Tensor], parameters: Mapping[str, Tensor]) -> None:
+def require_own_ends(
+    values: Iterable[Tensor], parameters: Mapping[str, Tensor], leaves: Iterable[Tensor]
+) -> None:
     """Refuse graphs that miss a dependence on these parameters, for which others stand in.
 
     Args:
         values: what is differentiated.
         parameters: the module's own, which no graph should end at.
+        leaves: what stands in for them, in the same order.
 
     Raises:
         ValueError: if one does, as where a loss reads them from an optimiser; or if a part of the
@@ -26,16 +29,21 @@ def require_own_ends(values: Iterable[Tensor], parameters: Mapping[str, Tensor])
     """
     names = {id(parameter): name for name, parameter in parameters.items()}
     found: dict[str, None] = {}
+    reached, reentrant = set(), False
     for node in _nodes(values):
-        if node.name() == _REENTRANT:
-            raise ValueError(
-                "model: expected parameters with a gradient path, got some behind "
-                "torch.utils.checkpoint with use_reentrant=True, which torch.autograd.grad does "
-                "not reach: use use_reentrant=False"
-            )
-        name = names.get(id(getattr(node, "variable", None)))
+        reentrant |= node.name() == _REENTRANT
+        variable = getattr(node, "variable", None)
+        reached.add(id(variable))
+        name = names.get(id(variable))
         if name is not None:
             found[name] = None
+    if reentrant:
+        behind = [n for n, leaf in zip(parameters, leaves, strict=True) if id(leaf) not in reached]
+        raise ValueError(
+            "model: expected parameters with a gradient path, got "
+            f"{', '.join(behind) or 'some of other blocks'} behind torch.utils.checkpoint with "
+            "use_reentrant=True, which torch.autograd.grad does not reach: use use_reentrant=False"
+        )
     if found:
         raise ValueError(
             "loss: expected one that reads parameters through the model, or where others can be "

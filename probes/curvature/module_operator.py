@@ -243,7 +243,7 @@ class ModuleOperator(CurvatureOperator):
         """Sum of weights^T d values / d leaf for each leaf, differentiable; else zeros."""
         found: Sequence[Tensor | None] = [None] * len(self._leaves)
         if not self._samples:
-            require_own_ends(values, self._own)
+            require_own_ends(values, self._own, self._leaves)
         if any(value.requires_grad for value in values):
             try:
                 found = torch.autograd.grad(
