@@ -261,6 +261,9 @@ LOSSES = {
     "root mean square": (lambda o, t: (o[:, 0] - t).square().mean().sqrt(), False),
     "sum": (nn.CrossEntropyLoss(reduction="sum"), False),
 }
+# Where the training's own power iteration, under no_grad, moves with the parameters: a gradient takes
+# it as constant, and so does its derivative, but not a difference of gradients.
+CONSTANT = {("spectral_norm", "train")}
 # What torch has no second derivative of, or none that is right.
 REFUSED = {
     "CrossMapLRN2d",
@@ -402,9 +405,8 @@ def test_every_module_and_loss_is_right_or_refused():
             continue
         # weight norm is compared with differences alone: torch's own double backward is wrong.
         right = backward < 1e-8 or name.startswith("weight_norm")
-        if not (right and quotient < 1e-4) or (
-            not isinstance(information, str) and information > 1e-8
-        ):
+        same = quotient < 1e-4 or (name, mode) in CONSTANT
+        if not (right and same) or (not isinstance(information, str) and information > 1e-8):
             wrong.append(line)
     assert len(lines) >= 120
     assert wrong == []
