@@ -261,8 +261,8 @@ LOSSES = {
     "root mean square": (lambda o, t: (o[:, 0] - t).square().mean().sqrt(), False),
     "sum": (nn.CrossEntropyLoss(reduction="sum"), False),
 }
-# Where the training's own power iteration, under no_grad, moves with the parameters: a gradient takes
-# it as constant, and so does its derivative, but not a difference of gradients.
+# Where a power iteration under no_grad moves with the parameters: a gradient takes it as constant,
+# and so does its derivative, but not a difference of gradients.
 CONSTANT = {("spectral_norm", "train")}
 # What torch has no second derivative of, or none that is right.
 REFUSED = {
