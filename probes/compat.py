@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 
 from .curvature.batches import Batch, Inputs
 from .curvature.block import Block
-from .curvature.losses import Loss
+from .curvature.losses import Loss, scalar_loss
 from .curvature.module_curvature import HessianOperator
 from .curvature.wrappers import unwrap
 from .krylov.block_lanczos import krylov_space, random_frame
@@ -164,17 +164,24 @@ class hessian:  # noqa: N801  PyHessian's name
         ]
         return [nodes.tolist() for nodes, _ in rules], [weights.tolist() for _, weights in rules]
 
-    def _operator(self) -> HessianOperator:
+    def _operator(self) -> _BySamples:
         device = next(self._model.parameters()).device
         data = (
             _Moved(self._dataloader, device) if self._data is None else _moved(self._data, device)
         )
-        return HessianOperator(self._model, self._criterion, data, Block("all"))
+        return _BySamples(self._model, self._criterion, data, Block("all"))
 
     def _split(self, vector: Tensor) -> list[Tensor]:
         parameters = Block("all").resolve(unwrap(self._model)).values()
         pieces = torch.split(vector, [parameter.numel() for parameter in parameters])
         return [piece.view_as(p) for piece, p in zip(pieces, parameters, strict=True)]
+
+
+class _BySamples(HessianOperator):
+    """Batches count by their samples, whatever the criterion weighs: PyHessian's numbers."""
+
+    def _total(self, outputs: Any, targets: Any, samples: int) -> tuple[Tensor, float]:
+        return scalar_loss(self._loss(outputs, targets)) * samples, samples
 
 
 class _Moved:

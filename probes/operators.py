@@ -65,7 +65,7 @@ def _differentiated(setup: Setup, module: nn.Module, batch: Batch, selection: Se
         block = Block(selection.block, selection.parameters, selection.rows)
         with setup.processes.agreed():
             local = setup.matrix(selection.matrix).operator(module, setup.loss, batch, block)
-        return shared(local, local.samples, setup.processes)
+        return shared(local, local.weight, setup.processes)
 
     return Group((selection,), build)
 
@@ -79,7 +79,7 @@ def _hand_written(
     def build() -> CurvatureOperator:
         with setup.processes.agreed():
             head = head_curvature(module, ordinary(inputs), ordinary(targets), chosen)
-        return shared(head, head.samples, setup.processes)
+        return shared(head, head.weight, setup.processes)
 
     return Group(tuple(selections), build)
 

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import distributed, nn
@@ -18,7 +18,8 @@ from .curvature.block import Block
 from .curvature.distributed import Processes, gathered, group_of
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian, Information
-from .curvature.observe import Observed, undisturbed
+from .curvature.observe import Mode, Observed, undisturbed, warn_of_unreached
+from .curvature.precision import require_precision
 from .curvature.wrappers import unwrap
 from .estimate import Estimate
 from .measure import Measure
@@ -27,6 +28,11 @@ from .probing import Probing
 from .probing_estimate import probing_estimate
 from .records.record import Record
 from .records.sink import Sink, deliver
+from .second_derivative import (
+    SecondDerivative,
+    require_second_derivatives,
+    second_derivative,
+)
 from .setup import Sample, Setup, default_blocks
 from .stability import LearningRate
 from .tracking import Tracker
@@ -45,7 +51,8 @@ class SpectralProbe:
 
     Args:
         model: any module. One that is a `HeadModel` gets hand-written products.
-        loss: of (outputs, targets), the mean over samples, twice differentiable.
+        loss: of (outputs, targets), the mean over samples, twice differentiable. One with weights,
+            masks or counts of its own is a `WeightedMean`, which some losses of torch are known as.
         sample: the probe sample: a batch (inputs, targets), or a function that draws one from a
             generator.
         sinks: receive every record.
@@ -71,6 +78,14 @@ class SpectralProbe:
         run_hooks: whether the user's hooks on the modules of model and loss are run, as they must
             be where one changes what the model returns. Otherwise they are left out, as if they had
             never been registered, which is warned of once. `Record.hooks` names them.
+        mode: "eval" measures the loss of evaluation: batch norm by its running statistics, no
+            dropout. "train" that of the training: the batch's statistics, and dropout with the same
+            mask throughout a probing; modules are then in the modes the training has them in, or
+            all in training mode if the model is not.
+        dtype: measure in copies of this dtype, float32 or float64, as a model of half precision has
+            to be; default: in the parameters' own, which must be one of these.
+        check_first: at the first probing, compare second derivatives with differences of gradients;
+            see `check`. What differs is among the record's failures.
         every: as a callback, probe at the start and after every so many epochs.
         thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
             takes ``measurement.draws`` samples, and the rare blocks too.
@@ -80,7 +95,8 @@ class SpectralProbe:
             other sink; it is told of by a warning, or raised.
 
     Raises:
-        ValueError: naming the argument: an empty or unknown block, an empty batch, ...
+        ValueError: naming the argument: an empty or unknown block, an empty batch, parameters of
+            neither float32 nor float64, ...
     """
 
     def __init__(
@@ -102,6 +118,9 @@ class SpectralProbe:
         skeleton: nn.Module | None = None,
         learning_rate: LearningRate | None = None,
         run_hooks: bool = False,
+        mode: Mode = "eval",
+        dtype: torch.dtype | None = None,
+        check_first: bool = False,
         every: int = 1,
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
@@ -110,6 +129,7 @@ class SpectralProbe:
         chosen = tuple(default_blocks(module) if blocks is None else blocks)
         for block in (*chosen, *rare_blocks):
             block.resolve(module)  # refuses a block of no parameters, or of unknown ones
+        require_precision(module, dtype)
         self.setup = Setup(
             model=model,
             loss=loss,
@@ -132,7 +152,12 @@ class SpectralProbe:
         if every < 1:
             raise ValueError(f"every: expected at least 1, got {every}")
         self.sinks, self.skeleton, self.on_failure = tuple(sinks), skeleton, on_failure
-        self.run_hooks, self._told = run_hooks, False
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode: expected one of {list(get_args(Mode))}, got {mode!r}")
+        if dtype not in (None, torch.float32, torch.float64):
+            raise ValueError(f"dtype: expected float32 or float64, got {dtype}")
+        self.mode, self.dtype, self._unchecked = mode, dtype, check_first
+        self.run_hooks, self._told, self._unreached_told = run_hooks, False, False
         self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
         self._tracker = Tracker()
         self._transitions = TransitionTracker()
@@ -171,8 +196,18 @@ class SpectralProbe:
             )
         probing = Probing(self.setup, record, thorough)
         with probing.alone("probing"), self._observed(step) as observed:
+            if self._unchecked:
+                with probing.alone("check"):
+                    require_second_derivatives(self._checks(observed, step))
+                self._unchecked = False
             probing.measure(observed.module, self._tracker)
-            probing.keep(hooks=observed.hooks)
+            mean = observed.weighted_mean
+            probing.keep(
+                hooks=observed.hooks,
+                per="sample" if mean is None else mean.per,
+                unreached=tuple(observed.unreached),
+                mode=observed.mode,
+            )
             self._told = self._told or observed.warn_of_hooks(stacklevel=2)
             predicting = self.setup.predicting_theory
             if predicting is not None and probing.statistics is not None:
@@ -187,6 +222,9 @@ class SpectralProbe:
         if probing.errors and self.on_failure == "raise":
             raise probing.errors[0]
         self._warn(probing)
+        if probing.record.unreached and not self._unreached_told:
+            self._unreached_told = True
+            warn_of_unreached(probing.record.unreached, stacklevel=2)
         return probing.record
 
     def estimate(self) -> Estimate:
@@ -201,6 +239,31 @@ class SpectralProbe:
         with self._observed(0) as observed:
             return probing_estimate(self.setup, observed.module)
 
+    def check(self) -> tuple[SecondDerivative, ...]:
+        """Each block's H u by autograd beside a difference of gradients, in float64 copies.
+
+        One random direction u each, on the probe sample of step 0. It sees second derivatives that
+        are wrong though symmetric, as of a `torch.autograd.Function` that keeps its output as a
+        number.
+
+        Raises:
+            ValueError: as `HessianOperator`.
+        """
+        with self._observed(0) as observed:
+            return self._checks(observed, 0)
+
+    def _checks(self, observed: Observed, step: int) -> tuple[SecondDerivative, ...]:
+        setup = self.setup
+        batch = setup.batch(step, 0)
+        return tuple(
+            second_derivative(
+                *(observed.module, setup.loss, batch, block),
+                setup.generator(step, 0, (4, place)),
+                mode=self.mode,
+            )
+            for place, block in enumerate(setup.blocks)
+        )
+
     def close(self) -> None:
         """Take off what the theory has attached to the model; sinks stay open."""
         self._attached.close()
@@ -212,7 +275,13 @@ class SpectralProbe:
         seed = self.setup.generator(step, 0, (3, self.setup.processes.rank)).initial_seed()
         with (
             gathered(model, self.skeleton) if self.skeleton else nullcontext(model) as whole,
-            undisturbed(whole, loss, run_hooks=self.run_hooks, seed=seed) as observed,
+            undisturbed(
+                *(whole, loss),
+                run_hooks=self.run_hooks,
+                seed=seed,
+                mode=self.mode,
+                dtype=self.dtype,
+            ) as observed,
         ):
             yield observed
 

@@ -15,8 +15,10 @@ from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray
 from .curvature.batches import Inputs, ordinary, sample_number
 from .curvature.distributed import Processes
-from .curvature.losses import Loss, sample_losses, scalar_loss
-from .curvature.observe import undisturbed
+from .curvature.graph_ends import graph_ends
+from .curvature.losses import Loss, sample_losses
+from .curvature.observe import Observed, undisturbed
+from .curvature.stand_ins import alias
 
 __all__ = ["Scores", "pooled", "scores_of"]
 
@@ -26,11 +28,21 @@ _SAME = 1e-4
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one process: its mean loss, each sample's, whether that is right, what operator fits."""
+    """Of one process: its mean loss, each sample's, whether that is right, what operator fits.
 
-    samples: int
+    Attributes:
+        weight: what the process counts by among all.
+        loss: weighted mean.
+        losses: of samples or terms, (n,); None if they are not known.
+        weights: theirs, (n,).
+        correct: of every sample, (n,) floating; None without labels.
+        operator: whose products are those of the loss.
+    """
+
+    weight: float
     loss: float
     losses: Tensor | None
+    weights: Tensor | None
     correct: Tensor | None
     operator: Literal["head", "autograd"]
 
@@ -41,47 +53,65 @@ def scores_of(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> Sc
     Raises:
         ValueError: if the loss is not one finite number.
     """
-    with undisturbed(module, loss) as observed, torch.no_grad():
-        return observed.evaluated(
-            lambda: _scores(module, observed.loss, observed.outputs(inputs), inputs, targets)
-        )
+    with undisturbed(module, loss) as observed:
+
+        def body() -> Scores:
+            return _scores(module, observed, observed.outputs(inputs), inputs, targets)
+
+        if not isinstance(module, HeadModel):
+            return observed.detached(body)
+        # On a graph, as it has to be seen whether the loss reads parameters itself.
+        named = observed.module.named_parameters()
+        leaves = {name: alias(p, observed.dtype) for name, p in named if p.requires_grad}
+        return observed.evaluated(body, leaves)
 
 
-def _scores(module: nn.Module, loss: Loss, outputs: Any, inputs: Inputs, targets: Any) -> Scores:
-    total = float(scalar_loss(loss(outputs, targets)))
+def _scores(
+    module: nn.Module, observed: Observed, outputs: Any, inputs: Inputs, targets: Any
+) -> Scores:
+    loss, weights = observed.loss, None
+    total, weight = observed.total(outputs, targets, sample_number((inputs, targets)))
+    if not weight > 0:
+        raise ValueError("loss: expected terms with a weight, got a sum of weights of 0")
+    mean = float(total.detach()) / weight
     losses: Tensor | None = None
     operator: Literal["head", "autograd"] = "autograd"
-    if isinstance(module, HeadModel) and isinstance(inputs, Tensor):
-        losses = _losses_by_head(module, inputs, ordinary(targets))
+    if isinstance(module, HeadModel) and isinstance(inputs, Tensor) and observed.dtype is None:
+        with torch.no_grad():
+            losses = _losses_by_head(module, inputs, ordinary(targets))
         if (
             losses is not None
-            and abs(float(losses.mean()) - total) <= _SAME * abs(total)
+            and abs(float(losses.mean()) - mean) <= _SAME * abs(mean)
             and _is_criterion(loss, module.head, outputs, ordinary(targets))
         ):
             operator = "head"
-    if operator == "autograd":
+    if operator == "head":
+        weight = float(sample_number((inputs, targets)))
+    elif observed.weighted_mean is not None:
+        losses, weights = observed.terms(outputs, targets)
+    else:
         try:
             losses = sample_losses(loss, outputs, targets)
         except ValueError:  # no mean over samples: its error is unknown
             losses = None
     correct = _correct(module, outputs, targets)
-    return Scores(sample_number((inputs, targets)), total, losses, correct, operator)
+    return Scores(weight, mean, losses, weights, correct, operator)
 
 
 def pooled(own: Scores, processes: Processes) -> tuple[tuple[Quantity, ...], str]:
     """Loss and accuracy of all samples, where they are known, and an operator that fits all."""
     rows = processes.gather(
         [
-            own.samples,
+            own.weight,
             own.loss,
             float(own.operator == "head"),
-            *_moments(own.losses),
-            *_moments(own.correct),
+            *_moments(own.losses, own.weights),
+            *_moments(own.correct, None),
         ]
     ).numpy()
     share = rows[:, 0] / rows[:, 0].sum()
-    _, loss_error = _mean(rows[:, 3:6])
-    accuracy, accuracy_error = _mean(rows[:, 6:9])
+    _, loss_error = _mean(rows[:, 3:9])
+    accuracy, accuracy_error = _mean(rows[:, 9:15])
     scores = [Quantity.number("loss", float(share @ rows[:, 1]), "loss", loss_error)]
     if not math.isnan(accuracy):
         scores.append(Quantity.number("accuracy", accuracy, "share", accuracy_error))
@@ -89,25 +119,35 @@ def pooled(own: Scores, processes: Processes) -> tuple[tuple[Quantity, ...], str
     return tuple(scores), operator
 
 
-def _moments(values: Tensor | None) -> tuple[float, float, float]:
-    """Number of values, mean, and sum of squared deviations from it."""
+def _moments(values: Tensor | None, weights: Tensor | None) -> tuple[float, ...]:
+    """Of values x with weights w: how many have one, sum w, mean m of x, and sums of w^2 (x - m)^k.
+
+    k = 0, 1, 2.
+    """
     if values is None:
-        return 0.0, math.nan, math.nan
-    values = values.double()
-    mean = values.mean()
-    return float(len(values)), float(mean), float((values - mean).square().sum())
+        return 0.0, math.nan, math.nan, math.nan, math.nan, math.nan
+    x = values.detach().double()
+    w = torch.ones_like(x) if weights is None else weights.double()
+    mean = (w * x).sum() / w.sum()
+    powers = [float((w.square() * (x - mean) ** k).sum()) for k in range(3)]
+    return float((w > 0).sum()), float(w.sum()), float(mean), *powers
 
 
 def _mean(moments: FloatArray) -> tuple[float, float]:
-    """Mean and standard error from rows of moments; NaN where there are too few values."""
-    counts, means, squares = moments.T
+    """Weighted mean m and its standard error from rows of moments; NaN where values are too few.
+
+    n / (n - 1) sum w^2 (x - m)^2 / (sum w)^2, the variance of a ratio of sums over n samples.
+    """
+    counts, weights, means, zeroth, first, second = moments.T
     total = counts.sum()
     if not counts.all():
         return math.nan, math.nan
-    mean = float(counts @ means / total)
-    deviation = float(squares.sum() + counts @ (means - mean) ** 2)
-    error = math.sqrt(deviation / (total - 1) / total) if total > 1 else math.nan
-    return mean, error
+    mean = float(weights @ means / weights.sum())
+    shift = means - mean
+    deviation = float((second + 2 * shift * first + shift**2 * zeroth).sum())
+    if total <= 1:
+        return mean, math.nan
+    return mean, math.sqrt(max(deviation, 0.0) * total / (total - 1)) / float(weights.sum())
 
 
 def _losses_by_head(module: HeadModel, inputs: Tensor, targets: Any) -> Tensor | None:
@@ -133,8 +173,8 @@ def _is_criterion(loss: Loss, head: ModelHead, outputs: Tensor, targets: Tensor)
         leaf = (outputs.detach() + noise).requires_grad_()
         (expected,) = torch.autograd.grad(head.criterion(leaf, targets), leaf)
         value = loss(leaf, targets)
-        if not value.requires_grad:
-            return False
+        if not value.requires_grad or any(end is not leaf for end in graph_ends(value)):
+            return False  # with a penalty on parameters it is the loss of more than the outputs
         (found,) = torch.autograd.grad(value, leaf)
     return bool((found - expected).norm() <= _SAME * expected.norm())
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ..theory.matrix_kind import HESSIAN
 from ..theory.protocol import Selection
-from .curvature.batches import Batch, sample_number
+from .curvature.batches import Batch
 from .curvature.block import Block
-from .curvature.loss_gradient import loss_gradient
+from .curvature.loss_gradient import gradient_and_weight
 from .curvature.wrappers import unwrap
 from .krylov.eigenpairs import Eigenpairs
 from .records.track import Track
@@ -70,10 +70,13 @@ def tracks(
 ) -> tuple[Track, ...]:
     """How each block's eigenpairs go on, in their order; the tracker goes on with them."""
     with setup.processes.agreed():
-        gradient = loss_gradient(module, setup.loss, *batch)
-    gradient = setup.processes.mean(gradient, sample_number(batch))
+        gradient, weight = gradient_and_weight(module, setup.loss, *batch)
+    gradient = setup.processes.mean(gradient, weight)
     trained = dict(unwrap(setup.model).named_parameters())
-    weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    weights = {
+        name: parameter.detach().to(gradient.get(name, parameter).dtype)
+        for name, parameter in module.named_parameters()
+    }
     result = []
     for each in found:
         selection = each.selection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,9 +74,13 @@ class Batches:
 def sample_number(batch: Batch) -> int:
     """Length of the first axis of the targets' first tensor that has one, else of the inputs'.
 
+    Targets that are a list of mappings have one for each sample, as the boxes of images.
+
     Raises:
         ValueError: if there is no such tensor or no sample.
     """
+    if _one_each(batch[1]):
+        return len(batch[1])
     for leaf in tree_leaves(batch[::-1]):
         if isinstance(leaf, Tensor) and leaf.ndim:
             if len(leaf):
@@ -90,13 +94,27 @@ def divided(batch: Batch, samples: int) -> list[Batch]:
     number = sample_number(batch)
 
     def part(start: int) -> Batch:
+        if _one_each(batch[1]):
+            return (tree_map(rows_of(start), batch[0]), batch[1][start : start + samples])
+        rows = rows_of(start)
+        return (tree_map(rows, batch[0]), tree_map(rows, batch[1]))
+
+    def rows_of(start: int) -> Callable[[Any], Any]:
         def rows(leaf: Any) -> Any:
             whole = not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != number
             return leaf if whole else leaf[start : start + samples]
 
-        return (tree_map(rows, batch[0]), tree_map(rows, batch[1]))
+        return rows
 
     return [part(start) for start in range(0, number, samples)]
+
+
+def _one_each(targets: Any) -> bool:
+    return (
+        isinstance(targets, list)
+        and bool(targets)
+        and all(isinstance(each, Mapping) for each in targets)
+    )
 
 
 def ordinary(batch: Any) -> Any:

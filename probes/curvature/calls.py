@@ -17,9 +17,12 @@ from torch.utils._pytree import tree_map
 from .batches import Inputs
 from .generators import seeded, torch_generators
 from .hooks import TensorHooks
+from .kernels import TwiceDifferentiable
+from .losses import scalar_loss
 from .reach import Changes, Data, Kind, Reach, noted
 from .stand_ins import Copies, address, alias
 from .walk import reached
+from .weighted_mean import WeightedMean, weighted_mean_of
 from .writes import Forbidden
 
 __all__ = ["Calls"]
@@ -48,10 +51,13 @@ class Calls:
         loss: of (outputs, targets); None if it is not called.
         run_hooks: whether hooks that the code puts on tensors are run.
         seed: of torch's generators at the start of every evaluation; default: their present states.
+        dtype: that all floating tensors are given to the code in; default: their own.
 
     Attributes:
+        dtype: as it was given.
         reach: what the code can reach, as it was found last.
         tensor_hooks: names of the hooks that the code has put on tensors.
+        weighted_mean: the loss as a mean of terms, if it is known to be one.
     """
 
     def __init__(
@@ -60,10 +66,12 @@ class Calls:
         loss: Callable[..., Any] | None,
         run_hooks: bool,
         seed: int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        self.module = module
+        self.module, self.dtype = module, dtype
         self.tensor_hooks: dict[str, None] = {}
         self._own_loss, self.run_hooks = loss, run_hooks
+        self.weighted_mean = weighted_mean_of(loss)
         self._copied: set[Kind] = {"buffer"}
         places = torch_generators()
         start = [place.read() for place in places] if seed is None else seeded(seed)
@@ -85,7 +93,9 @@ class Calls:
             ValueError: if parameters that are trained cannot be replaced, as in a module that
                 torch.jit has compiled.
         """
-        self.reach = reached({"": self.module, "loss": self._own_loss}, hooks=self.run_hooks)
+        given = self._own_loss
+        loss = given.function if isinstance(given, WeightedMean) else given
+        self.reach = reached({"": self.module, "loss": loss}, hooks=self.run_hooks)
         self._parameters = dict(self.module.named_parameters())
         hidden = [
             name
@@ -139,6 +149,21 @@ class Calls:
                 raise _refused(sorted({data.name for data in forbidden.broken}))
             self._copied |= kinds
 
+    def detached(self, body: Callable[[], Result]) -> Result:
+        """`evaluated` with parameters that are constants, so that no graph is built on them.
+
+        With a graph, if the code differentiates by them itself.
+        """
+        try:
+            return self.evaluated(body)
+        except RuntimeError:
+            trained = {
+                name: alias(parameter, self.dtype)
+                for name, parameter in self._parameters.items()
+                if parameter.requires_grad
+            }
+            return self.evaluated(body, trained)
+
     def apart(self, body: Callable[[Any], Result], batch: Any) -> Result:
         """What ``body`` returns of the batch, which may use module and loss as it likes.
 
@@ -151,7 +176,9 @@ class Calls:
         Raises:
             ValueError: if it writes to a parameter.
         """
-        parameters = {name: alias(parameter) for name, parameter in self._parameters.items()}
+        parameters = {
+            name: alias(parameter, self.dtype) for name, parameter in self._parameters.items()
+        }
 
         def called() -> Result:
             result: Result = self._called(body, (batch,), {})
@@ -172,6 +199,29 @@ class Calls:
         assert self._own_loss is not None
         with self.reach.replaced(self._copies.again()):
             return self._called(self._own_loss, (outputs, targets), {})
+
+    def terms(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
+        """Those of a weighted mean: mean loss and weight of every unit, (n,) each.
+
+        Raises:
+            ValueError: if the loss is not finite.
+        """
+        assert self.weighted_mean is not None
+        with self.reach.replaced(self._copies.again()):
+            losses, weights = self._called(self.weighted_mean.terms, (outputs, targets), {})
+        scalar_loss((weights * losses.detach()).sum())
+        return losses, weights
+
+    def total(self, outputs: Any, targets: Any, samples: int) -> tuple[Tensor, float]:
+        """W loss, and W, what the batch counts by: its weights' sum, or its number of samples.
+
+        Raises:
+            ValueError: if the loss is not one finite number.
+        """
+        if self.weighted_mean is None:
+            return scalar_loss(self.loss(outputs, targets)) * samples, samples
+        losses, weights = self.terms(outputs, targets)
+        return (weights * losses).sum(), float(weights.sum())
 
     @contextmanager
     def _replaced(self, parameters: Mapping[str, Tensor], forbidden: Forbidden) -> Iterator[None]:
@@ -224,12 +274,12 @@ class Calls:
             for key, data in tensors.items()
             if data.kind == "state" and address(data.value) in memory
         }
-        copies = Copies(chosen.values())
+        copies = Copies(chosen.values(), self.dtype)
         for key, data in tensors.items():
             if key in chosen:
                 substitutes[key] = copies.of(data.value)
             else:
-                tensor = alias(data.value)
+                tensor = alias(data.value, self.dtype)
                 substitutes[key] = tensor if data.kind == "state" else tensor.requires_grad_(False)
                 forbidden.protect(substitutes[key], data)
         return substitutes, copies
@@ -244,7 +294,7 @@ class Calls:
         args, kwargs = tree_map(own, (args, kwargs))
         hooks = TensorHooks(self.run_hooks)
         try:
-            with hooks, forbidden:
+            with hooks, TwiceDifferentiable(), forbidden:
                 return function(*args, **kwargs)
         finally:
             self.tensor_hooks.update(dict.fromkeys(hooks.found))
@@ -257,6 +307,8 @@ class Calls:
             return leaf
         if not isinstance(leaf, Tensor):
             return _own_object(leaf, partial(self._own, forbidden, keep))
+        if self.dtype is not None and leaf.is_floating_point():
+            leaf = leaf.to(self.dtype)
         # What the loss is differentiated by, and what torch.func transforms, are themselves.
         itself = (keep and leaf.requires_grad) or is_functorch_wrapped_tensor(leaf)
         if "argument" in self._copied:

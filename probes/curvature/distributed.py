@@ -61,11 +61,11 @@ class Processes:
         rows[self.rank] = own
         return self.sum(rows).cpu()
 
-    def mean(self, values: dict[str, Tensor], samples: int) -> dict[str, Tensor]:
-        """sum_r n_r values_r / sum_r n_r of each tensor, n_r the samples of process r."""
+    def mean(self, values: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+        """sum_r n_r values_r / sum_r n_r of each tensor, n_r what process r counts by."""
         if self.alone:
             return values
-        share = samples / float(self.gather([samples]).sum())
+        share = weight / float(self.gather([weight]).sum())
         return {name: self.sum(value * share) for name, value in values.items()}
 
     @contextmanager
@@ -103,14 +103,14 @@ class Processes:
 
 
 class SharedOperator(Derived):
-    """H = sum_r n_r H_r / sum_r n_r,  H_r the mean over the n_r samples of process r.
+    """H = sum_r n_r H_r / sum_r n_r,  H_r the mean over the samples of process r, n_r their weight.
 
     A product with a panel costs one all-reduce, of (n_r H_r V, n_r). Panels must be equal on all
     processes, and then products are. A product that fails on one process fails on all.
 
     Args:
         local: H_r, of equal size on all processes.
-        samples: n_r >= 0.
+        weight: n_r >= 0: the number of samples, or the sum of their weights.
         processes: that share the samples.
         mean: for a covariance, (size,) mean gradient of this process: H_r then measures spread
             about it, and the spread of these means about the global one is added.
@@ -119,16 +119,16 @@ class SharedOperator(Derived):
     def __init__(
         self,
         local: CurvatureOperator,
-        samples: int,
+        weight: float,
         processes: Processes,
         mean: Tensor | None = None,
     ) -> None:
         super().__init__(local)
-        self._samples, self._processes = samples, processes
+        self._weight, self._processes = weight, processes
         self._width = int(processes.gather([local.panel_width]).min())
         self._deviation = None
         if mean is not None:
-            total = processes.sum(torch.cat([samples * mean, mean.new_tensor([samples])]))
+            total = processes.sum(torch.cat([weight * mean, mean.new_tensor([weight])]))
             self._deviation = (mean - total[:-1] / total[-1])[:, None]
 
     @property
@@ -158,14 +158,14 @@ class SharedOperator(Derived):
     def _summed(self, local: Callable[[], Tensor], panel: Tensor) -> Tensor:
         """The product with the panel, from that of this process: one all-reduce."""
         failure: Exception | None = None
-        # Behind the product: the samples that it is over, and whether it failed.
+        # Behind the product: what it counts by, and whether it failed.
         message = torch.zeros(panel.numel() + 2, dtype=panel.dtype, device=panel.device)
         try:
             product = local()
             if self._deviation is not None:
                 product = product + self._deviation * (self._deviation.mT @ panel)
-            message[:-2] = product.reshape(-1) * self._samples
-            message[-2] = self._samples
+            message[:-2] = product.reshape(-1) * self._weight
+            message[-2] = self._weight
         except Exception as error:
             failure = error
             message[-1] = 1
@@ -191,7 +191,7 @@ class SharedHeadCurvature(SharedOperator):
 
     def traces(self) -> Tensor:
         """Tr H of each block, (b,)."""
-        return self._processes.sum(self._head.traces() * (self._samples / self._total))
+        return self._processes.sum(self._head.traces() * (self._weight / self._total))
 
     def sampling_errors(self, vectors: Tensor, resolvent: Tensor) -> Tensor:
         """See `HeadCurvature.sampling_errors`."""
@@ -203,12 +203,12 @@ class SharedHeadCurvature(SharedOperator):
         return errors
 
 
-def shared(local: CurvatureOperator, samples: int, processes: Processes) -> CurvatureOperator:
+def shared(local: CurvatureOperator, weight: float, processes: Processes) -> CurvatureOperator:
     """The operator over the samples of all processes; the local one if there is only this.
 
     Args:
         local: of the samples of this process, as a mean over them.
-        samples: how many they are.
+        weight: what they count by among those of all: their number, or the sum of their weights.
         processes: that share the samples.
     """
     if processes.alone:
@@ -216,7 +216,7 @@ def shared(local: CurvatureOperator, samples: int, processes: Processes) -> Curv
     if isinstance(local, HeadCurvature):
         return SharedHeadCurvature(local, processes)
     mean = local.mean if isinstance(local, CovarianceOperator) else None
-    return SharedOperator(local, samples, processes, mean)
+    return SharedOperator(local, weight, processes, mean)
 
 
 def group_of(model: nn.Module) -> distributed.ProcessGroup | None:

@@ -8,29 +8,38 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .batches import Inputs
-from .losses import Loss, scalar_loss
+from .batches import Inputs, sample_number
+from .losses import Loss
 from .observe import undisturbed
 from .stand_ins import alias
 
-__all__ = ["loss_gradient"]
+__all__ = ["gradient_and_weight", "loss_gradient"]
 
 
 def loss_gradient(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> dict[str, Tensor]:
     """d loss / d theta of every parameter that is trained; zeros where there is no dependence."""
-    leaves = {
-        name: alias(parameter)
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-    }
+    return gradient_and_weight(module, loss, inputs, targets)[0]
+
+
+def gradient_and_weight(
+    module: nn.Module, loss: Loss, inputs: Inputs, targets: Any
+) -> tuple[dict[str, Tensor], float]:
+    """`loss_gradient`, and what the batch counts by in a mean over batches."""
     with undisturbed(module, loss) as observed:
+        leaves = {
+            name: alias(parameter, observed.dtype)
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
 
-        def gradient() -> Sequence[Tensor]:
-            value = scalar_loss(observed.loss(observed.outputs(inputs), targets))
-            if not value.requires_grad:
-                return [torch.zeros_like(leaf) for leaf in leaves.values()]
+        def gradient() -> tuple[Sequence[Tensor], float]:
+            number = sample_number((inputs, targets))
+            total, weight = observed.total(observed.outputs(inputs), targets, number)
+            if not total.requires_grad:
+                return [torch.zeros_like(leaf) for leaf in leaves.values()], weight
             return torch.autograd.grad(
-                value, list(leaves.values()), allow_unused=True, materialize_grads=True
-            )
+                total / weight, list(leaves.values()), allow_unused=True, materialize_grads=True
+            ), weight
 
-        return dict(zip(leaves, observed.evaluated(gradient, leaves), strict=True))
+        found, weight = observed.evaluated(gradient, leaves)
+        return dict(zip(leaves, found, strict=True)), weight

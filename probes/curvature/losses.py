@@ -8,15 +8,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
-__all__ = ["Loss", "Reduction", "sample_losses", "scalar_loss"]
+__all__ = ["Loss", "Reduction", "differentiable_copies", "sample_losses", "scalar_loss"]
 
 Loss = Callable[[Any, Any], Tensor]
 Reduction = Literal["mean", "sum"]
 
-# Relative difference between the loss of a batch and that which its samples' losses give.
-_TOLERANCE = 1e-3
+# Relative difference of two gradients of the same loss beyond which they are two losses'.
+_TOLERANCE = 1e-4
 
 
 def scalar_loss(value: Any) -> Tensor:
@@ -33,39 +33,106 @@ def scalar_loss(value: Any) -> Tensor:
     return value
 
 
-def sample_losses(loss: Loss, outputs: Any, targets: Any, reduction: Reduction = "mean") -> Tensor:
+def sample_losses(
+    loss: Loss, outputs: Any, targets: Any, reduction: Reduction = "mean", *, check: bool = True
+) -> Tensor:
     """The loss of every sample alone, (n,).
+
+    Values cannot tell a mean from another mean where all losses are near each other, as they are
+    at the start of a training: gradients in the outputs can.
 
     Args:
         loss: of (outputs, targets), a mean or a sum over the first axis of their tensors.
         outputs: any tree; what is no tensor with an axis is given with every sample.
         targets: likewise.
         reduction: what the loss does over samples.
+        check: compare value and gradient with those of the batch.
 
     Raises:
-        ValueError: if the loss is not that mean or sum, or `torch.func.vmap` cannot take it apart.
+        ValueError: if the loss is not that mean or sum, in value or in gradient, or reads an
+            output without an axis, or `torch.func.vmap` cannot take it apart.
     """
-    pair = (outputs, targets)
-    axes = tree_map(lambda part: 0 if isinstance(part, Tensor) and part.ndim else None, pair)
+    if check:
+        with torch.enable_grad():
+            _require_reduction(loss, outputs, targets, reduction)
+    return _alone(loss, outputs, targets)
 
-    def single(*sample: Any) -> Tensor:
-        def alone(part: Any, axis: int | None) -> Any:
-            return part if axis is None else part.unsqueeze(0)
 
-        return loss(*tree_map(alone, sample, axes))
+def differentiable_copies(outputs: Any) -> tuple[Any, list[Tensor]]:
+    """The outputs off their graph, and those tensors in them that are now its leaves."""
+    leaves, spec = tree_flatten(outputs)
+    copies = [
+        leaf.detach().requires_grad_()
+        if isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex())
+        else leaf
+        for leaf in leaves
+    ]
+    found = [leaf for leaf in copies if isinstance(leaf, Tensor) and leaf.requires_grad]
+    return tree_unflatten(copies, spec), found
 
-    total = float(scalar_loss(loss(outputs, targets)).detach())
+
+def _alone(loss: Loss, outputs: Any, targets: Any) -> Tensor:
+    """The loss of batches of one sample, (n,)."""
+    # Not by a map of the tree: some containers drop what is None.
+    leaves, spec = tree_flatten((outputs, targets))
+    split = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.ndim]
+
+    def single(*rows: Tensor) -> Tensor:
+        sample = list(leaves)
+        for i, row in zip(split, rows, strict=True):
+            sample[i] = row.unsqueeze(0)
+        return loss(*tree_unflatten(sample, spec))
+
     try:
-        losses: Tensor = vmap(single, in_dims=axes)(*pair)
-    except (RuntimeError, ValueError, TypeError) as error:
+        losses: Tensor = vmap(single)(*(leaves[i] for i in split))
+    except Exception as error:  # of the user's code, for a batch of one sample
         raise ValueError(
-            f"loss: expected a function that torch.func.vmap takes sample by sample, got {error}"
+            "loss: expected a function that torch.func.vmap takes sample by sample, got "
+            f"{type(error).__name__}: {error}; a WeightedMean says what its terms are"
         ) from error
-    together = losses.detach().sum() if reduction == "sum" else losses.detach().mean()
-    spread = float(losses.detach().abs().mean()) * (len(losses) if reduction == "sum" else 1)
-    if not abs(float(together) - total) <= _TOLERANCE * max(spread, abs(total)):
-        raise ValueError(
-            f"loss: expected the {reduction} over samples ({float(together):g}), "
-            f"got {total:g} for the batch"
-        )
     return losses
+
+
+def _require_reduction(loss: Loss, outputs: Any, targets: Any, reduction: Reduction) -> None:
+    """Refuse a loss whose batch is not the mean or sum of its samples."""
+    copies, leaves = differentiable_copies(outputs)
+    try:
+        total = scalar_loss(loss(copies, targets))
+    except RuntimeError as error:
+        raise ValueError(
+            "loss: expected a function of the values of the outputs, got one that differentiates "
+            f"through the model ({error}); a WeightedMean says what its terms are"
+        ) from error
+    losses = _alone(loss, copies, targets)
+    together = losses.sum() if reduction == "sum" else losses.mean()
+    spread = float(losses.detach().abs().mean()) * (len(losses) if reduction == "sum" else 1)
+    difference = abs(float(together.detach()) - float(total.detach()))
+    if not difference <= _TOLERANCE * max(spread, abs(float(total.detach()))):
+        raise ValueError(
+            f"loss: expected the {reduction} over samples ({float(together.detach()):g}), "
+            f"got {float(total.detach()):g} for the batch; a WeightedMean says what its terms are"
+        )
+    found, expected = (_slopes(value, leaves) for value in (total, together))
+    scale = max((float(part.abs().max()) for part in expected if part.numel()), default=0.0)
+    apart = 0.0
+    for leaf, one, other in zip(leaves, found, expected, strict=True):
+        if not leaf.ndim and bool(one):
+            raise ValueError(
+                "loss: expected outputs with samples along their first axis, got one of shape () "
+                "that it depends on: a mean that the model has taken says nothing of single samples"
+            )
+        if leaf.numel():
+            apart = max(apart, float((one - other).abs().max()))
+    if not apart <= _TOLERANCE * scale:
+        raise ValueError(
+            f"loss: expected the {reduction} over samples, got one whose gradient in the outputs "
+            f"differs from that by {apart / scale if scale else float('inf'):.2g} of its largest "
+            "entry; a WeightedMean says what its terms and weights are"
+        )
+
+
+def _slopes(value: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+    """Gradient in the outputs."""
+    if not value.requires_grad or not leaves:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    return list(torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True))

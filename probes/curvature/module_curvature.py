@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .batches import Data
-from .block import Block
-from .losses import Loss, Reduction, sample_losses
+from .losses import sample_losses
 from .module_operator import Graph, ModuleOperator, Strategy
 from .pullback import Pullback
 
@@ -21,16 +20,17 @@ __all__ = ["CovarianceOperator", "GaussNewtonOperator", "HessianOperator", "Info
 class HessianOperator(ModuleOperator):
     """H v = d/dtheta (g(theta) . v),  g = d loss / dtheta.
 
-    Over batches, H is the mean of the batches' matrices weighted by their numbers of samples, or
-    for ``reduction="sum"`` their sum. Arguments and errors as in `ModuleOperator`; also a
-    ValueError if the loss has no second derivative in the block.
+    Over batches, H is the mean of the batches' matrices weighted by their numbers of samples (by
+    their sums of weights for a `WeightedMean`), or for ``reduction="sum"`` their sum. Arguments and
+    errors as in `ModuleOperator`; also a ValueError if the loss has no second derivative in the
+    block.
     """
 
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
-        value = self._total(outputs, targets, samples)
+        value, weight = self._total(outputs, targets, samples)
         gradient = self._gradient([value], [torch.ones_like(value)])
         product = Pullback(gradient, self._leaves)
-        return Graph(value.detach(), samples, product, constant=product.constant)
+        return Graph(value.detach(), samples, weight, product, constant=product.constant)
 
 
 class GaussNewtonOperator(ModuleOperator):
@@ -58,12 +58,18 @@ class GaussNewtonOperator(ModuleOperator):
         # The loss sees copies, so that its derivatives end at the outputs.
         copies = {id(leaf): leaf.detach().requires_grad_() for leaf in varying}
         ends = [copies[id(leaf)] for leaf in varying]
-        value = self._total(
-            tree_map(lambda leaf: copies.get(id(leaf), leaf), outputs), targets, samples
-        )
+        try:
+            value, weight = self._total(
+                tree_map(lambda leaf: copies.get(id(leaf), leaf), outputs), targets, samples
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                "loss: expected a function of the values of the outputs, got one that "
+                f"differentiates through the model ({error})"
+            ) from error
         if not value.requires_grad:
             nothing = Pullback([torch.zeros_like(leaf) for leaf in self._leaves], self._leaves)
-            return Graph(value.detach(), samples, nothing, constant=True)
+            return Graph(value.detach(), samples, weight, nothing, constant=True)
         slope = torch.autograd.grad(value, ends, create_graph=True, materialize_grads=True)
         weights = [torch.zeros_like(leaf, requires_grad=True) for leaf in varying]
         # J^T w is linear in w: its derivative in w along v is J v.
@@ -72,6 +78,7 @@ class GaussNewtonOperator(ModuleOperator):
         return Graph(
             value.detach(),
             samples,
+            weight,
             lambda vectors: backward(curvature(forward(vectors))),
             constant=curvature.constant,
         )
@@ -81,11 +88,14 @@ class InformationOperator(ModuleOperator):
     """F v = (1/n) G^T (G v),  row l of G the gradient of the loss of sample l;  G is never formed.
 
     F is the second moment of the gradients, not centred: see `CovarianceOperator`. For
-    ``reduction="sum"`` F = G^T G, without 1/n. G^T u is one backward pass; it is linear in u, so
-    its derivative in u along v is G v: memory grows as n + N.
+    ``reduction="sum"`` F = G^T G, without 1/n. For a `WeightedMean`, row l of G is the gradient of
+    unit l's mean loss and F = G^T W G / tr W with the units' weights on the diagonal of W. G^T u is
+    one backward pass; it is linear in u, so its derivative in u along v is G v: memory grows as
+    n + N.
 
-    Arguments and errors as in `ModuleOperator`; also a ValueError if the loss is not the mean (sum)
-    of what it is for batches of one sample, or `torch.func.vmap` cannot take it apart. The module
+    Arguments and errors as in `ModuleOperator`; also a ValueError if the loss is no `WeightedMean`
+    and not the mean (sum) of what it is for batches of one sample, in value or in gradient, or
+    `torch.func.vmap` cannot take it apart. The module
     treats samples (first axis) independently in evaluation mode.
     """
 
@@ -98,12 +108,7 @@ class InformationOperator(ModuleOperator):
         return True
 
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
-        losses = sample_losses(self._loss, outputs, targets, self._reduction)
-        if len(losses) != samples:
-            raise ValueError(
-                f"data: expected as many samples in the inputs as in the targets ({samples}), "
-                f"got {len(losses)}"
-            )
+        losses, shares = self._units(outputs, targets, samples)
         weights = torch.zeros_like(losses, requires_grad=True)
         forward = Pullback(self._gradient([losses], [weights]), [weights])
         backward = Pullback([losses], self._leaves)
@@ -112,51 +117,68 @@ class InformationOperator(ModuleOperator):
 
         def product(vectors: Sequence[Tensor]) -> list[Tensor]:
             (pushed,) = forward(vectors)
-            return backward([pushed if mean is None else _centred(pushed, vectors, mean)])
+            if mean is not None:
+                pushed = _centred(pushed, vectors, mean)
+            return backward([pushed if shares is None else pushed * shares])
 
-        return Graph(losses.detach().sum(), samples, product)
+        value, weight = losses.detach(), float(samples)
+        if shares is not None:
+            value, weight = value * shares, float(shares.sum())
+        ones = torch.ones_like(losses)
+        return Graph(value.sum(), samples, weight, product, gradient=lambda: backward([ones]))
+
+    def _require_sound(self, graph: Graph, rows: Tensor, products: Tensor) -> None:
+        """Also refuse products beyond the numbers' range, where the gradients are within it."""
+        limits = torch.finfo(self.dtype)
+        largest = float(products.abs().max())
+        small = largest < limits.tiny / limits.eps and (largest > 0 or _any(graph.gradient()))
+        if small or not math.isfinite(largest) or largest > limits.max * limits.eps:
+            raise ValueError(
+                f"loss: expected one whose squared gradients are within {self.dtype}, got products "
+                f"of {largest:.2g}: multiply the loss by a constant, or use float64"
+            )
+        if self._mean is None:  # otherwise the products are not yet those of the matrix
+            super()._require_sound(graph, rows, products)
+
+    def _units(self, outputs: Any, targets: Any, samples: int) -> tuple[Tensor, Tensor | None]:
+        """Loss of every sample or term, and weights if they are not equal."""
+        if self._observed.weighted_mean is not None and self._reduction == "mean":
+            return self._observed.terms(outputs, targets)
+        losses = sample_losses(self._loss, outputs, targets, self._reduction, check=self._first)
+        if len(losses) != samples:
+            raise ValueError(
+                f"data: expected as many samples in the inputs as in the targets ({samples}), "
+                f"got {len(losses)}"
+            )
+        return losses, None
 
 
 class CovarianceOperator(InformationOperator):
     """C v = (1/n) G^T (I - 11^T/n) G v,  row l of G the gradient of the loss of sample l.
+
+    For a `WeightedMean` C = sum_l W_l (g_l - g)(g_l - g)^T / sum_l W_l, g the weighted mean.
 
     The covariance of the gradients with denominator n; G is never formed. For ``reduction="sum"``
     the scatter matrix n C. The mean gradient is taken over all batches at once, in one more pass
     at the beginning. Arguments and errors as in `InformationOperator`.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        loss: Loss,
-        data: Data,
-        block: Block,
-        *,
-        reduction: Reduction = "mean",
-        strategy: Strategy | None = None,
-        memory: int = 2**30,
-        run_hooks: bool = False,
-    ) -> None:
+    def _first_pass(self, strategy: Strategy | None) -> None:
         self._mean = []
-        super().__init__(
-            model,
-            loss,
-            data,
-            block,
-            reduction=reduction,
-            strategy=strategy,
-            memory=memory,
-            run_hooks=run_hooks,
-        )
+        super()._first_pass(strategy)
         # As long as the mean is unknown, every product is G^T 1.
         total = self.matmul(torch.zeros(self.size, 1, dtype=self.dtype, device=self.device))
-        self._mean.append(total[:, 0] / (self.samples if reduction == "sum" else 1))
+        self._mean.append(total[:, 0] / (self.weight if self._reduction == "sum" else 1))
 
     @property
     def mean(self) -> Tensor:
         """g = (1/n) G^T 1, the mean gradient, (size,)."""
         assert self._mean
         return self._mean[0]
+
+
+def _any(parts: Sequence[Tensor]) -> bool:
+    return any(bool(part.count_nonzero()) for part in parts)
 
 
 def _centred(pushed: Tensor, vectors: Sequence[Tensor], mean: Sequence[Tensor]) -> Tensor:

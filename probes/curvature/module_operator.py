@@ -15,9 +15,13 @@ from torch.utils._pytree import tree_leaves
 
 from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
+from .division import same_in_parts
+from .graph_ends import require_own_ends
 from .losses import Loss, Reduction, scalar_loss
-from .observe import undisturbed
+from .marks import marks
+from .observe import Mode, undisturbed, warn_of_unreached
 from .operator import CurvatureOperator
+from .precision import require_precision
 from .pullback import SavedTensors, saved_tensors
 from .shared_products import SharedProducts
 from .stand_ins import alias
@@ -36,6 +40,9 @@ _FEWEST = 4
 _ASKED = 8
 # Relative difference of two ways to compute the same loss beyond which they are two losses.
 _SAME = 1e-4
+# Beyond it a matrix is not symmetric to within rounding: |u'Hv - v'Hu| as a share of what u'Hv is
+# for random u, |u| |Hv| / sqrt(N).
+_ASYMMETRY = {torch.float32: 1e-3, torch.float64: 1e-6}
 
 
 @dataclass(frozen=True)
@@ -45,32 +52,36 @@ class Graph:
     Attributes:
         value: sum over the samples of their losses, ().
         samples: how many they are.
+        weight: what they count by in the mean: their number, or the sum of the terms' weights.
         product: from a vector, or rows of vectors, by leaf (..., *shape) to its product, likewise.
         constant: whether the product is 0 for want of a second derivative.
+        gradient: sum over the samples of their gradients by leaf, where the product squares them.
     """
 
     value: Tensor
     samples: int
+    weight: float
     product: Callable[[Sequence[Tensor]], list[Tensor]]
     constant: bool = False
+    gradient: Callable[[], list[Tensor]] = list
 
 
 class ModuleOperator(CurvatureOperator):
     """A symmetric matrix of second derivatives or gradients, summed over batches.
 
     The block's parameters are replaced by copies that share their memory: neither the parameters'
-    gradients nor their hooks see anything, and nothing else is differentiated. The module runs in
-    evaluation mode, without autocast, see `undisturbed`. The operator holds as long as the
-    parameters do not change.
+    gradients nor their hooks see anything, and nothing else is differentiated. The module runs
+    without autocast, see `undisturbed`. The operator holds as long as the parameters do not change.
 
     Args:
         model: any module; compiled or distributed wrappers are taken off.
         loss: of (outputs, targets), shape (); twice differentiable.
         data: a tuple (inputs, targets), or batches of that form that can be iterated again: a
             DataLoader. Inputs are passed as model(x), model(*x) for a sequence, model(**x) for a
-            mapping; targets are the second argument of the loss. A batch weighs as many samples as
-            its targets' (else inputs') first tensor has along its first axis. Shuffling is
-            harmless where samples are independent.
+            mapping; targets are the second argument of the loss. A batch has as many samples as
+            its targets' (else inputs') first tensor has along its first axis, and counts by their
+            number; for a `WeightedMean`, or a loss of torch that is one, by its sum of weights.
+            Shuffling is harmless where samples are independent.
         block: the parameters that the matrix is restricted to.
         reduction: what the loss does over samples, "mean" or "sum"; so does the operator.
         strategy: "kept graph" builds the graph of each batch once, "rebuilt graph" again for each
@@ -78,14 +89,19 @@ class ModuleOperator(CurvatureOperator):
             one. Default: kept if the graphs fit in ``memory``, and vmapped if the largest
             intermediate tensor of at least four columns is within the caches (4 MiB).
         run_hooks: whether the user's hooks on modules are run; see `SpectralProbe`.
+        mode: "eval" or "train"; see `SpectralProbe`.
+        dtype: of copies of the parameters and all else that the model is measured in; default:
+            their own.
         memory: bytes that graphs may take together. A batch whose graph alone takes more is divided
             where its loss is the mean (sum) of its parts'.
 
     Raises:
-        ValueError: if the loss is not one finite number or does not depend on the block's
-            parameters, the block is empty or of several dtypes or devices or of neither float32 nor
-            float64, the data are empty, of the wrong kind, on another device than the model, or
-            other on a later pass.
+        ValueError: if the loss is not one finite number, does not depend on the block's parameters
+            or reads them where others cannot be put in their place; if products are not finite or
+            not symmetric; if the block is empty or on several devices, parameters are of several
+            dtypes or of neither float32 nor float64 or behind reentrant checkpoints; if the data
+            are empty, of the wrong kind, on another device than the model, or other on a later
+            pass.
     """
 
     def __init__(
@@ -99,6 +115,8 @@ class ModuleOperator(CurvatureOperator):
         strategy: Strategy | None = None,
         memory: int = 2**30,
         run_hooks: bool = False,
+        mode: Mode = "eval",
+        dtype: torch.dtype | None = None,
     ) -> None:
         _require_choice("reduction", reduction, get_args(Reduction))
         _require_choice("strategy", strategy, (None, *get_args(Strategy)))
@@ -107,17 +125,22 @@ class ModuleOperator(CurvatureOperator):
         self._block, self._reduction, self._memory = block, reduction, memory
         self._batches = Batches(data)
         self._kept: list[Graph] | None = None
-        self._depends, self._first = False, True
+        self._first = True
         self._shares = self._calls_back = False
-        with undisturbed(model, loss, run_hooks=run_hooks) as observed:
+        with undisturbed(model, loss, run_hooks=run_hooks, mode=mode, dtype=dtype) as observed:
             self._observed, self._loss = observed, observed.loss
-            self._versions = _versions(observed.module)
+            self._versions, self._marks = _versions(observed.module), marks(observed.module)
             self._placed: dict[str, Tensor] = {}
-            self._leaves = self._replaced(block.resolve(observed.module))
+            self._own = block.resolve(observed.module)
+            require_precision(observed.module, observed.dtype)
+            self._leaves = self._replaced(self._own)
+            self._unreached = set(self._own)
             self._part = self._columns = 0
             self._first_pass(strategy)
+        observed.unreached.update(dict.fromkeys(self.unreached))
         if not observed.active:  # a probe has its own word for them
             observed.warn_of_hooks(stacklevel=2)
+            warn_of_unreached(self.unreached, stacklevel=2)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -145,6 +168,11 @@ class ModuleOperator(CurvatureOperator):
         return tuple(tuple(leaf.shape) for leaf in self._leaves)
 
     @property
+    def unreached(self) -> tuple[str, ...]:
+        """The block's parameters that no gradient reaches: their rows are 0."""
+        return tuple(name for name in self._own if name in self._unreached)
+
+    @property
     def panel_width(self) -> int:
         """Columns that go through a graph together, but 4 to 8.
 
@@ -157,6 +185,11 @@ class ModuleOperator(CurvatureOperator):
     def samples(self) -> int:
         """Number of samples in one pass."""
         return self._samples
+
+    @property
+    def weight(self) -> float:
+        """Sum of the terms' weights where the loss is a `WeightedMean`, else `samples`."""
+        return self._weight
 
     @property
     def strategy(self) -> Strategy:
@@ -172,8 +205,11 @@ class ModuleOperator(CurvatureOperator):
             ValueError: if parameters or data have changed.
         """
         calls = self._kept is None or self._calls_back
+        module = self._observed.module
+        # Within a probing nothing changes them.
+        written = not self._observed.active and marks(module) != self._marks
         with self._observed.still() if calls else self._observed.quiet():
-            if _versions(self._observed.module) != self._versions:
+            if written or _versions(module) != self._versions:
                 raise ValueError(
                     "model: expected the parameters of the operator's construction, got changed "
                     "ones: make a new operator after a step"
@@ -185,7 +221,7 @@ class ModuleOperator(CurvatureOperator):
                 for some in spans:
                     result[some] += self._guarded(graph, rows[some])
             if self._reduction == "mean":
-                result /= self._samples
+                result /= self._weight
         return result.mT
 
     @abstractmethod
@@ -197,19 +233,31 @@ class ModuleOperator(CurvatureOperator):
         """What the second derivative is taken in."""
         return f"block {self._block.name!r}"
 
-    def _total(self, outputs: Any, targets: Any, samples: int) -> Tensor:
-        """Sum over samples of their losses."""
-        value = scalar_loss(self._loss(outputs, targets))
-        return value * samples if self._reduction == "mean" else value
+    def _total(self, outputs: Any, targets: Any, samples: int) -> tuple[Tensor, float]:
+        """Sum over samples of their losses, and what the batch counts by."""
+        if self._reduction == "sum":
+            return scalar_loss(self._loss(outputs, targets)), samples
+        return self._observed.total(outputs, targets, samples)
 
     def _gradient(self, values: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Sum of weights^T d values / d leaf for each leaf, differentiable; else zeros."""
         found: Sequence[Tensor | None] = [None] * len(self._leaves)
+        if not self._samples:
+            require_own_ends(values, self._own, self._leaves)
         if any(value.requires_grad for value in values):
-            found = torch.autograd.grad(
-                values, self._leaves, weights, create_graph=True, allow_unused=True
-            )
-        self._depends |= any(part is not None for part in found)
+            try:
+                found = torch.autograd.grad(
+                    values, self._leaves, weights, create_graph=True, allow_unused=True
+                )
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                raise ValueError(
+                    f"loss: expected derivatives in block {self._block.name!r}, got {error}"
+                ) from error
+        for name, part in zip(self._own, found, strict=True):
+            if part is not None:
+                self._unreached.discard(name)
         return tuple(
             torch.zeros_like(leaf) if part is None else part
             for part, leaf in zip(found, self._leaves, strict=True)
@@ -217,15 +265,19 @@ class ModuleOperator(CurvatureOperator):
 
     def _replaced(self, chosen: dict[str, Tensor]) -> list[Tensor]:
         """The block's leaves, each put in the place of its parameter."""
-        kinds = {(p.dtype, str(p.device)) for p in chosen.values()}
-        if len(kinds) != 1 or next(iter(kinds))[0] not in (torch.float32, torch.float64):
+        own = self._observed.dtype
+        kinds = {
+            (p.dtype if own is None or not p.is_floating_point() else own, str(p.device))
+            for p in chosen.values()
+        }
+        if len(kinds) != 1 or not next(iter(kinds))[0].is_floating_point:
             raise ValueError(
-                f"parameters of block {self._block.name!r}: expected one device and one dtype, "
-                f"float32 or float64, got {sorted(map(str, kinds))}"
+                f"parameters of block {self._block.name!r}: expected one device and one floating "
+                f"dtype, got {sorted(map(str, kinds))}"
             )
         leaves = []
         for name, parameter in chosen.items():
-            whole = leaf = alias(parameter)
+            whole = leaf = alias(parameter, own)
             if self._block.rows:
                 whole.requires_grad_(False)
                 index = torch.tensor(self._block.rows, device=leaf.device)
@@ -237,7 +289,8 @@ class ModuleOperator(CurvatureOperator):
 
     def _first_pass(self, strategy: Strategy | None) -> None:
         """Choose a strategy, refuse what cannot work, and keep the graphs if they shall be kept."""
-        self._samples, self._value, self._scale, held = 0, 0.0, 0.0, 0.0
+        self._samples, self._weight = 0, 0.0
+        self._value, self._scale, held = 0.0, 0.0, 0.0
         keep = strategy is None or strategy.startswith("kept")
         kept: list[Graph] = []
         constant = True
@@ -254,6 +307,7 @@ class ModuleOperator(CurvatureOperator):
                     self._try(graph)
                 constant &= graph.constant
                 self._samples += graph.samples
+                self._weight += graph.weight
                 self._value += float(graph.value)
                 self._scale += abs(float(graph.value))
                 held += per_sample * graph.samples
@@ -262,11 +316,13 @@ class ModuleOperator(CurvatureOperator):
                     kept.clear()
                 if keep:
                     kept.append(graph)
-        if not self._depends:
+        if len(self._unreached) == len(self._own):
             raise ValueError(
                 f"loss: expected one that depends on the parameters of block {self._block.name!r}, "
                 "got one that does not"
             )
+        if not self._weight > 0:
+            raise ValueError("loss: expected terms with a weight, got a sum of weights of 0")
         if constant:
             raise ValueError(
                 f"loss: expected a second derivative in {self._variables}, got a gradient that "
@@ -300,17 +356,6 @@ class ModuleOperator(CurvatureOperator):
             self._placed,
         )
 
-    def _value_of(self, batch: Batch) -> float:
-        """Sum over samples of their losses."""
-        with torch.no_grad():
-            value = self._observed.evaluated(
-                lambda: self._total(
-                    self._observed.outputs(batch[0]), batch[1], sample_number(batch)
-                ),
-                self._placed,
-            )
-        return float(value)
-
     def _guarded(self, graph: Graph, rows: Tensor) -> Tensor:
         """See `_product`; graphs that call the model, as for checkpoints, may write as it does."""
         if not self._calls_back:
@@ -332,7 +377,7 @@ class ModuleOperator(CurvatureOperator):
     def _try(self, graph: Graph) -> None:
         """Products with and without vmap: without, if vmap fails, goes one by one or is wrong."""
         columns, self._columns = self._columns, 1
-        count = min(columns, 2)
+        count = min(self.size, 2)
         phases = torch.arange(count * self.size, dtype=self.dtype, device=self.device)
         rows = phases.cos().view(count, -1)
         try:
@@ -345,6 +390,7 @@ class ModuleOperator(CurvatureOperator):
             raise ValueError(
                 f"loss: expected a second derivative in {self._variables}, got {error}"
             ) from error
+        self._require_sound(graph, rows, expected)
         if columns > 1:
             self._columns = columns
             try:
@@ -358,6 +404,26 @@ class ModuleOperator(CurvatureOperator):
             if not bool(difference <= _SAME * expected.norm()):
                 self._columns = 1
             self._shares = self._columns > 1 and shared.largest > _CACHE
+
+    def _require_sound(self, graph: Graph, rows: Tensor, products: Tensor) -> None:
+        """Refuse products that are not finite, or not those of a symmetric matrix."""
+        if not bool(products.isfinite().all()):
+            raise ValueError(
+                f"loss: expected a finite second derivative in {self._variables}, got NaN or "
+                "infinity: an operation has none here, as a norm at 0, or numbers are beyond "
+                f"{self.dtype}"
+            )
+        if len(rows) < 2:
+            return
+        (u, v), (hu, hv) = rows.double(), products.double()
+        gap = float((u @ hv - v @ hu).abs())
+        size = float(torch.maximum(u.norm() * hv.norm(), v.norm() * hu.norm())) / self.size**0.5
+        if not gap <= _ASYMMETRY[self.dtype] * size:
+            raise ValueError(
+                f"loss: expected a symmetric matrix in {self._variables}, got u'Hv and v'Hu that "
+                f"are {gap / size:.2g} of their size apart: an operation's second derivative is "
+                "wrong, as that of a torch.autograd.Function that keeps an intermediate result"
+            )
 
     def _measured(self, batch: Batch) -> tuple[float, float]:
         """Bytes that a graph holds for each sample: in all, and in its largest tensor."""
@@ -391,11 +457,9 @@ class ModuleOperator(CurvatureOperator):
         if sample_number(batch) <= self._part:
             return [batch]
         parts = divided(batch, self._part)
-        if self._first:
-            whole, together = (sum(map(self._value_of, some)) for some in ([batch], parts))
-            if not abs(whole - together) <= _SAME * abs(whole):
-                self._part = sample_number(batch)
-                return [batch]
+        if self._first and not same_in_parts(self._observed, self._total, batch, parts):
+            self._part = sample_number(batch)
+            return [batch]
         return parts
 
     def _require_device(self, batch: Batch) -> None:

@@ -6,9 +6,10 @@ import gc
 import random
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,11 +22,14 @@ from .generators import shared_generators
 from .hooks import gradient_hooks, module_hooks
 from .losses import Loss
 from .places import Place
+from .precision import without_autocast
 from .reach import text
 from .settings import settings
 from .wrappers import unwrap
 
-__all__ = ["Observed", "undisturbed"]
+__all__ = ["Mode", "Observed", "undisturbed", "warn_of_unreached"]
+
+Mode = Literal["eval", "train"]
 
 _ACTIVE: ContextVar[tuple[Observed, ...]] = ContextVar("_ACTIVE", default=())
 
@@ -37,6 +41,8 @@ def undisturbed(
     *,
     run_hooks: bool = False,
     seed: int | None = None,
+    mode: Mode = "eval",
+    dtype: torch.dtype | None = None,
 ) -> Iterator[Observed]:
     """A model and its loss to be looked at, until the block ends; see `Observed`.
 
@@ -48,22 +54,25 @@ def undisturbed(
         run_hooks: whether the user's hooks are run.
         seed: of torch's generators at the start of every evaluation, and of Python's and NumPy's at
             the start of the block; default: their present states.
+        mode: see `Observed`.
+        dtype: likewise; another one than the outer block's makes a block of its own.
     """
     for active in _ACTIVE.get():
-        if active.module is unwrap(model) and (loss is None or active.given_loss is loss):
+        same = active.module is unwrap(model) and (loss is None or active.given_loss is loss)
+        if same and dtype in (None, active.dtype):
             yield active
             return
-    observed = Observed(model, loss, run_hooks=run_hooks, seed=seed)
+    observed = Observed(model, loss, run_hooks=run_hooks, seed=seed, mode=mode, dtype=dtype)
     with observed.still():
         yield observed
 
 
 class Observed(Calls):
-    """The bare module in evaluation mode with second derivatives possible, in `still` and `quiet`.
+    """The bare module with second derivatives possible, in `still` and `quiet`.
 
     There gradients are enabled, autocast and inference mode are left, compiled code runs
     uncompiled, and attention runs in the one implementation that can be differentiated twice. The
-    module's ``training`` flags are False; its methods ``train`` and ``eval`` are not called. The
+    module's ``training`` flags are set; its methods ``train`` and ``eval`` are not called. The
     user's hooks on modules and tensors are not run unless asked for.
 
     Calls are made in `evaluated`. Take derivatives with `torch.autograd.grad` only: ``.grad`` then
@@ -75,16 +84,35 @@ class Observed(Calls):
         run_hooks: whether the user's hooks are run.
         seed: of torch's generators at the start of every evaluation, and of Python's and NumPy's at
             the start of the block; None: their present states.
+        mode: "eval": all ``training`` flags are False. "train": as the training has them if the
+            model is in training mode, else all are True: batch norm takes the statistics of the
+            batch, and dropout drops the same in every evaluation.
+        dtype: that all floating tensors are given to the code in; None: their own.
 
     Attributes:
+        mode: as it was given.
         given_loss: the loss as it was given.
+        unreached: names of parameters that no gradient reached: their curvature counts as 0.
     """
 
     def __init__(
-        self, model: nn.Module, loss: Loss | None, *, run_hooks: bool, seed: int | None
+        self,
+        model: nn.Module,
+        loss: Loss | None,
+        *,
+        run_hooks: bool,
+        seed: int | None,
+        mode: Mode = "eval",
+        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(unwrap(model), loss, run_hooks, seed)
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode: expected one of {list(get_args(Mode))}, got {mode!r}")
+        if dtype not in (None, torch.float32, torch.float64):
+            raise ValueError(f"dtype: expected float32 or float64, got {dtype}")
+        super().__init__(unwrap(model), loss, run_hooks, seed, dtype)
+        self.mode = mode
         self.given_loss, self._seed = loss, seed
+        self.unreached: dict[str, None] = {}
         self._module_hooks: dict[str, None] = {}
         self._modules: list[tuple[str, nn.Module]] = []
         self._quiet = False
@@ -161,6 +189,7 @@ class Observed(Calls):
             return
         parts = list(self.module.modules())
         flags = [part.training for part in parts]
+        default = torch.get_default_dtype()
         self._quiet = True
         try:
             with ExitStack() as stack:
@@ -169,17 +198,22 @@ class Observed(Calls):
                 for kind in {"cpu", *(p.device.type for p in self.module.parameters())}:
                     if torch.amp.is_autocast_available(kind):
                         stack.enter_context(torch.autocast(kind, enabled=False))
+                stack.enter_context(without_autocast())
                 stack.enter_context(sdpa_kernel(SDPBackend.MATH))
                 if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled
                     stack.enter_context(torch.compiler.set_stance("force_eager"))
                 found = stack.enter_context(module_hooks(self._modules, self.run_hooks))
                 self._module_hooks.update(dict.fromkeys(found))
-                for part in parts:
-                    _set_flag(part, False)
+                if self.mode == "eval" or not self.module.training:
+                    for part in parts:
+                        _set_flag(part, self.mode == "train")
+                if self.dtype is not None:
+                    torch.set_default_dtype(self.dtype)
                 yield
         finally:
             for part, flag in zip(parts, flags, strict=True):
                 _set_flag(part, flag)
+            torch.set_default_dtype(default)
             self._quiet = False
             # torch's tree_flatten, and vmap with it, leaves a reference cycle that holds the
             # tensors it saw, and with them whole graphs, until the garbage collector comes by.
@@ -192,6 +226,16 @@ class Observed(Calls):
             for named in (self.module.named_parameters, self.module.named_buffers)
             for name, tensor in named(remove_duplicate=False)
         }
+
+
+def warn_of_unreached(names: Collection[str], stacklevel: int) -> None:
+    """Warn of parameters that no gradient reaches, if there are some."""
+    if names:
+        warnings.warn(
+            f"no gradient of the loss reaches {', '.join(names)}: their curvature counts as 0",
+            RuntimeWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def _set_flag(module: nn.Module, training: bool) -> None:

@@ -65,8 +65,13 @@ class CurvatureOperator(Protocol):
 
     @property
     def samples(self) -> int:
-        """Number of samples that the matrix is a mean over: its weight among those of others."""
+        """Number of samples that the matrix is a mean over."""
         return 1
+
+    @property
+    def weight(self) -> float:
+        """What the matrix counts by in a mean with those of other samples."""
+        return self.samples
 
     def traces(self) -> Tensor | None:
         """Tr H, of shape ``batch``; None where it costs more than it tells."""

@@ -91,6 +91,11 @@ class SphereCurvature(CurvatureOperator):
         return self._hessian.samples
 
     @property
+    def weight(self) -> float:
+        """That of H."""
+        return self._hessian.weight
+
+    @property
     def panel_width(self) -> int:
         """That of H."""
         return self._hessian.panel_width

@@ -19,11 +19,14 @@ def address(tensor: Tensor) -> int | None:
         return None
 
 
-def alias(tensor: Tensor) -> Tensor:
+def alias(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Another tensor on the same memory: hooks, ``.grad``, shape and version are its own.
 
-    Off the graph; one made under inference mode is copied, as autograd cannot use it.
+    Off the graph; one made under inference mode is copied, as autograd cannot use it, and so is a
+    floating one of another dtype, if one is asked for.
     """
+    if dtype is not None and tensor.is_floating_point() and tensor.dtype != dtype:
+        return _like(tensor.detach().to(dtype), tensor)
     # Not detach(): what is done to the other would count as a write to this one.
     other = tensor.clone() if tensor.is_inference() else tensor.data
     return _like(other, tensor)
@@ -44,9 +47,11 @@ class Copies:
 
     Args:
         tensors: all that there will be copies of.
+        dtype: of the copies of floating tensors; those of another then share nothing.
     """
 
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
+    def __init__(self, tensors: Iterable[Tensor], dtype: torch.dtype | None = None) -> None:
+        self._dtype = dtype
         self._made: list[tuple[Tensor, Tensor]] = []
         self._sharing = Counter(map(address, tensors))
         self._memory: dict[int, torch.UntypedStorage] = {}
@@ -54,7 +59,10 @@ class Copies:
     def of(self, tensor: Tensor) -> Tensor:
         """The copy of one."""
         where = address(tensor)
-        if where is None or self._sharing[where] < 2:
+        cast = self._dtype is not None and tensor.is_floating_point()
+        if cast and tensor.dtype != self._dtype:
+            made = tensor.detach().to(self._dtype)
+        elif where is None or self._sharing[where] < 2:
             made = tensor.detach().clone()
         else:
             if where not in self._memory:
@@ -73,4 +81,4 @@ class Copies:
     def written(self) -> bool:
         """Whether one of them is no longer equal to its original."""
         # Not by their versions: batch norm does not count what it writes.
-        return not all(torch.equal(made, tensor) for made, tensor in self._made)
+        return not all(torch.equal(made, tensor.to(made.dtype)) for made, tensor in self._made)

@@ -17,10 +17,20 @@ from .search import Found, Goal, Search, residual_norms, spectral_scale
 
 __all__ = ["eigenpairs_beyond"]
 
+# Residuals are at most this share of the distance to the limit: no coupling within them moves a
+# value across it.
+_CLEAR = 0.5
+# Rounding errors of a Rayleigh quotient: so many units in the last place of the scale, at sqrt(N).
+_ROUNDING = 4
+# How often vectors that are beyond no longer, once diagonalised together, are made up for.
+_ROUNDS = 4
+
 
 @dataclass(frozen=True)
 class _Beyond(Goal):
     """All Ritz values beyond the values converged; if there are none, the certificate.
+
+    A residual is accepted below the tolerance and half the distance to the limit, or at rounding.
 
     Attributes:
         above: the value to be above, inf for none.
@@ -50,7 +60,10 @@ class _Beyond(Goal):
         beyond = self.beyond(values)
         if bool(beyond.any()):
             scale = spectral_scale(values) if self.scale is None else self.scale
-            shares = krylov.residual_estimates() / (self.tolerance * scale)
+            near = torch.minimum((values - self.above).abs(), (values - self.below).abs())
+            accepted = torch.minimum(_CLEAR * near, self.tolerance * scale)
+            least = _rounding(krylov.basis, scale)
+            shares = krylov.residual_estimates() / torch.maximum(accepted, least)
             return float(shares[beyond].max())
         failure = max(float(self.failure(run, side).max()) for side in ENDS)
         share: float = (failure / ACCEPTED) ** (1 / self.columns)
@@ -94,12 +107,22 @@ def eigenpairs_beyond(
     values, _ = run.krylov().eigen
     scale = spectral_scale(values)
     inside = _inside(values, high, low)
+    rounds = 0
     while True:
         new_upper, new_lower = _ritz_vectors(run, goal)
         upper, lower = torch.cat([upper, new_upper], -1), torch.cat([lower, new_lower], -1)
         nothing_new = not new_upper.shape[-1] + new_lower.shape[-1]
         if nothing_new or shortage or run.complete:
-            break
+            ends = [
+                _Ends.of(search.operator, part, side, limit, scale)
+                for side, part, limit in zip(ENDS, (upper, lower), (high, low), strict=True)
+            ]
+            lost = any(bool(end.lost.any()) for end in ends)
+            if not lost or shortage or run.complete or rounds == _ROUNDS:
+                break
+            # What these have lost may be among the rest again.
+            rounds += 1
+            upper, lower = (end.vectors for end in ends)
         known = torch.cat([upper, lower], -1)
         if not search.fits(known.shape[-1]):
             shortage = "memory"
@@ -110,24 +133,78 @@ def eigenpairs_beyond(
         # The old basis goes before a new one comes.
         del run
         run, shortage = search.run(deflated, frame, goal, held=known.shape[-1])
-    sides: list[tuple[End, float | None, Tensor]] = [
-        ("top", above, upper),
-        ("bottom", below, lower),
-    ]
-    ends = [_diagonalised(search.operator, part, side, scale) for side, _, part in sides]
-    values, vectors, residuals = (torch.cat(parts, -1) for parts in zip(*ends, strict=True))
+    values, vectors, residuals = (
+        torch.cat([getattr(end, name) for end in ends], -1)
+        for name in ("values", "vectors", "residuals")
+    )
     certificates = tuple(
         Certificate(
             value=limit,
             side=side,
-            count=(~end[0].isnan()).sum(-1),
-            failure=goal.failure(run, side).clamp_max(1.0),
+            count=(~end.values.isnan()).sum(-1),
+            failure=_failure(goal, run, end, side, limit, scale),
             remaining=_remaining(run, limit, side),
         )
-        for (side, limit, _), end in zip(sides, ends, strict=True)
+        for side, limit, end in zip(ENDS, (above, below), ends, strict=True)
         if limit is not None
     )
-    return Found(values, vectors, residuals, scale, ends[0][0].shape[-1], shortage, certificates)
+    largest = ends[0].values.shape[-1]
+    return Found(values, vectors, residuals, scale, largest, shortage, certificates)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """Eigenpairs beyond a limit, of vectors that were found in several runs.
+
+    Attributes:
+        values: (*batch, k) float64, the farthest out first; NaN where a matrix has fewer.
+        vectors: (*batch, N, k), orthonormal; 0 there.
+        residuals: (*batch, k) float64; NaN there.
+        lost: (*batch,) int64, how many more the vectors were than values are beyond the limit.
+    """
+
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    lost: Tensor
+
+    @classmethod
+    def of(
+        cls, operator: CurvatureOperator, vectors: Tensor, side: End, limit: float, scale: Tensor
+    ) -> _Ends:
+        """Diagonalise all of them together."""
+        values, vectors, residuals = _diagonalised(operator, vectors, side, scale)
+        beyond = values > limit if side == "top" else values < limit
+        lost = (~beyond & ~values.isnan()).sum(-1)
+        kept = int(beyond.sum(-1).max()) if beyond.numel() else 0
+        return cls(
+            values.masked_fill(~beyond, math.nan)[..., :kept],
+            (vectors * beyond[..., None, :])[..., :kept],
+            residuals.masked_fill(~beyond, math.nan)[..., :kept],
+            lost,
+        )
+
+
+def _failure(
+    goal: _Beyond, run: BlockLanczos, end: _Ends, side: End, limit: float, scale: Tensor
+) -> Tensor:
+    """(*batch,): that of the last run; 1 where the count itself is open.
+
+    It is, between the number of values beyond and that of the vectors, while these differ, and
+    where a value is at the limit to within rounding.
+    """
+    close = _rounding(run.krylov().basis, scale)[..., 0]
+    at = ((end.values - limit).abs() <= close[..., None]).any(-1)
+    at |= (_remaining(run, limit, side) - limit).abs() <= close
+    failure = goal.failure(run, side).clamp_max(1.0)
+    return failure.masked_fill(at | (end.lost > 0), 1.0)
+
+
+def _rounding(basis: Tensor, scale: Tensor) -> Tensor:
+    """(*batch, 1): errors of values that come from rounding."""
+    size: int = basis.shape[-2]
+    error: Tensor = _ROUNDING * torch.finfo(basis.dtype).eps * size**0.5 * scale
+    return error
 
 
 def _inside(values: Tensor, high: float, low: float) -> Tensor:
@@ -160,6 +237,7 @@ def _diagonalised(
     if not vectors.shape[-1]:
         return vectors[..., 0, :].double(), vectors, vectors[..., 0, :].double()
     sign = 1 if side == "top" else -1
+    vectors = _orthonormal(_orthonormal(vectors))
     images = operator @ vectors
     present = vectors.norm(dim=-2) > 0
     count = int(present.sum(-1).max())
@@ -173,6 +251,18 @@ def _diagonalised(
     residuals = residual_norms(images, vectors, values)
     absent = torch.arange(count, device=present.device) >= present.sum(-1, keepdim=True)
     return values.masked_fill(absent, math.nan), vectors, residuals.masked_fill(absent, math.nan)
+
+
+def _orthonormal(vectors: Tensor) -> Tensor:
+    """Orthonormal columns with the span of these; as many 0 as they depend on others.
+
+    Those of one run are orthonormal, and to those of earlier runs only as far as these were exact.
+    """
+    sizes, rotation = torch.linalg.eigh((vectors.mT @ vectors).double())
+    least = torch.finfo(vectors.dtype).eps ** 0.5
+    shares = torch.where(sizes > least, sizes.clamp_min(least).rsqrt(), 0.0)
+    orthonormal: Tensor = vectors @ (rotation * shares[..., None, :]).to(vectors.dtype)
+    return orthonormal
 
 
 def _remaining(run: BlockLanczos, limit: float, side: End) -> Tensor:

@@ -23,8 +23,10 @@ class Certificate:
 
     With orthonormal X whose Ritz values are all above v, H has at least as many eigenvalues above
     v as X has columns; with none of H restricted to the complement of X above v, it has no more
-    (Cauchy's interlacing). The first is seen, the second has the failure probability: see
-    `failure_probability`.
+    (Cauchy's interlacing). The Ritz values are those of all of X together: vectors that were found
+    one after another may each be above v, and one of their common Ritz values below. There is no
+    certificate where that cannot be mended, or where a Ritz value is at v to within rounding. The
+    first is seen, the second has the failure probability: see `failure_probability`.
 
     Attributes:
         value: v.

@@ -121,7 +121,8 @@ def eigenpairs(
     else:
         found = _counted(search, largest, smallest, tolerance)
     converged = ~(found.residuals > tolerance * found.scale)
-    outcome = _outcome(converged, search.operator.products, found.shortage, "max_products")
+    copies = search.width == 1 and not by_value and not search.complete
+    outcome = _outcome(converged, search.operator.products, found.shortage, "max_products", copies)
     return Eigenpairs(
         values=found.values,
         vectors=found.vectors if vectors else found.vectors[..., :0],
@@ -174,7 +175,9 @@ def extreme_eigenpairs(
         passes=-(-columns // krylov.width) + 1,
         seconds=time.perf_counter() - began,
         peak_memory=bytes_held,
-        outcome=_outcome(converged, products, "products", "max_steps"),
+        outcome=_outcome(
+            converged, products, "products", "max_steps", krylov.width == 1 and not krylov.complete
+        ),
     )
 
 
@@ -233,9 +236,19 @@ def _measured(
     return values, vectors, residual_norms(images, vectors, values)
 
 
-def _outcome(converged: Tensor, products: int, shortage: Shortage | None, budget: str) -> str:
-    """What was reached; if not all, what to do, by the name of the argument to raise."""
+def _outcome(
+    converged: Tensor, products: int, shortage: Shortage | None, budget: str, copies: bool
+) -> str:
+    """What was reached; if not all, what to do, by the name of the argument to raise.
+
+    With ``copies``, those of a multiple eigenvalue may have been missed, as by a single column.
+    """
     missing, total = int((~converged).sum()), converged.numel()
+    if not missing and copies:
+        return (
+            f"{total} eigenvalues converged after {products} products: of a multiple one, a single "
+            "column sees one copy; raise width"
+        )
     if not missing:
         return f"all {total} eigenvalues converged after {products} products"
     advice = {

@@ -72,6 +72,9 @@ class Search:
         generator: draws random columns.
         start: (*batch, N, w) columns to start from besides random ones.
 
+    Attributes:
+        complete: whether the last run's space was the whole one.
+
     Raises:
         ValueError: if a number is not positive, or the start does not fit or is not finite.
     """
@@ -107,6 +110,7 @@ class Search:
         self._column = math.prod(operator.batch) * operator.size * element
         self._room = memory // self._column
         self._vectors = self._columns = 0
+        self.complete = False
 
     @property
     def peak_memory(self) -> int:
@@ -164,6 +168,7 @@ class Search:
         run = BlockLanczos(self.operator, identity_frame(self.operator), size, self._generator)
         run.advance()
         self._vectors = self._columns = size
+        self.complete = True
         return run
 
     def frame(self, near: Tensor | None, outside: Tensor | None = None) -> tuple[Tensor, int]:
@@ -215,6 +220,7 @@ class Search:
             before = self.operator.products
             run.advance()
             cost = self.operator.products - before
+            self.complete = run.complete
             self._vectors = max(self._vectors, held + each * run.columns)
             self._columns = max(self._columns, run.columns)
             last = run.complete or run.steps == steps

@@ -60,6 +60,10 @@ class Record:
         hooks: the user's hooks on modules and tensors, each with what became of it: "forward hook f
             of layer: left out", or "...: run". One that changes what the model returns is a part of
             the model, and a measurement without it is of another one.
+        per: what the information matrix is a mean over: "sample", or "term" where a `WeightedMean`
+            says so.
+        mode: "eval" or "train": what the modules were in.
+        unreached: parameters that no gradient of the loss reached: their curvature counts as 0.
         failures: what could not be had; empty if everything was.
         seconds: wall time of each part of the probing; not reproducible.
     """
@@ -78,6 +82,9 @@ class Record:
     tracks: tuple[Track, ...] = field(default=(), metadata={"unit": "see Track"})
     operator: str = field(default="", metadata={"unit": "none"})
     hooks: tuple[str, ...] = field(default=(), metadata={"unit": "none"})
+    per: str = field(default="sample", metadata={"unit": "none"})
+    mode: str = field(default="eval", metadata={"unit": "none"})
+    unreached: tuple[str, ...] = field(default=(), metadata={"unit": "none"})
     failures: tuple[Failure, ...] = field(default=(), metadata={"unit": "see Failure"})
     seconds: dict[str, float] = field(default_factory=dict, metadata={"unit": "s"})
 

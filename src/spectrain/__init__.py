@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .models.softmax_regression import SoftmaxRegression
     from .models.two_layer import TwoLayerNetwork
     from .probes.curvature.block import Block
+    from .probes.curvature.weighted_mean import WeightedMean
     from .probes.measurement import Measurement
     from .probes.probe import SpectralProbe
     from .probes.records.record import Record
@@ -49,6 +50,7 @@ _HOMES = {
     "TwoLayerMixtureConfig": "training.systems",
     "TwoLayerNetwork": "models.two_layer",
     "WandbSink": "views.sinks.wandb",
+    "WeightedMean": "probes.curvature.weighted_mean",
     "fit": "training.loop",
     "load": "probes.records.record_file",
     "run": "training.run",
@@ -74,6 +76,7 @@ __all__ = [
     "TwoLayerMixtureConfig",
     "TwoLayerNetwork",
     "WandbSink",
+    "WeightedMean",
     "__version__",
     "fit",
     "load",

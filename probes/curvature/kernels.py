@@ -1,0 +1,53 @@
+"""Fused kernels of torch whose second derivative is wrong or missing, computed in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["TwiceDifferentiable"]
+
+# Their fused kernels on accelerators have no second derivative.
+_RECURRENT = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
+
+# Where the argument ``sparse``, the last, is.
+_EMBEDDINGS: dict[Any, int] = {functional.embedding: 6, torch.embedding: 4}
+
+
+class TwiceDifferentiable(TorchFunctionMode):
+    """Weight norm by hand, recurrent layers without cuDNN, dense embeddings: the same values.
+
+    The second derivative of `torch._weight_norm` is wrong, that of cuDNN's recurrent layers is
+    missing, and sparse gradients have none (torch 2.13).
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call ``func``, or what stands in for it."""
+        kwargs = kwargs or {}
+        if func is torch._weight_norm:
+            return _weight_norm(*args, **kwargs)
+        if func in _EMBEDDINGS:
+            place = _EMBEDDINGS[func]
+            return func(*args[:place], **{**kwargs, "sparse": False})
+        if getattr(func, "__name__", "") in _RECURRENT:
+            with torch.backends.cudnn.flags(enabled=False):
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """g v / |v|, the norm over all axes but ``dim``; over all for -1."""
+    others = [axis for axis in range(v.ndim) if axis != dim]
+    norm: Tensor = torch.linalg.vector_norm(v, dim=others, keepdim=True)
+    return v * (g / norm)
