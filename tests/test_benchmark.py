@@ -93,6 +93,7 @@ def test_dynamics_in_two_times_is_the_contour(scripts):
     np.testing.assert_allclose(test, found.test, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_record_files_are_measured_build_by_build(scripts, tmp_path, capsys):
     from benchmarks import one_build, records
 

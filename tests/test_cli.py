@@ -67,6 +67,15 @@ def test_bad_flags_are_refused_by_name_in_one_line(arguments, words, capsys, emp
         ("system: two-layer-mixture\nscales: 1", "scales"),
         ("- 1", "CONFIG: expected keys and values"),
         ("a: [", "CONFIG: expected a YAML file"),
+        ("", "CONFIG: expected keys and values"),
+        ("system: ''", "system: expected one of"),
+        ("sedd: 3", "sedd: no such key; did you mean seed?"),
+        ("seed: 2.5", "seed: expected a whole number, got 2.5"),
+        ("dtype: float16", "dtype: expected one of 'float32', 'float64', got float16"),
+        ("mixture: [3]", "mixture: expected keys and values, got [3]"),
+        ("mixture:", "mixture: expected keys and values, got None"),
+        ("probe: true", "probe: expected keys and values, got True"),
+        ("resume: true", "resume: expected as a flag, got True"),
     ],
 )
 def test_bad_keys_in_a_file_are_refused_by_name_in_one_line(content, words, capsys, empty_folder):
@@ -232,10 +241,18 @@ def test_every_command_explains_itself(command, capsys):
     assert "<" not in text  # no addresses of functions
 
 
-def test_an_unknown_command_is_refused(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["abacus"])
-    assert "abacus" in capsys.readouterr().err
+def test_an_unknown_command_is_refused_with_one_that_is_like_it(capsys):
+    assert "got 'abacus'\n" in refused(["abacus"], capsys)
+    assert "got 'trian'; did you mean train?" in refused(["trian"], capsys)
+    assert "--frob" in refused(["--frob"], capsys)
+    assert "did you mean --columns?" in refused(["figures", "--column", "1"], capsys)
+
+
+def test_the_bare_command_explains_itself_and_has_a_version(capsys):
+    assert main([]) == 0
+    assert set(COMMANDS) <= set(capsys.readouterr().out.split())
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"spectrain {spectrain.__version__}\n"
 
 
 def test_a_run_and_its_figures_from_the_command_line(capsys, empty_folder):

@@ -44,6 +44,11 @@ class WholeEntries:
             self._write(self._waiting[0])
             del self._waiting[0]
 
+    def take_over(self, others: WholeEntries) -> None:
+        """Let what waits elsewhere wait here, behind what waits already."""
+        self._waiting += others._waiting
+        others._waiting = []
+
     def truncate(self, end: int) -> None:
         """Forget what is behind ``end``, and what waits."""
         self._waiting.clear()

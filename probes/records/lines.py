@@ -18,6 +18,7 @@ from .record import Record
 
 __all__ = [
     "VERSION",
+    "begins_header",
     "behind_damage",
     "check_header",
     "header_line",
@@ -102,6 +103,12 @@ def whole_header(line: bytes, path: Path) -> dict[str, Any] | None:
     if version not in _READABLE:
         raise ValueError(f"version of {str(path)!r}: expected one of {_READABLE}, got {version!r}")
     return header
+
+
+def begins_header(line: bytes) -> bool:
+    """Whether an incomplete first line, which may be empty, can be that of a record file."""
+    start = _json({"format": FORMAT})[:-1]
+    return line.startswith(start) or start.startswith(line)
 
 
 def check_header(line: bytes, path: Path) -> dict[str, Any]:

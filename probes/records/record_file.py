@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from .append import WholeEntries
 from .lines import (
     VERSION,
+    begins_header,
     behind_damage,
     check_header,
     header_line,
@@ -52,10 +54,11 @@ class RecordFile:
     """Appends records to a file; a sink.
 
     Opening an existing file cuts off an incomplete last line and goes on behind it. A record that
-    cannot be written is kept in memory and goes before the next.
+    cannot be written is kept in memory and goes before the next. A file that is taken away or cut
+    in the meantime is noticed at the next record, and begun anew or gone on with.
 
     Args:
-        path: of the file, created if it does not exist.
+        path: of the file, created with its folders if it does not exist.
         config: what was run, of what JSON can hold; written into the header of a new file.
 
     Raises:
@@ -68,16 +71,22 @@ class RecordFile:
         self, path: str | os.PathLike[str], config: Mapping[str, Any] | None = None
     ) -> None:
         self.path = Path(path)
-        self._file = self.path.open("a+b", buffering=0)
+        self._config = config or {}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file, self._entries = self._opened()
+
+    def _opened(self) -> tuple[FileIO, WholeEntries]:
+        file = FileIO(self.path, "a+")
         try:
-            end = self._complete_end()
-            self._file.truncate(end)
-            self._entries = WholeEntries(self._file, durable=True)
+            end = _complete_end(file, self.path)
+            file.truncate(end)
+            entries = WholeEntries(file, durable=True)
             if end == 0:
-                self._entries.append(header_line(config or {}))
+                entries.append(header_line(self._config))
         except BaseException:
-            self._file.close()
+            file.close()
             raise
+        return file, entries
 
     @property
     def offset(self) -> int:
@@ -90,7 +99,34 @@ class RecordFile:
         Raises:
             OSError: if it cannot be written now; the file then ends with the record before.
         """
-        self._entries.append(record_line(record))
+        line = record_line(record)
+        if not self._file.closed and not self._in_place():
+            self._go_on()
+        self._entries.append(line)
+
+    def _in_place(self) -> bool:
+        """Whether the file is where it was, and not shorter than what was written."""
+        try:
+            there = self.path.stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, os.fstat(self._file.fileno())) and (
+            there.st_size >= self.offset
+        )
+
+    def _go_on(self) -> None:
+        written = self.offset
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file, entries = self._opened()
+        entries.take_over(self._entries)
+        self._file.close()
+        self._file, self._entries = file, entries
+        warnings.warn(
+            f"{self.path}: expected the {written} bytes that were written, got a file that was cut "
+            f"or taken away; {self.offset} bytes are in it, and records go on behind them",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
     def flush(self) -> None:
         """Write the records that could not be written before.
@@ -120,34 +156,43 @@ class RecordFile:
         """
         self._entries.close()
 
-    def _complete_end(self) -> int:
-        self._file.seek(0)
-        end = len(self._first_line())
-        for number, line in enumerate(self._file, start=2):
+
+def _complete_end(file: FileIO, path: Path) -> int:
+    """Where the last whole line ends."""
+    reader = BufferedReader(file)
+    try:
+        reader.seek(0)
+        end = len(_first_line(reader, path))
+        for number, line in enumerate(reader, start=2):
             if not line.endswith(b"\n"):
                 break
             if not is_intact(line):
                 raise ValueError(
-                    f"path: expected whole records, got {str(self.path)!r} with line {number} "
+                    f"path: expected whole records, got {str(path)!r} with line {number} "
                     f"damaged; cut it off at byte {end} to go on behind the record before"
                 )
             end += len(line)
         return end
+    finally:
+        reader.detach()
 
-    def _first_line(self) -> bytes:
-        """The header, if it is whole; nothing if it is incomplete."""
-        line = self._file.readline()
-        if not line.endswith(b"\n"):
-            return b""
-        header = whole_header(line, self.path)
-        if header is None:
-            _warn_of_header(line, self._file, self.path)
-        elif header["version"] != VERSION:
-            raise ValueError(
-                f"version of {str(self.path)!r}: expected {VERSION} to go on with it, got "
-                f"{header['version']}: only the release that began it can"
-            )
-        return line
+
+def _first_line(file: BinaryIO, path: Path) -> bytes:
+    """The header, if it is whole; nothing if it is incomplete."""
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        if not begins_header(line):
+            raise ValueError(f"path: expected a new file or one of records, got {str(path)!r}")
+        return b""
+    header = whole_header(line, path)
+    if header is None:
+        _warn_of_header(line, file, path)
+    elif header["version"] != VERSION:
+        raise ValueError(
+            f"version of {str(path)!r}: expected {VERSION} to go on with it, got "
+            f"{header['version']}: only the release that began it can"
+        )
+    return line
 
 
 def _warn_of_header(first: bytes, file: BinaryIO, path: Path) -> bytes:

@@ -12,11 +12,11 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from jsonargparse import ArgumentParser
-
+from .argument_errors import Arguments, meant
 from .training.systems import SYSTEMS
 from .training_arguments import parse_training_arguments
 
@@ -211,8 +211,8 @@ def demo(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parser(command: Callable[..., int]) -> ArgumentParser:
-    return ArgumentParser(
+def _parser(command: Callable[..., int]) -> Arguments:
+    return Arguments(
         prog=f"spectrain {command.__name__}",
         description=command.__doc__,
         allow_abbrev=False,
@@ -309,12 +309,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 if the command failed, 2 for bad input.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog="spectrain", usage="spectrain COMMAND ...")
-    commands = parser.add_subparsers(dest="command", title="commands", required=True)
+    parser = argparse.ArgumentParser(
+        prog="spectrain", usage="spectrain COMMAND ...", exit_on_error=False
+    )
+    parser.add_argument("--version", action="store_true", help="print it and stop")
+    commands = parser.add_subparsers(dest="command", title="commands")
     for name, command in _COMMANDS.items():
         commands.add_parser(name, help=command.__doc__, add_help=False)
-    command = parser.parse_args(arguments[:1]).command
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+        got = f"expected one of {', '.join(_COMMANDS)}, got {arguments[0]!r}"
+        return _fail(f"command: {got}{meant(arguments[0], _COMMANDS)}", 2)
     try:
+        asked, unknown = parser.parse_known_args(arguments[:1])
+        if unknown:
+            raise ValueError(f"command: expected one of {', '.join(_COMMANDS)}, got {unknown[0]!r}")
+        if asked.version:
+            print("spectrain", metadata.version("spectrain"))
+            return 0
+        if asked.command is None:
+            parser.print_help()
+            return 0
+        command = asked.command
         return _COMMANDS[command](arguments[1:])
     except (argparse.ArgumentError, ValueError) as error:
         return _fail(error, 2)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser
 
+from .argument_errors import Arguments
 from .probes.records.record_file import CONFIG
 from .training.config import TrainingConfig
 from .training.systems import SYSTEMS, SoftmaxMixtureConfig
@@ -49,7 +50,9 @@ def parse_training_arguments(arguments: Sequence[str]) -> TrainingArguments:
     stored = Path(early.folder or ".") / CONFIG
     if file is None and early.resume and early.folder and stored.is_file():
         file = str(stored)
-    system = _system(early.system or (file and _system_in(file)) or SoftmaxMixtureConfig.system)
+    content = _content(file) if file is not None else {}
+    system = _system(early.system or content.get("system", SoftmaxMixtureConfig.system))
+    _check(content, system)
 
     # The file comes first, so that flags go over it.
     known = ["--config", file] if file else []
@@ -69,8 +72,8 @@ def _early_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(system: type[TrainingConfig]) -> ArgumentParser:
-    parser = ArgumentParser(
+def _parser(system: type[TrainingConfig]) -> Arguments:
+    parser = Arguments(
         prog="spectrain train",
         usage="spectrain train [CONFIG] [options]",
         description=f"Options of {system.system}; --system NAME --help shows those of another.",
@@ -103,14 +106,26 @@ def _positional(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def _system_in(file: str) -> object:
+def _content(file: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(file).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"CONFIG: expected a YAML file, got {file!r} ({error})") from error
     if not isinstance(content, dict):
         raise ValueError(f"CONFIG: expected keys and values, got {file!r}")
-    return content.get("system")
+    return content
+
+
+def _check(content: dict[str, Any], system: type[TrainingConfig]) -> None:
+    """Refuse what the parser would pass over."""
+    if "resume" in content:
+        raise ValueError(
+            f"resume: expected as a flag, got {content['resume']!r} in the configuration"
+        )
+    for field in fields(system):
+        given = content.get(field.name, {})
+        if is_dataclass(field.type) and not isinstance(given, dict):
+            raise ValueError(f"{field.name}: expected keys and values, got {given!r}")
 
 
 def _system(name: object) -> type[TrainingConfig]:

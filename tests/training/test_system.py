@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import spectrain
+from spectrain.probes.curvature.matrix import Hessian
 from spectrain.theory.quantity import Quantity
 from spectrain.training.callbacks import Callback
 from spectrain.training.config import ProbeConfig, TrainingConfig
@@ -82,6 +83,7 @@ class SphereConfig(TrainingConfig):
             batches=lambda _: FullBatch((), torch.zeros(1)),
             sample=((), torch.zeros(1)),
             sample_kind="training",
+            matrices=(Hessian(),),  # there are no samples whose gradients differ
             schedule=torch.optim.lr_scheduler.StepLR(optimiser, 3, 0.5),
             runs=spheres,
         )

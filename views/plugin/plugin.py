@@ -19,6 +19,7 @@ __all__ = ["SpectrumPlugin"]
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "application/javascript", ".css": "text/css"}
+_METHODS = ("GET", "HEAD")
 
 Application = Callable[..., Iterable[bytes]]
 
@@ -93,6 +94,8 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
     def _index(self, request: Request) -> RunIndex:
         path = self._folders.records(request.args.get("run", ""))
+        if path.exists() and not path.is_file():
+            raise ValueError(f"run: expected one with a file {path.name}, got something else there")
         with self._lock:
             return self._indices.setdefault(path, RunIndex(path))
 
@@ -109,6 +112,8 @@ def _json(answer: Callable[[Request], str]) -> Application:
 
     @Request.application
     def application(request: Request) -> Response:
+        if request.method not in _METHODS:
+            return _refused(request)
         try:
             content, code = answer(request), 200
         except ValueError as error:
@@ -121,9 +126,19 @@ def _json(answer: Callable[[Request], str]) -> Application:
 def _static(path: Path) -> Application:
     @Request.application
     def application(request: Request) -> Response:
+        if request.method not in _METHODS:
+            return _refused(request)
         return _respond(request, path.read_text("utf-8"), _TYPES[path.suffix], 200)
 
     return application
+
+
+def _refused(request: Request) -> Response:
+    """Of a method that would change something."""
+    content = text({"problem": f"method: expected {' or '.join(_METHODS)}, got {request.method}"})
+    response = _respond(request, content, "application/json", 405)
+    response.headers["Allow"] = ", ".join(_METHODS)
+    return response
 
 
 def _respond(request: Request, content: str, kind: str, code: int) -> Response:

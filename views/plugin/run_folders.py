@@ -54,7 +54,7 @@ class RunFolders:
         for root, path in self.roots.items():
             for folder, inner, files in os.walk(path):
                 inner.sort()
-                has_records = RECORDS in files
+                has_records = RECORDS in files and Path(folder, RECORDS).is_file()
                 if has_records or any(name.startswith(_EVENTS) for name in files):
                     below = Path(folder).relative_to(path).as_posix()
                     yield _joined(root, below), has_records

@@ -1,6 +1,7 @@
 import getpass
 import json
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -466,3 +467,64 @@ def test_one_line_is_one_record_with_all_spectra_or_those_of_one_block(tmp_path)
     assert_same(parse_record(line, only=("hessian", "b")), one, in_file=True)
     with pytest.raises(ValueError, match="damaged"):
         parse_record(line.replace(b"class 0", b"class 1"))
+
+
+@pytest.mark.parametrize("content", [b"one line of somebody", b'{"format":"other', b"\x00", b"{}"])
+def test_a_file_of_somebody_else_stays_as_it_is(tmp_path, content):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="path: expected a new file or one of records, got"):
+        RecordFile(path)
+    assert path.read_bytes() == content
+
+
+def test_folders_are_made(tmp_path):
+    file = RecordFile(tmp_path / "a" / "b" / "records.jsonl")
+    file.write(Record(0))
+    file.close()
+    assert [record.step for record in read_records(file.path)] == [0]
+
+
+@pytest.mark.parametrize("how", ["gone", "folder gone", "replaced", "emptied", "cut"])
+def test_a_file_that_vanishes_or_shrinks_is_noticed_at_the_next_record(tmp_path, how):
+    path = tmp_path / "run" / "records.jsonl"
+    file = RecordFile(path, {"seed": 3})
+    for step in range(3):
+        file.write(Record(step))
+    if how == "gone":
+        path.unlink()
+    elif how == "folder gone":
+        path.unlink()
+        path.parent.rmdir()
+    elif how == "replaced":
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+    else:
+        os.truncate(path, 0 if how == "emptied" else path.stat().st_size - 3)
+    with pytest.warns(RuntimeWarning, match="expected the .* bytes that were written, got a file"):
+        file.write(Record(3))
+    file.write(Record(4))
+    file.close()
+    run = load(path)
+    left = {"replaced": [0, 1, 2], "cut": [0, 1]}.get(how, [])
+    assert [record.step for record in run.records] == [*left, 3, 4]
+    assert run.config == {"seed": 3}
+
+
+def test_what_waits_goes_on_into_the_new_file(tmp_path, monkeypatch):
+    path = tmp_path / "records.jsonl"
+    file = RecordFile(path)
+
+    def full(*_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.write", full)
+        with pytest.raises(OSError, match="disk full"):
+            file.write(Record(0))
+    path.unlink()
+    with pytest.warns(RuntimeWarning, match="records go on behind them"):
+        file.write(Record(1))
+    file.close()
+    assert [record.step for record in read_records(path)] == [0, 1]

@@ -114,6 +114,7 @@ def test_a_diagram_agrees_with_every_point_and_with_paths(softmax, matrix):
         assert abs(found - place) < error
 
 
+@pytest.mark.slow
 def test_any_two_parameters_span_a_plane():
     """Length of x and its alignment with the means, at fixed snr and aspect ratio."""
 

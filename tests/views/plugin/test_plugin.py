@@ -402,3 +402,22 @@ def test_records_behind_a_damaged_header_are_shown_with_a_notice(tmp_path, recor
     assert [each["heading"]["step"] for each in answer["records"]] == [r.step for r in records]
     for record in records[:2]:
         assert tab.ask("/record", run="run", step=record.step, **BLOCK)["step"] == record.step
+
+
+@pytest.mark.parametrize("route", ["/runs", "/history", "/record", "/index.js"])
+def test_only_reading_is_answered(tab, route):
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        answer = tab.clients[route].open(route, method=method)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_pipe_in_the_place_of_a_data_file_is_not_waited_for(tmp_path, records):
+    write(tmp_path / "good", records[:1])
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / RECORDS)
+    (tmp_path / "folder" / RECORDS).mkdir(parents=True)
+    tab = Tab(tmp_path)
+    assert [run["name"] for run in tab.ask("/runs")["runs"]] == ["good"]
+    for run in ("pipe", "folder"):
+        answer = tab.ask("/history", 400, run=run, **BLOCK)
+        assert answer["problem"].startswith("run: expected one with a file records.jsonl, got")

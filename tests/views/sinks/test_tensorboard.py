@@ -264,6 +264,7 @@ def test_sink_takes_any_records(tmp_path, any_records):
         assert all(math.isfinite(event.value) for event in events.Scalars(tag))
 
 
+@pytest.mark.slow
 def test_sink_draws_any_record(tmp_path, any_records):
     write(tmp_path, any_records[:2], figures_every=1)
 

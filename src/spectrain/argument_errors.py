@@ -1,0 +1,72 @@
+"""What the argument parser refuses, in the words of all other errors."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+__all__ = ["Arguments", "in_words", "meant"]
+
+_TYPES = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
+_KEY = re.compile(r'^Parser key "(?P<key>[^"]*)":\s*(?P<rest>.*)$', re.DOTALL)
+_EXPECTED = re.compile(r"^Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)$", re.DOTALL)
+_UNKNOWN = re.compile(r"^(?:unrecognized arguments: (?P<flag>\S+)|Option '(?P<key>.*)' is not acc)")
+
+
+class Arguments(ArgumentParser):
+    """A parser that refuses arguments in the words of `in_words`."""
+
+    def parse_args(self, *args: Any, **options: Any) -> Any:
+        """As of the class it derives from.
+
+        Raises:
+            argparse.ArgumentError: if an argument is refused.
+        """
+        try:
+            return super().parse_args(*args, **options)
+        except argparse.ArgumentError as error:
+            known = [flag for action in self._actions for flag in action.option_strings]
+            raise argparse.ArgumentError(None, in_words(str(error), known)) from error
+
+
+def in_words(message: str, known: Iterable[str] = ()) -> str:
+    """``KEY: expected a whole number, got 2.5``, and what may have been meant by a name.
+
+    Args:
+        message: of the parser.
+        known: names that there are.
+    """
+    found = _KEY.match(message)
+    if found:
+        expected = _EXPECTED.match(found["rest"])
+        if expected:
+            return f"{found['key']}: expected {_kind(expected['type'])}, got {expected['value']}"
+        return f"{found['key']}: {_without_types(found['rest'])}"
+    unknown = _UNKNOWN.match(message)
+    if unknown:
+        if unknown["key"]:
+            keys = [name.removeprefix("--") for name in known]
+            return f"{unknown['key']}: no such key{meant(unknown['key'], keys)}"
+        return message + meant(unknown["flag"], known)
+    return _without_types(message)
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """``; did you mean NAME?``, or nothing if no name is like it."""
+    near = difflib.get_close_matches(name.partition("=")[0], list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _kind(annotation: str) -> str:
+    words = _without_types(annotation)
+    return words if words != annotation or " " in annotation else f"a value of type {annotation}"
+
+
+def _without_types(text: str) -> str:
+    text = re.sub(r"<class '(\w+)'>", lambda m: _TYPES.get(m[1], m[1]), text)
+    return re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", text)
