@@ -25,6 +25,7 @@ _CONFIGS = (
     "two_layer_mixture.TwoLayerMixtureConfig",
     "linear.LinearConfig",
     "spiked_matrix_tensor.SpikedMatrixTensorConfig",
+    "phase_retrieval.PhaseRetrievalConfig",
 )
 
 
