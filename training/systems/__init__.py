@@ -26,6 +26,7 @@ _CONFIGS = (
     "linear.LinearConfig",
     "spiked_matrix_tensor.SpikedMatrixTensorConfig",
     "phase_retrieval.PhaseRetrievalConfig",
+    "flat_minima.FlatMinimaConfig",
 )
 
 
