@@ -165,7 +165,7 @@ class _Chain:
 
     def at(self, shift: Tensor) -> _Chain:
         """The same chain elsewhere."""
-        parts = shift.split([w.numel() for w in self.start.values()])
+        parts = torch.split(shift, [w.numel() for w in self.start.values()])
         moved = {
             name: (w.double() + part.view_as(w)).to(w.dtype).requires_grad_()
             for (name, w), part in zip(self.start.items(), parts, strict=True)

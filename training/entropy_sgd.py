@@ -89,7 +89,7 @@ class EntropySGD(ClosureOptimiser):
         super().add_param_group(param_group)
 
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Closure | None = None) -> Any:
         """Run the chain and move towards its average.
 
         Args:

@@ -76,7 +76,7 @@ class ReplicatedSGD(ClosureOptimiser):
         super().add_param_group(param_group)
 
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Closure | None = None) -> Any:
         """Move every replica, and the parameters to their mean.
 
         Args:

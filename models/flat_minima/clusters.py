@@ -37,10 +37,11 @@ class ClusterLaw:
     def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """x (size, N) and labels y (size,) of -1 and 1, floating."""
         mean = self.mean
-        place = {"dtype": mean.dtype, "device": mean.device}
-        first = torch.rand(size, generator=generator, **place) < self.fraction
-        labels = torch.where(first, 1.0, -1.0).to(mean.dtype)
-        noise = torch.randn(size, len(mean), generator=generator, **place)
+        kind, device = mean.dtype, mean.device
+        uniform = torch.rand(size, generator=generator, dtype=kind, device=device)
+        first = uniform < self.fraction
+        labels = torch.where(first, 1.0, -1.0).to(kind)
+        noise = torch.randn(size, len(mean), generator=generator, dtype=kind, device=device)
         return labels[:, None] * mean + math.sqrt(self.noise) * noise, labels
 
 

@@ -135,7 +135,7 @@ class PhaseTheory(Theory[PhaseStatistics]):
     def restore(self, quantities: Sequence[Quantity]) -> PhaseStatistics:
         """The statistics with these quantities, without a law."""
         found = {quantity.name: float(quantity.values) for quantity in quantities}
-        return PhaseStatistics(*(found[name] for name in _RECORDED))
+        return PhaseStatistics(found["overlap"], found["multiplier"], found["gradient_norm"])
 
     def predict(
         self, statistics: PhaseStatistics, selections: Sequence[Selection], density: bool = True

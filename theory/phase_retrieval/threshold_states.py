@@ -83,12 +83,13 @@ def threshold_critical(loss: PhaseLoss) -> ThresholdPoint:
 
 def _solved(loss: PhaseLoss) -> tuple[float, float]:
     """Chi and y."""
+
+    def left(logs: FloatArray) -> tuple[float, float]:
+        chi, y = np.exp(logs).tolist()
+        return _conditions(loss, chi, y)[1:]
+
     with np.errstate(all="ignore"):
-        found = root(
-            lambda logs: _conditions(loss, *np.exp(logs).tolist())[1:],
-            np.log(_guess(loss)),
-            tol=_PRECISION**2,
-        )
+        found = root(left, np.log(_guess(loss)), tol=_PRECISION**2)
     if not (np.isfinite(found.fun).all() and np.abs(found.fun).max() < _PRECISION):
         raise ArithmeticError("the equations of the threshold states were not solved")
     chi, y = np.exp(found.x).tolist()

@@ -25,7 +25,8 @@ def predict(content: Mapping[str, object]) -> Answer:
     noise = table.required("noise", positive)
     ridge = table.required("ridge", nonnegative)
     fraction = table.optional("fraction", nullable(_share), None)
-    perturbations = np.array(table.optional("perturbations", list_of(nonnegative), ()))
+    none: tuple[float, ...] = ()
+    perturbations = np.array(table.optional("perturbations", list_of(nonnegative), none))
     table.finish()
     found = ridge_solution(Clusters(noise, fraction), samples, ridge)
     document: Document = {"overlap": found.overlap, "norm": found.norm}

@@ -63,7 +63,7 @@ class Scale:
     steps: int
 
 
-_FULL = Scale((64, 128, 256), 10, 40, 3000)
+_FULL = Scale((32, 64, 128), 8, 24, 1500)
 _QUICK = Scale((16, 32), 4, 8, 200)
 _RATE = 0.1
 _ALPHAS = (1.5, 8.0)
