@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:  # the theory and its figures do without
+    from torch import Tensor
 
 __all__ = ["PhaseLoss"]
 
-Numbers = TypeVar("Numbers", NDArray[np.float64], Tensor)
+Numbers = TypeVar("Numbers", NDArray[np.float64], "Tensor")
 
 
 @dataclass(frozen=True)
