@@ -63,7 +63,7 @@ class Scale:
     steps: int
 
 
-_FULL = Scale((32, 64, 128), 8, 24, 1500)
+_FULL = Scale((32, 64, 128), 7, 16, 1000)
 _QUICK = Scale((16, 32), 4, 8, 200)
 _RATE = 0.1
 _ALPHAS = (1.5, 8.0)
