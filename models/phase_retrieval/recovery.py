@@ -60,4 +60,5 @@ def _final_overlap(
         gradient = loss.slope(sensing @ w, y) @ sensing / samples
         w = w - rate * (gradient - (gradient @ w) * w)
         w = w / w.norm()
-    return (w @ signal).abs()
+    overlap: Tensor = (w @ signal).abs()
+    return overlap
