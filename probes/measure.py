@@ -21,11 +21,11 @@ class Measure(Protocol):
     It runs inside `Calls.apart`: gradients are enabled, and whatever model and loss write is put
     back. A measure that fails costs its own quantities alone.
 
-    Attributes:
-        name: of the measure, for messages.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of the measure, for messages."""
 
     def __call__(
         self, model: nn.Module, loss: Loss, batch: Batch, generator: torch.Generator

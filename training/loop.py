@@ -33,7 +33,8 @@ def fit(
         loss: of (outputs, targets), a scalar: the mean over the batch.
         data: gives (inputs, targets) at least once a step; the model is called as model(inputs),
             model(*inputs) for a sequence, or model(**inputs) for a mapping.
-        optimiser: of the parameters of ``model``.
+        optimiser: of the parameters of ``model``; one with an attribute ``needs_closure`` that is
+            true evaluates the gradient on the batch itself, as often as it likes.
         epochs: number of epochs, those of ``finished_epochs`` included.
         steps_per_epoch: number of steps that are called an epoch.
         callbacks: are called in order.
@@ -75,9 +76,16 @@ def _gradient_step(
     optimiser: torch.optim.Optimizer,
 ) -> Tensor:
     inputs, targets = batch
-    optimiser.zero_grad(set_to_none=True)
-    value = loss(_outputs(model, inputs), targets)
-    value.backward()  # type: ignore[no-untyped-call]
+
+    def evaluate() -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        value = loss(_outputs(model, inputs), targets)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    if getattr(optimiser, "needs_closure", False):
+        return torch.as_tensor(optimiser.step(evaluate)).detach()  # type: ignore[arg-type]
+    value = evaluate()
     optimiser.step()
     return value.detach()
 

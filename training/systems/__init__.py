@@ -29,6 +29,8 @@ _CONFIGS = (
     "kernel.KernelConfig",
     "spiked_matrix_tensor.SpikedMatrixTensorConfig",
     "low_rank.LowRankConfig",
+    "phase_retrieval.PhaseRetrievalConfig",
+    "flat_minima.FlatMinimaConfig",
 )
 
 

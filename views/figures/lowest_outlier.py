@@ -22,7 +22,11 @@ _MARK = {k: style.MEASURED[k] for k in ("color", "linestyle", "marker", "markers
 
 
 @style.paper()
-def lowest_outlier(records: Sequence[Record], columns: style.Columns = 2) -> Figure:
+def lowest_outlier(
+    records: Sequence[Record],
+    columns: style.Columns = 2,
+    predicted_as: str = "x independent of the noise",
+) -> Figure:
     """Lowest eigenvalue minus multiplier, and its eigenvector's squared overlap with the signal.
 
     Without the multiplier what is left does not follow the fluctuations of the overlap.
@@ -30,6 +34,7 @@ def lowest_outlier(records: Sequence[Record], columns: style.Columns = 2) -> Fig
     Args:
         records: of one run, in order.
         columns: of the page that the figure spans.
+        predicted_as: what the predictions take for granted, for the legend.
     """
     if not any(_spectra(record.measured) for record in records):
         return style.empty_figure("No spectrum of a Hessian on a sphere to show.")
@@ -41,12 +46,12 @@ def lowest_outlier(records: Sequence[Record], columns: style.Columns = 2) -> Fig
     values, overlaps = panels.flat
     predicted = [record.predicted for record in records]
     forecast = [record.forecast for record in records]
-    _draw(values, times, records, predicted, forecast, "value")
+    _draw(values, times, records, predicted, forecast, "value", predicted_as)
     edges = np.array([_edge(record.predicted) for record in records])
     bulk = edges - _multipliers([record.measured for record in records])
     style.draw_line(values, times, bulk, label="edge of the bulk", **style.EDGE)
     values.set_title("lowest eigenvalue − μ (loss per squared parameter)")
-    _draw(overlaps, times, records, predicted, forecast, "overlap")
+    _draw(overlaps, times, records, predicted, forecast, "overlap", predicted_as)
     overlaps.set_title("squared overlap with the signal (1)")
     for axes in panels[-1]:
         axes.set_xlabel(label)
@@ -61,14 +66,16 @@ def _draw(
     predicted: Sequence[Geometry | None],
     forecast: Sequence[Geometry | None],
     name: str,
+    predicted_as: str,
 ) -> None:
     measured = [record.measured for record in records]
     shift = name == "value"
     own = _multipliers(measured) if shift else np.zeros(len(records))
     law = _multipliers(forecast) if shift else np.zeros(len(records))
     naive, dynamic = _lowest(predicted, name) - own, _lowest(forecast, name) - law
-    style.draw_line(axes, times, naive, label="x independent of the noise", **style.PREDICTED)
-    style.draw_line(axes, times, dynamic, label="along the descent", **style.FORECAST)
+    style.draw_line(axes, times, naive, label=predicted_as, **style.PREDICTED)
+    if any(each is not None for each in forecast):
+        style.draw_line(axes, times, dynamic, label="along the descent", **style.FORECAST)
     axes.plot(times, _lowest(measured, name) - own, label="measured", **_MARK)
 
 

@@ -1,0 +1,1 @@
+"""Two Gaussian clusters, and linear classifiers of them."""

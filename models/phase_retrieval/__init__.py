@@ -1,0 +1,1 @@
+"""Phase retrieval: a direction on the sphere, found from the squares of its projections."""

@@ -1,0 +1,1 @@
+"""Flat minima of classifiers of a Gaussian mixture: ridge solutions, margins, flatness."""
