@@ -26,8 +26,8 @@ def critical_learning_rate(problem: LinearProblem, algorithm: Algorithm) -> floa
 
     For shuffled passes it is that of batches drawn with replacement, an approximation: in training
     (D 200, P 150) they turn at 0.9 to 1.0 of it for B = 1, 1.0 to 1.1 for 3 and 1.2 for 10, where
-    drawing with replacement turns at 1.0, 0.9 to 1.0 and 1.1. At B = P it is a little lower than
-    that of descent, which such passes are.
+    drawing with replacement turns at 0.9 to 1.0, 0.9 to 1.0 and 1.0 to 1.1. At B = P it is a little
+    lower than that of descent, which such passes are.
     """
     if algorithm.name == "flow":
         return None
