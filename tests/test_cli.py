@@ -255,6 +255,7 @@ def test_the_bare_command_explains_itself_and_has_a_version(capsys):
     assert capsys.readouterr().out == f"spectrain {spectrain.__version__}\n"
 
 
+@pytest.mark.slow
 def test_a_run_and_its_figures_from_the_command_line(capsys, empty_folder):
     trained = ["--dimension", "30", "--epochs", "2", "--time", "0.4", "--folder", "a run"]
     assert main(["train", *trained]) == 0

@@ -116,6 +116,7 @@ def test_a_network_with_labels_through_the_probe_changes_nothing():
     )
 
 
+@pytest.mark.slow
 def test_the_local_entropy_of_a_quadratic_loss():
     """Phi = -sum_i [log(1 + b h_i / g) / 2 + b h_i w_i^2 / (2 (1 + b h_i / g))]."""
     h = torch.tensor([0.2, 1.0, 4.0], dtype=torch.float64)

@@ -191,6 +191,7 @@ def test_a_folder_with_a_run_is_refused(whole):
         run(replace(SOFTMAX, seed=1), folder, resume=True)
 
 
+@pytest.mark.slow
 def test_fixed_data_and_a_trained_second_layer(tmp_path):
     result = run(TWO_LAYER, tmp_path)
     assert len(result.records) == 4
@@ -199,6 +200,7 @@ def test_fixed_data_and_a_trained_second_layer(tmp_path):
     assert not torch.equal(second_layer, torch.tensor(TWO_LAYER.second_layer))
 
 
+@pytest.mark.slow
 def test_a_second_layer_of_rate_zero_stays(tmp_path):
     run(replace(TWO_LAYER, second_layer_rate=0.0), tmp_path)
     second_layer = parts(tmp_path)["model"]["second_layer"]

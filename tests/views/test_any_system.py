@@ -185,6 +185,7 @@ def test_the_closing_table_has_units():
     assert "Quantities" not in format_table(WITHOUT)
 
 
+@pytest.mark.slow
 @BOTH
 def test_every_figure_that_shows_something_has_no_empty_panel(run):
     drawings = drawings_of_run(Run({}, run))

@@ -112,6 +112,7 @@ def test_matrices_of_weighted_losses_of_torch(name):
     close(dense(CovarianceOperator, model, loss, (x, y)), information - slope.outer(slope))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [HessianOperator, GaussNewtonOperator, InformationOperator, CovarianceOperator]
 )

@@ -90,6 +90,7 @@ def test_the_rows_of_a_symmetric_start_count_alike():
         np.testing.assert_array_equal(first, third)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("matrix", ["hessian", "information"])
 def test_a_diagram_agrees_with_every_point_and_with_paths(softmax, matrix):
     theory = softmax().theory(1000)

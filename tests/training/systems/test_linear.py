@@ -93,6 +93,7 @@ def assert_the_mean_is_forecast(runs, curves):
     assert abs(runs.mean() - curves.test[0]) < allowed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["gd", "sgd", "one-pass"])
 def test_the_mean_of_runs_is_the_forecast(algorithm):
     runs, curves = losses(12, algorithm, 20, weight_decay=0.02)
@@ -107,6 +108,7 @@ def rows(matrix):
     return tuple(map(tuple, ((matrix + matrix.T) / 2).tolist()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [None, 40])
 @pytest.mark.parametrize(
     "given",

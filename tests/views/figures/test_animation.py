@@ -37,6 +37,7 @@ def test_there_is_a_frame_a_probing_on_axes_that_hold_still(records, tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(records, tmp_path):
     for name in ("a.gif", "b.gif"):
         write_animation(records[:2], tmp_path / name)
@@ -52,6 +53,7 @@ def test_of_many_probings_an_even_choice_is_shown(records, tmp_path, monkeypatch
     assert len(frames(tmp_path / "a.gif")) == 3
 
 
+@pytest.mark.slow
 def test_any_records_can_be_animated(any_records, tmp_path):
     write_animation(any_records[:2], tmp_path / "a.gif")
     assert 1 <= len(frames(tmp_path / "a.gif")) <= max(1, len(any_records))

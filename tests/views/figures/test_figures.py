@@ -46,6 +46,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_take_any_records(name, any_records):
     figure = FIGURES[name](any_records)
