@@ -183,7 +183,9 @@ def write(folder, records):
 
 @pytest.fixture(scope="module")
 def records(logs):
-    return write(logs / "plain", map(make_record, range(12)))
+    """As the file holds them."""
+    write(logs / "plain", map(make_record, range(12)))
+    return list(load(logs / "plain").records)
 
 
 @pytest.fixture(scope="module")
