@@ -24,6 +24,8 @@ _CLEAR = 0.5
 _ROUNDING = 4
 # How often vectors that are beyond no longer, once diagonalised together, are made up for.
 _ROUNDS = 4
+# Norm of what is left of a unit vector from which it is a new one.
+_NEW = 0.5
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def eigenpairs_beyond(
     inside = _inside(values, high, low)
     rounds = 0
     while True:
-        new_upper, new_lower = _ritz_vectors(run, goal)
+        found, known = _ritz_vectors(run, goal), torch.cat([upper, lower], -1)
+        new_upper, new_lower = (_apart(vectors, known) for vectors in found)
         upper, lower = torch.cat([upper, new_upper], -1), torch.cat([lower, new_lower], -1)
         nothing_new = not new_upper.shape[-1] + new_lower.shape[-1]
         if nothing_new or shortage or run.complete:
@@ -263,6 +266,21 @@ def _orthonormal(vectors: Tensor) -> Tensor:
     shares = torch.where(sizes > least, sizes.clamp_min(least).rsqrt(), 0.0)
     orthonormal: Tensor = vectors @ (rotation * shares[..., None, :]).to(vectors.dtype)
     return orthonormal
+
+
+def _apart(vectors: Tensor, known: Tensor) -> Tensor:
+    """Orthonormal columns with what the span of these has beside that of the known ones.
+
+    A run on what is left finds one of the known again where a column of its start lies among them,
+    as it must when fewer directions are left than it has columns.
+    """
+    if not vectors.shape[-1]:
+        return vectors
+    for _ in range(2):
+        vectors = vectors - known @ (known.mT @ vectors)
+    new = _orthonormal(vectors * (vectors.norm(dim=-2, keepdim=True) > _NEW))
+    present = (new.norm(dim=-2) > 0).reshape(-1, new.shape[-1]).any(0)
+    return new[..., present]
 
 
 def _remaining(run: BlockLanczos, limit: float, side: End) -> Tensor:

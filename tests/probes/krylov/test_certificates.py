@@ -107,3 +107,22 @@ def test_a_single_column_does_not_claim_all(with_spectrum):
     torch.testing.assert_close(
         wide.values, torch.tensor([3.0, 3.0], dtype=torch.float64), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.timeout(60)
+def test_fewer_directions_left_than_columns_is_an_end(diagonal_operator):
+    """All but one are above: of two columns beside them, one lies among them and is found again."""
+    rng = np.random.default_rng(1)
+    for _ in range(72):
+        values = spectrum(rng, int(rng.integers(30, 120)))
+        value = limit(rng, values)
+    found = eigenpairs(
+        diagonal_operator(torch.from_numpy(values)),
+        above=value,
+        width=2,
+        generator=torch.Generator().manual_seed(71),
+    )
+    assert int((values > value).sum()) == len(values) - 1 == found.values.shape[-1]
+    (certificate,) = found.certificates
+    assert int(certificate.count) == len(values) - 1
+    np.testing.assert_allclose(found.values, values[:-1], rtol=0, atol=1e-5)
