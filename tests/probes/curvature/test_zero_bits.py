@@ -976,7 +976,7 @@ def optimised(kind):
         if kind.__name__ == "SparseAdam":
             model = nn.Sequential(nn.Embedding(6, 5, sparse=True), nn.Linear(5, C))
             inputs = torch.arange(N) % 6
-            return Setting(model, inputs=inputs, optimiser=of, refused="storage of SparseTensor")
+            return Setting(model, inputs=inputs, optimiser=of)
         return Setting(net(), optimiser=of)
 
     return make
