@@ -351,7 +351,12 @@ def compared(model, loss, mode, informed):
     directions = torch.randn(len(found), 3, generator=g, dtype=torch.float64)
     by_differences = apart(found @ directions, differences(twin, loss, x, y, directions))
     information = "-"
-    if mode == "eval":
+    # Without running statistics the samples of a batch are coupled: none can be taken alone.
+    coupled = any(
+        isinstance(part, nn.modules.batchnorm._BatchNorm) and not part.track_running_stats
+        for part in model.modules()
+    )
+    if mode == "eval" and not coupled:
         try:
             matrix = InformationOperator(model, loss, (x, y), ALL).dense()
         except ValueError as error:
