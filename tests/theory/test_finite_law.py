@@ -38,7 +38,11 @@ def test_marchenko_pastur(phi):
 
 @pytest.mark.parametrize(
     ("name", "matrix", "rows"),
-    [("softmax", "hessian", (0,)), ("softmax", "information", (0, 1, 2)), ("xor", "hessian", (0,))],
+    [
+        ("softmax", "hessian", (0,)),
+        pytest.param("softmax", "information", (0, 1, 2), marks=pytest.mark.slow),
+        ("xor", "hessian", (0,)),
+    ],
 )
 def test_it_is_the_limit_with_outliers_up_to_the_tails(request, name, matrix, rows):
     """The slow way solves the equations anew: the same law, and the same outliers."""

@@ -86,7 +86,7 @@ def check(case, build, generator):
     require_cover(runs, width, [*atoms, *others], values)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["nothing has converged", "the space closes"])
 def test_errors_of_the_cumulative_hold_the_truth(with_spectrum, diagonal_operator, generator, name):
     """At an atom too, where nothing is random once it is known, and rounding remains."""
     check(CASES[name], builder(name, with_spectrum, diagonal_operator, torch.float64), generator)

@@ -112,7 +112,7 @@ def test_multi_pass_sgd(ensemble, deviate, batch, rate, steps, runs, decay):
 @pytest.mark.parametrize(
     ("batch", "rate", "steps", "runs"),
     [
-        (8, 2.0, 200, 32),
+        pytest.param(8, 2.0, 200, 32, marks=slow),
         pytest.param(1, 0.7, 3000, 96, marks=slow),
         pytest.param(8, 2.0, 3000, 96, marks=slow),
     ],
@@ -144,7 +144,7 @@ def test_one_pass_sgd_is_the_exact_recursion_of_its_moments():
 @pytest.mark.parametrize(
     ("batch", "rate", "runs", "steps"),
     [
-        (10, 2.0, 32, 200),
+        pytest.param(10, 2.0, 32, 200, marks=slow),
         pytest.param(10, 2.0, 128, 600, marks=slow),
         pytest.param(4, 1.5, 128, 600, marks=slow),
     ],
@@ -274,7 +274,7 @@ def test_ridge_regression(ensemble, deviate, features, samples, runs):
     assert deviate(found.train[kept], np.array([p.train for p in predicted])[kept], size[kept]) < 1
 
 
-@pytest.mark.parametrize("runs", [3, pytest.param(16, marks=slow)])
+@pytest.mark.parametrize("runs", [pytest.param(3, marks=slow), pytest.param(16, marks=slow)])
 def test_kernel_regression_on_the_sphere(deviate, runs):
     """Row c: exp((t-1)/.6) on S^9, P = 500, the kernel matrix itself, torch's own descent.
 

@@ -49,7 +49,7 @@ def test_an_atom_at_zero_is_part_of_the_law():
         ("softmax", (0, 1, 2), "hessian"),
         ("softmax", (0, 1, 2), "information"),
         ("xor", (0,), "information"),
-        ("xor", (0, 1), "hessian"),
+        pytest.param("xor", (0, 1), "hessian", marks=pytest.mark.slow),
     ],
 )
 def test_powers_of_the_jacobi_matrix_are_the_moments(request, name, rows, matrix):
@@ -89,7 +89,11 @@ def test_two_bands_and_an_atom():
 
 @pytest.mark.parametrize(
     ("name", "matrix", "rows"),
-    [("softmax", "hessian", (0,)), ("softmax", "information", (0, 1)), ("xor", "hessian", (0,))],
+    [
+        ("softmax", "hessian", (0,)),
+        pytest.param("softmax", "information", (0, 1), marks=pytest.mark.slow),
+        ("xor", "hessian", (0,)),
+    ],
 )
 def test_lanczos_from_random_starts(request, name, matrix, rows):
     """Within the spread over starts and samples, and O(1/d), before the outliers are noticed."""

@@ -51,7 +51,7 @@ def symmetric_softmax(problem):
     [
         ("softmax", "hessian", (0, 1, 2), False),
         ("softmax", "information", (1,), False),
-        ("xor", "hessian", (0, 1), True),
+        pytest.param("xor", "hessian", (0, 1), True, marks=pytest.mark.slow),
         ("xor", "hessian", (1,), False),
         ("symmetric", "hessian", (0, 1, 2), False),
     ],

@@ -27,7 +27,7 @@ from spectrain.theory.mixture.statistics import Statistics
 SIZES = {1: (300, 24), 2: (300, 8)}  # d and draws by the number of directions
 SIZE = (200, 8)  # of more directions
 PROBLEMS = 50
-QUICK = (1, 2, 3, 6, 7, 8, 9, 11, 13, 18, 24, 36)  # a dozen that take little time
+QUICK = (1, 2, 3, 6, 7, 11)  # one of each kind and one more, which take little time
 KINDS = ("softmax", "logistic", "cross-entropy", "multi-index", "squared", "softmax-net")
 ACTIVATIONS = ("gelu", "tanh", "softplus", "erf")
 STANDARD_ERRORS = 3.0
@@ -211,7 +211,7 @@ def sides(block):
         (QUICK, 0.6),
         pytest.param(range(PROBLEMS), 0.8, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
-    ids=["dozen", "fifty"],
+    ids=["six", "fifty"],
 )
 def test_outliers_are_counted_right(problem, numbers, share):
     """None is missed, none is invented, and each is where it should be."""

@@ -20,6 +20,7 @@ def frames(path):
 
 
 def test_there_is_a_frame_a_probing_on_axes_that_hold_still(records, tmp_path):
+    records = records[::3]
     path = tmp_path / "new" / "a.gif"
     write_animation(records, path, "class 1")
     found = frames(path)
@@ -90,8 +91,8 @@ def test_the_command_writes_it_beside_the_figures(records, tmp_path, capsys):
 
 def test_a_failed_write_leaves_the_old_file(records, tmp_path, monkeypatch):
     path = tmp_path / "a.gif"
-    write_animation(records[:1], path)
-    old = path.read_bytes()
+    old = b"an old one"
+    path.write_bytes(old)
 
     def fail(self, file, *arguments, **options):
         file.write(b"half")
@@ -99,5 +100,5 @@ def test_a_failed_write_leaves_the_old_file(records, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_animation(records[:2], path)
+        write_animation(records[:1], path)
     assert path.read_bytes() == old
