@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import gamma
+from scipy.special import gammainc
 
 from ..spectrum import FloatArray
 from .law import CurvatureLaw
@@ -91,7 +91,7 @@ def thin_detection_edge(law: CurvatureLaw, dimension: int) -> float:
 
     def excess(x: float) -> float:
         units = (x - edges) / scales + _GAMMA_SHIFT
-        return float(gamma.cdf(units / _GAMMA_SCALE, _GAMMA_SHAPE).mean()) - _QUANTILE
+        return float(gammainc(_GAMMA_SHAPE, np.maximum(units, 0) / _GAMMA_SCALE).mean()) - _QUANTILE
 
     reach = 10 * scales.max()
     return float(brentq(excess, edges.min() - reach, edges.max() + reach))

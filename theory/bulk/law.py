@@ -172,7 +172,22 @@ class CurvatureLaw:
         """
         if self.rows != 1 or self.joint is not None or len(self.weights) <= 2 * bins:
             return self
-        order = np.argsort(self.scalar_factors, kind="stable")
+        if bins not in self._compressions:
+            self._compressions[bins] = self._compressed(bins)
+        return self._compressions[bins]
+
+    @cached_property
+    def _compressions(self) -> dict[int, CurvatureLaw]:
+        """By the number of bins: edges, gaps and profile ask for the same."""
+        return {}
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        """Of the nodes by D (m = 1 only)."""
+        return np.argsort(self.scalar_factors, kind="stable")
+
+    def _compressed(self, bins: int) -> CurvatureLaw:
+        order = self._order
         d, w = self.scalar_factors[order], self.weights[order]
         span = max(d[-1] - d[0], 1e-300)
         key = 0.5 * np.cumsum(w) + 0.5 * (d - d[0]) / span

@@ -41,11 +41,11 @@ class OutlierMatrix:
             lam: the point.
             inverses: upper triangle of M at the nodes, (m (m+1) / 2, N).
         """
-        lifted = np.kron(p, self._lift)
-        k = np.kron(p, self._mean_moment) - lifted @ self._spread(inverses) @ lifted
+        lifted = _kron(p, self._lift)
+        k = _kron(p, self._mean_moment) - lifted @ self._spread(inverses) @ lifted
         if self._joint is not None:
             solved = self._solved(inverses)
-            mixed = np.kron(p, self._lift) @ self._mixed(solved)
+            mixed = _kron(p, self._lift) @ self._mixed(solved)
             cross = self._joint.cross
             inner = self._inner - np.einsum(
                 "n,nai,naj->ij", self._weights, cross, solved, optimize=True
@@ -95,3 +95,10 @@ class OutlierMatrix:
         full = pairs[self._full[:, None, :, None], self._full_span[None, :, None, :]]
         spread: FloatArray = full.reshape(size, size)
         return spread
+
+
+def _kron(left: FloatArray, right: FloatArray) -> FloatArray:
+    """The Kronecker product of two matrices; of small ones several times as fast as NumPy's."""
+    size = len(left) * len(right)
+    product: FloatArray = left[:, None, :, None] * right[None, :, None, :]
+    return product.reshape(size, -1)

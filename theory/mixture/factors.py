@@ -10,7 +10,8 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-from scipy.stats import norm, qmc
+from scipy.special import ndtri
+from scipy.stats import qmc
 
 from ...models.heads import Head, curvature_factors, gradient_factors, joint_curvature_factors
 from ..bulk.law import outermost
@@ -221,7 +222,7 @@ def merged(intervals: Iterable[tuple[float, float]]) -> tuple[tuple[float, float
 def _far_points(dimensions: int) -> FloatArray:
     """Points z (scales * rays, dimensions), growing scale outermost."""
     points = qmc.Sobol(max(dimensions, 1), rng=np.random.default_rng(1)).random(_SCAN_DIRECTIONS)
-    rays = norm.ppf(np.clip(points, 1e-6, 1 - 1e-6))
+    rays = ndtri(np.clip(points, 1e-6, 1 - 1e-6))
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     # Each ray has its own radii, so that together they leave no wide gaps.
     rays *= (_SCAN_SCALES[1] / _SCAN_SCALES[0]) ** np.linspace(0, 1, _SCAN_DIRECTIONS)[:, None]

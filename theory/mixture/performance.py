@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.special import ndtr
-from scipy.stats import norm, qmc
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc
 
 from ...models.heads import Head, sample_classified, sample_losses
 from ..spectrum import FloatArray
@@ -106,7 +106,7 @@ def _lines(dimensions: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         coarse = np.where(np.arange(_LINES) % 2 == 0, fine, 0.0)
     else:
         uniform = qmc.Sobol(dimensions, rng=np.random.default_rng(0)).random_base2(_LOG2_LINES)
-        points, fine = norm.ppf(uniform), np.ones(len(uniform))
+        points, fine = ndtri(uniform), np.ones(len(uniform))
         coarse = (np.arange(len(uniform)) < len(uniform) // 2).astype(float)
     return points, fine / fine.sum(), coarse / coarse.sum()
 
