@@ -14,9 +14,10 @@ from ..models.heads import HeadModel
 from ..theory.protocol import SampleKind, Theory
 from .curvature.batches import Batch
 from .curvature.block import Block
-from .curvature.distributed import Processes
+from .curvature.borrowed import borrowed_if_empty
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix
+from .curvature.processes import Processes
 from .curvature.wrappers import unwrap
 from .measure import Measure
 from .measurement import Measurement
@@ -66,7 +67,7 @@ class Setup:
         if self.seed < 0:
             raise ValueError(f"seed: expected at least 0, got {self.seed}")
         if not callable(self.sample):
-            _require_samples(self.sample)
+            _require_samples(self.sample, 0 if self.processes.size > 1 else 1)
         require_learning_rate(self.learning_rate)
 
     @property
@@ -90,8 +91,10 @@ class Setup:
     def batch(self, step: int, draw: int) -> Batch:
         """The probe sample of this process, or one more draw of it.
 
+        A process without samples borrows some, which do not count: a `Borrowed`.
+
         Raises:
-            ValueError: if it is no pair (inputs, targets), or is empty.
+            ValueError: if it is no pair (inputs, targets), or is empty on all processes.
         """
         sample, processes = self.sample, self.processes
         with processes.agreed():
@@ -100,8 +103,8 @@ class Setup:
                 # Alone or first, a process draws the same samples.
                 purpose = (0, processes.rank) if processes.rank else (0,)
                 sample = sample(self.generator(step, draw, purpose, parameter.device))
-            _require_samples(sample)
-        return sample
+            _require_samples(sample, 0 if processes.size > 1 else 1)
+        return sample if processes.alone else borrowed_if_empty(sample, processes)
 
 
 def default_blocks(module: nn.Module) -> list[Block]:
@@ -114,10 +117,10 @@ def default_blocks(module: nn.Module) -> list[Block]:
     return [Block("all")]
 
 
-def _require_samples(batch: Batch) -> None:
-    """Refuse what is not a pair (inputs, targets) with at least one sample."""
+def _require_samples(batch: Batch, least: int) -> None:
+    """Refuse what is not a pair (inputs, targets) with at least so many samples, 0 or 1."""
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise ValueError(f"sample: expected (inputs, targets), got {type(batch).__name__}")
     targets = batch[1]
-    if isinstance(targets, Tensor) and (targets.ndim == 0 or len(targets) == 0):
+    if isinstance(targets, Tensor) and (targets.ndim == 0 or len(targets) < least):
         raise ValueError(f"sample: expected at least one sample, got {tuple(targets.shape)}")
