@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import distributed, nn
 
+from ..models.arguments import require_arguments
 from ..theory.protocol import SampleKind, Statistics, Theory
 from ..theory.quantity import Quantity
 from ..theory.transitions import TransitionTracker
@@ -129,6 +130,7 @@ class SpectralProbe:
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
     ) -> None:
+        require_arguments(SpectralProbe.__init__, locals())
         module = unwrap(model) if skeleton is None else skeleton
         devices = (parameter.device for parameter in unwrap(model).parameters())
         processes = Processes(process_group or group_of(model), next(devices, torch.device("cpu")))

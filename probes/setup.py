@@ -21,6 +21,7 @@ from .curvature.processes import Processes
 from .curvature.wrappers import unwrap
 from .measure import Measure
 from .measurement import Measurement
+from .records.tag_names import safe
 from .stability import LearningRate, require_learning_rate
 
 __all__ = ["Sample", "Setup", "default_blocks"]
@@ -55,11 +56,17 @@ class Setup:
         if not self.blocks or len(set(names)) != len(names):
             raise ValueError(f"blocks: expected at least one, with different names, got {names}")
         for argument, given in (
+            ("blocks", names),
             ("matrices", [matrix.kind.name for matrix in self.matrices]),
             ("measures", [measure.name for measure in self.measures]),
         ):
             if len(set(given)) != len(given):
                 raise ValueError(f"{argument}: expected different names, got {given}")
+            if len(set(map(safe, given))) != len(given):
+                tags = [safe(name) for name in given]
+                raise ValueError(
+                    f"{argument}: expected names that differ in tags, got {given}, which are {tags}"
+                )
         if self.sample_kind not in get_args(SampleKind):
             raise ValueError(
                 f"sample_kind: expected 'fresh', 'held-out' or 'training', got {self.sample_kind!r}"
