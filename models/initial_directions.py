@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .arguments import require_least, require_whole
+
 __all__ = ["initial_directions"]
 
 
@@ -20,6 +22,8 @@ def initial_directions(
     start: Sequence[Sequence[float]],
 ) -> Tensor:
     """Rows start + scale * N(0, I/d), (rows, d); ``start`` is padded with zeros to length d."""
+    require_whole("dimension", dimension, 1)
+    require_least("scale", scale, 0)
     weights = torch.zeros(rows, dimension, dtype=dtype, device=device)
     if start:
         lengths = {len(row) for row in start}
@@ -29,7 +33,7 @@ def initial_directions(
                 f"got lengths {[len(row) for row in start]}"
             )
         weights[:, : max(lengths)] = torch.tensor(start, dtype=dtype, device=device)
-    if not scale >= 0 or (scale > 0 and generator is None):
+    if scale > 0 and generator is None:
         raise ValueError(f"scale: expected 0, or more with a generator, got {scale}")
     if scale > 0:
         noise = torch.randn(rows, dimension, dtype=dtype, device=device, generator=generator)

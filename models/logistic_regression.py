@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .arguments import require_arguments
 from .heads.logistic_head import LogisticHead
 from .initial_directions import initial_directions
 
@@ -37,6 +38,7 @@ class LogisticRegression(nn.Module):
         device: torch.device | str = "cpu",
         start: Sequence[Sequence[float]] = (),
     ) -> None:
+        require_arguments(LogisticRegression.__init__, locals())
         super().__init__()
         self.head = LogisticHead()
         self.weight = nn.Parameter(

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from .arguments import require_fields
 from .mixture_law import MixtureLaw
 
 __all__ = ["GaussianMixture"]
@@ -33,6 +34,7 @@ class GaussianMixture:
     snr: float
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.means.ndim != 2 or not self.means.is_floating_point() or 0 in self.means.shape:
             raise ValueError(
                 "means: expected a floating tensor of shape (components, dimension), "

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import require_fields
+
 __all__ = ["MixtureLaw"]
 
 _WEIGHT_TOLERANCE = 1e-6
@@ -34,6 +36,7 @@ class MixtureLaw:
     snr: float
 
     def __post_init__(self) -> None:
+        require_fields(self)
         k = len(self.weights)
         wrong = [float(weight) for weight in self.weights if not 0 < weight < 2]
         total = math.nan if wrong else math.fsum(self.weights)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .arguments import require_arguments, require_whole
 from .heads.softmax_head import SoftmaxHead
 from .initial_directions import initial_directions
 
@@ -39,6 +40,8 @@ class SoftmaxRegression(nn.Module):
         device: torch.device | str = "cpu",
         start: Sequence[Sequence[float]] = (),
     ) -> None:
+        require_arguments(SoftmaxRegression.__init__, locals())
+        require_whole("classes", classes, 2)
         super().__init__()
         self.head = SoftmaxHead(classes)
         self.weight = nn.Parameter(

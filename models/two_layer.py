@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .arguments import require_arguments
 from .heads.activations import Activation
 from .heads.losses import LossName
 from .heads.two_layer_head import TwoLayerHead
@@ -52,6 +53,7 @@ class TwoLayerNetwork(nn.Module):
         hidden_bias: Sequence[float] = (),
         output_bias: Sequence[float] = (),
     ) -> None:
+        require_arguments(TwoLayerNetwork.__init__, locals())
         super().__init__()
         initial = {
             "second_layer": _second_layer(second_layer, loss, dtype, device),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from ..models.arguments import require_arguments
 from .curvature.batches import Batch, Inputs
 from .curvature.block import Block
 from .curvature.losses import Loss, scalar_loss
@@ -55,6 +56,7 @@ class hessian:  # noqa: N801  PyHessian's name
         dataloader: Iterable[tuple[Inputs, Any]] | None = None,
         cuda: bool = True,
     ) -> None:
+        require_arguments(hessian.__init__, locals())
         if (data is None) == (dataloader is None):
             given = "neither" if data is None else "both"
             raise ValueError(f"data, dataloader: expected exactly one of them, got {given}")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..models.arguments import require_arguments
 from .curvature.batches import Inputs
 from .curvature.block import Block
 from .curvature.losses import Loss
@@ -96,6 +97,7 @@ def crosscheck(
     Raises:
         ValueError: as `HessianOperator`, or if ``draws`` is below 2.
     """
+    require_arguments(crosscheck, locals())
     if draws < 2:
         raise ValueError(f"draws: expected at least 2, got {draws}")
     operator = HessianOperator(model, loss, (inputs, targets), Block("all"))

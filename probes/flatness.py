@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ..models.arguments import require_fields
 from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray
 from .curvature.batches import Batch, Inputs
@@ -67,6 +68,7 @@ class FlatnessProfile:
     name: str = "flatness"
 
     def __post_init__(self) -> None:
+        require_fields(self)
         wrong = [s for s in self.perturbations if not (math.isfinite(s) and s >= 0)]
         if wrong or not self.perturbations:
             got = wrong[0] if wrong else "none"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ..models.arguments import require_fields
 from ..theory.quantity import Quantity
 from .curvature.batches import Batch
 from .curvature.losses import Loss
@@ -60,6 +61,7 @@ class LocalEntropy:
     name: str = "local entropy"
 
     def __post_init__(self) -> None:
+        require_fields(self)
         for name in ("inverse_temperature", "stiffness"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

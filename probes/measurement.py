@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..models.arguments import require_fields, require_positive
 from .curvature.operator import CurvatureOperator
 
 __all__ = ["Measurement"]
@@ -42,10 +43,11 @@ class Measurement:
     tracking: bool = True
 
     def __post_init__(self) -> None:
+        require_fields(self)
         for name in ("eigenvalues", "tolerance", "width", "max_products", "draws"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}: expected a positive number, got {value}")
+            if value is not None:
+                require_positive(name, value)
         if self.smallest < 0:
             raise ValueError(f"smallest: expected at least 0, got {self.smallest}")
         if self.max_products < self.eigenvalues + self.smallest:

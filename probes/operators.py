@@ -12,6 +12,7 @@ from ..models.heads import HeadModel
 from ..theory.protocol import Selection
 from .curvature.batches import Batch, ordinary
 from .curvature.block import Block
+from .curvature.borrowed import counted
 from .curvature.distributed import shared
 from .curvature.head_curvature import HeadMatrix, head_curvature
 from .curvature.matrix import Hessian, Information
@@ -65,7 +66,7 @@ def _differentiated(setup: Setup, module: nn.Module, batch: Batch, selection: Se
         block = Block(selection.block, selection.parameters, selection.rows)
         with setup.processes.agreed():
             local = setup.matrix(selection.matrix).operator(module, setup.loss, batch, block)
-        return shared(local, local.weight, setup.processes)
+        return shared(local, counted(batch, local.weight), setup.processes)
 
     return Group((selection,), build)
 
@@ -79,7 +80,7 @@ def _hand_written(
     def build() -> CurvatureOperator:
         with setup.processes.agreed():
             head = head_curvature(module, ordinary(inputs), ordinary(targets), chosen)
-        return shared(head, head.weight, setup.processes)
+        return shared(head, counted(batch, head.weight), setup.processes)
 
     return Group(tuple(selections), build)
 

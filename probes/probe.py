@@ -11,15 +11,18 @@ from typing import Any, Literal, get_args
 import torch
 from torch import distributed, nn
 
+from ..models.arguments import require_arguments
 from ..theory.protocol import SampleKind, Statistics, Theory
 from ..theory.quantity import Quantity
 from ..theory.transitions import TransitionTracker
+from .alike import described, fingerprints
 from .curvature.block import Block
-from .curvature.distributed import Processes, gathered, group_of
+from .curvature.distributed import gathered, group_of
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian, Information
 from .curvature.observe import Mode, Observed, undisturbed, warn_of_unreached
 from .curvature.precision import require_precision
+from .curvature.processes import Processes
 from .curvature.wrappers import unwrap
 from .estimate import Estimate
 from .measure import Measure
@@ -67,8 +70,10 @@ class SpectralProbe:
         sample_kind: what the sample is to the training. A theory says for which kinds its
             predictions hold: none is made for others.
         process_group: the processes that measure together, each on its own samples: those of a
-            function ``sample`` are drawn independently, a batch is this process's share. All of
-            them must call the probe, and get the same record; the first writes it to its sinks.
+            function ``sample`` are drawn independently, a batch is this process's share, which
+            may be empty. All of them must make and call the probe, alike: settings and weights
+            are compared. They get the same record; the first writes it to its sinks. One that
+            does not come within half the group's timeout fails the probing on the others.
             Default: the group of a model in `DistributedDataParallel`, otherwise this process
             alone.
         skeleton: for a model sharded by `fully_shard`: the same module unsharded, best on the meta
@@ -125,37 +130,50 @@ class SpectralProbe:
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
     ) -> None:
+        require_arguments(SpectralProbe.__init__, locals())
         module = unwrap(model) if skeleton is None else skeleton
-        chosen = tuple(default_blocks(module) if blocks is None else blocks)
-        for block in (*chosen, *rare_blocks):
-            block.resolve(module)  # refuses a block of no parameters, or of unknown ones
-        require_precision(module, dtype)
-        self.setup = Setup(
-            model=model,
-            loss=loss,
-            sample=sample,
-            theory=theory,
-            blocks=chosen,
-            rare_blocks=tuple(rare_blocks),
-            matrices=tuple(matrices),
-            measures=tuple(measures),
-            measurement=measurement or Measurement(),
-            seed=seed,
-            sample_kind=sample_kind,
-            learning_rate=learning_rate,
-            processes=Processes(
-                process_group or group_of(model), next(unwrap(model).parameters()).device
-            ),
-        )
-        if on_failure not in ("record", "raise"):
-            raise ValueError(f"on_failure: expected 'record' or 'raise', got {on_failure!r}")
-        if every < 1:
-            raise ValueError(f"every: expected at least 1, got {every}")
+        devices = (parameter.device for parameter in unwrap(model).parameters())
+        processes = Processes(process_group or group_of(model), next(devices, torch.device("cpu")))
+        with processes.agreed():
+            chosen = tuple(default_blocks(module) if blocks is None else blocks)
+            for block in (*chosen, *rare_blocks):
+                block.resolve(module)  # refuses a block of no parameters, or of unknown ones
+            require_precision(module, dtype)
+            self.setup = Setup(
+                model=model,
+                loss=loss,
+                sample=sample,
+                theory=theory,
+                blocks=chosen,
+                rare_blocks=tuple(rare_blocks),
+                matrices=tuple(matrices),
+                measures=tuple(measures),
+                measurement=measurement or Measurement(),
+                seed=seed,
+                sample_kind=sample_kind,
+                learning_rate=learning_rate,
+                processes=processes,
+            )
+            if on_failure not in ("record", "raise"):
+                raise ValueError(f"on_failure: expected 'record' or 'raise', got {on_failure!r}")
+            if every < 1:
+                raise ValueError(f"every: expected at least 1, got {every}")
+            if mode not in get_args(Mode):
+                raise ValueError(f"mode: expected one of {list(get_args(Mode))}, got {mode!r}")
+            if dtype not in (None, torch.float32, torch.float64):
+                raise ValueError(f"dtype: expected float32 or float64, got {dtype}")
+        options = {
+            "on_failure": on_failure,
+            "every": every,
+            "thorough_epochs": sorted(thorough_epochs),
+            "mode": mode,
+            "dtype": dtype,
+            "run_hooks": run_hooks,
+            "check_first": check_first,
+            "skeleton": skeleton is not None,
+        }
+        processes.alike("the making of the probe", described(self.setup, module, options))
         self.sinks, self.skeleton, self.on_failure = tuple(sinks), skeleton, on_failure
-        if mode not in get_args(Mode):
-            raise ValueError(f"mode: expected one of {list(get_args(Mode))}, got {mode!r}")
-        if dtype not in (None, torch.float32, torch.float64):
-            raise ValueError(f"dtype: expected float32 or float64, got {dtype}")
         self.mode, self.dtype, self._unchecked = mode, dtype, check_first
         self.run_hooks, self._told, self._unreached_told = run_hooks, False, False
         self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
@@ -195,10 +213,13 @@ class SpectralProbe:
                 sources=theory.sources,
             )
         probing = Probing(self.setup, record, thorough)
-        with probing.alone("probing"), self._observed(step) as observed:
+        call = f"the {'thorough ' if thorough else ''}probing at step {step}"
+        with probing.alone("probing"), self._observed(step, call) as observed:
             if self._unchecked:
                 with probing.alone("check"):
-                    require_second_derivatives(self._checks(observed, step))
+                    checks = self._checks(observed, step)
+                    with processes.agreed():
+                        require_second_derivatives(checks)
                 self._unchecked = False
             probing.measure(observed.module, self._tracker)
             mean = observed.weighted_mean
@@ -216,7 +237,7 @@ class SpectralProbe:
                     self._initial = step, probing.statistics
                 start, initial = self._initial
                 probing.forecast(predicting, initial, step - start)
-        with processes.agreed():
+        with processes.agreed() if processes.reachable else nullcontext():
             if processes.rank == 0:
                 deliver(probing.record, self.sinks, self.on_failure)
         if probing.errors and self.on_failure == "raise":
@@ -236,7 +257,7 @@ class SpectralProbe:
         Raises:
             Exception: what the probing would fail with.
         """
-        with self._observed(0) as observed:
+        with self._observed(0, "an estimate") as observed:
             return probing_estimate(self.setup, observed.module)
 
     def check(self) -> tuple[SecondDerivative, ...]:
@@ -249,40 +270,54 @@ class SpectralProbe:
         Raises:
             ValueError: as `HessianOperator`.
         """
-        with self._observed(0) as observed:
+        with self._observed(0, "a check") as observed:
             return self._checks(observed, 0)
 
     def _checks(self, observed: Observed, step: int) -> tuple[SecondDerivative, ...]:
         setup = self.setup
         batch = setup.batch(step, 0)
-        return tuple(
-            second_derivative(
-                *(observed.module, setup.loss, batch, block),
-                setup.generator(step, 0, (4, place)),
-                mode=self.mode,
+        with setup.processes.agreed():
+            return tuple(
+                second_derivative(
+                    *(observed.module, setup.loss, batch, block),
+                    setup.generator(step, 0, (4, place)),
+                    mode=self.mode,
+                )
+                for place, block in enumerate(setup.blocks)
             )
-            for place, block in enumerate(setup.blocks)
-        )
 
     def close(self) -> None:
         """Take off what the theory has attached to the model; sinks stay open."""
         self._attached.close()
 
     @contextmanager
-    def _observed(self, step: int) -> Iterator[Observed]:
-        """The whole model and the loss; noise in them follows from the seed and the step."""
-        model, loss = self.setup.model, self.setup.loss
-        seed = self.setup.generator(step, 0, (3, self.setup.processes.rank)).initial_seed()
+    def _observed(self, step: int, call: str) -> Iterator[Observed]:
+        """The whole model and the loss; noise in them follows from the seed and the step.
+
+        It begins where all processes have come to this call, with the same parameters.
+        """
+        model, loss, processes = self.setup.model, self.setup.loss, self.setup.processes
+        if not processes.alone:
+            begun = None if self._initial is None else self._initial[0]
+            state = {"state": f"statistics since step {begun}, tracks of {self._tracker.seen}"}
+            # The parts of a sharded model differ, and the whole is made of them on each process.
+            weights = {} if self.skeleton else fingerprints(unwrap(model))
+            processes.alike(call, {**state, **weights})
+        seed = self.setup.generator(step, 0, (3, processes.rank)).initial_seed()
         with (
             gathered(model, self.skeleton) if self.skeleton else nullcontext(model) as whole,
-            undisturbed(
-                *(whole, loss),
-                run_hooks=self.run_hooks,
-                seed=seed,
-                mode=self.mode,
-                dtype=self.dtype,
-            ) as observed,
+            ExitStack() as stack,
         ):
+            with processes.agreed():
+                observed = stack.enter_context(
+                    undisturbed(
+                        *(whole, loss),
+                        run_hooks=self.run_hooks,
+                        seed=seed,
+                        mode=self.mode,
+                        dtype=self.dtype,
+                    )
+                )
             yield observed
 
     def _warn(self, probing: Probing) -> None:

@@ -18,7 +18,9 @@ from ..theory.quantity import Quantity
 from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
 from .curvature.batches import Batch
+from .curvature.borrowed import Borrowed, counted
 from .curvature.observe import undisturbed
+from .curvature.processes import ProcessesLostError
 from .measure import Measure
 from .measured_spectra import measured_spectra, with_draws
 from .operators import Group, groups
@@ -41,9 +43,11 @@ class _Alone(AbstractContextManager[None, bool]):
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        part, matrix, block = self._place
         if not isinstance(error, Exception):
             return False
-        part, matrix, block = self._place
+        if isinstance(error, ProcessesLostError) and part != "probing":
+            return False  # no other part can be had either
         failure = Failure(part, f"{type(error).__name__}: {error}", matrix, block)
         self._probing.errors.append(error)
         self._probing.keep(failures=(*self._probing.record.failures, failure))
@@ -119,13 +123,19 @@ class Probing:
     def _take_statistics(self, theory: Theory[Any], module: nn.Module, batch: Batch) -> None:
         self._reference = theory.reference(module)
         with self._setup.processes.agreed(), undisturbed(module, self._setup.loss) as observed:
-            statistics = observed.apart(lambda own: theory.statistics(module, own), batch)
+            statistics = (
+                None
+                if isinstance(batch, Borrowed)
+                else observed.apart(lambda own: theory.statistics(module, own), batch)
+            )
+        statistics = self._of_first(statistics, batch)
         self.keep(measured=Geometry(statistics.quantities()))
         self.statistics = statistics
 
     def _take_scores(self, module: nn.Module, batch: Batch) -> None:
         with self._setup.processes.agreed():
             own = scores_of(module, self._setup.loss, *batch)
+            own = replace(own, weight=counted(batch, own.weight))
         scores, operator = pooled(own, self._setup.processes)
         quantities = (*scores, *self.record.measured.quantities)
         self.keep(measured=Geometry(quantities), operator=operator)
@@ -134,9 +144,19 @@ class Probing:
         for measure in self._setup.measures:
             with self.alone(measure.name), self._timed("measures"):
                 with self._setup.processes.agreed():
-                    found = self._taken(measure, module, batch)
+                    lent = isinstance(batch, Borrowed)
+                    found = () if lent else self._taken(measure, module, batch)
                     self._require_new(found)
+                found = self._of_first(found, batch)
                 self._keep_measured(quantities=(*self.record.measured.quantities, *found))
+
+    def _of_first(self, found: Any, batch: Batch) -> Any:
+        """What the first process that has samples found."""
+        processes = self._setup.processes
+        if processes.alone:
+            return found
+        first = int(processes.gather([counted(batch, 1.0)])[:, 0].argmax())
+        return processes.told(found, by=first)
 
     def _taken(self, measure: Measure, module: nn.Module, batch: Batch) -> tuple[Quantity, ...]:
         setup = self._setup

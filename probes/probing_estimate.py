@@ -6,10 +6,12 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from torch import nn
 
 from ..theory.protocol import Selection
+from .curvature.borrowed import counted
 from .curvature.loss_gradient import loss_gradient
 from .curvature.observe import undisturbed
 from .estimate import Estimate, LiveTensors, krylov_cost
@@ -45,6 +47,7 @@ def probing_estimate(setup: Setup, module: nn.Module) -> Estimate:
     with _timed(parts, "loss"):
         with setup.processes.agreed():
             own = scores_of(module, setup.loss, *batch)
+            own = replace(own, weight=counted(batch, own.weight))
         by_head = pooled(own, setup.processes)[1] == "head"
     with _timed(parts, "spectra"):
         for group in groups(setup, module, batch, selections, by_head):

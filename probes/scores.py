@@ -14,10 +14,10 @@ from ..models.heads import sample_losses as head_losses
 from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray
 from .curvature.batches import Inputs, ordinary, sample_number
-from .curvature.distributed import Processes
 from .curvature.graph_ends import graph_ends
 from .curvature.losses import Loss, sample_losses
 from .curvature.observe import Observed, undisturbed
+from .curvature.processes import Processes
 from .curvature.stand_ins import alias
 
 __all__ = ["Scores", "pooled", "scores_of"]
@@ -109,6 +109,7 @@ def pooled(own: Scores, processes: Processes) -> tuple[tuple[Quantity, ...], str
             *_moments(own.correct, None),
         ]
     ).numpy()
+    rows = rows[rows[:, 0] > 0]
     share = rows[:, 0] / rows[:, 0].sum()
     _, loss_error = _mean(rows[:, 3:9])
     accuracy, accuracy_error = _mean(rows[:, 9:15])

@@ -14,12 +14,14 @@ from ..models.heads import HeadModel
 from ..theory.protocol import SampleKind, Theory
 from .curvature.batches import Batch
 from .curvature.block import Block
-from .curvature.distributed import Processes
+from .curvature.borrowed import borrowed_if_empty
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix
+from .curvature.processes import Processes
 from .curvature.wrappers import unwrap
 from .measure import Measure
 from .measurement import Measurement
+from .records.tag_names import safe
 from .stability import LearningRate, require_learning_rate
 
 __all__ = ["Sample", "Setup", "default_blocks"]
@@ -54,11 +56,17 @@ class Setup:
         if not self.blocks or len(set(names)) != len(names):
             raise ValueError(f"blocks: expected at least one, with different names, got {names}")
         for argument, given in (
+            ("blocks", names),
             ("matrices", [matrix.kind.name for matrix in self.matrices]),
             ("measures", [measure.name for measure in self.measures]),
         ):
             if len(set(given)) != len(given):
                 raise ValueError(f"{argument}: expected different names, got {given}")
+            if len(set(map(safe, given))) != len(given):
+                tags = [safe(name) for name in given]
+                raise ValueError(
+                    f"{argument}: expected names that differ in tags, got {given}, which are {tags}"
+                )
         if self.sample_kind not in get_args(SampleKind):
             raise ValueError(
                 f"sample_kind: expected 'fresh', 'held-out' or 'training', got {self.sample_kind!r}"
@@ -66,7 +74,7 @@ class Setup:
         if self.seed < 0:
             raise ValueError(f"seed: expected at least 0, got {self.seed}")
         if not callable(self.sample):
-            _require_samples(self.sample)
+            _require_samples(self.sample, 0 if self.processes.size > 1 else 1)
         require_learning_rate(self.learning_rate)
 
     @property
@@ -90,8 +98,10 @@ class Setup:
     def batch(self, step: int, draw: int) -> Batch:
         """The probe sample of this process, or one more draw of it.
 
+        A process without samples borrows some, which do not count: a `Borrowed`.
+
         Raises:
-            ValueError: if it is no pair (inputs, targets), or is empty.
+            ValueError: if it is no pair (inputs, targets), or is empty on all processes.
         """
         sample, processes = self.sample, self.processes
         with processes.agreed():
@@ -100,8 +110,8 @@ class Setup:
                 # Alone or first, a process draws the same samples.
                 purpose = (0, processes.rank) if processes.rank else (0,)
                 sample = sample(self.generator(step, draw, purpose, parameter.device))
-            _require_samples(sample)
-        return sample
+            _require_samples(sample, 0 if processes.size > 1 else 1)
+        return sample if processes.alone else borrowed_if_empty(sample, processes)
 
 
 def default_blocks(module: nn.Module) -> list[Block]:
@@ -114,10 +124,10 @@ def default_blocks(module: nn.Module) -> list[Block]:
     return [Block("all")]
 
 
-def _require_samples(batch: Batch) -> None:
-    """Refuse what is not a pair (inputs, targets) with at least one sample."""
+def _require_samples(batch: Batch, least: int) -> None:
+    """Refuse what is not a pair (inputs, targets) with at least so many samples, 0 or 1."""
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise ValueError(f"sample: expected (inputs, targets), got {type(batch).__name__}")
     targets = batch[1]
-    if isinstance(targets, Tensor) and (targets.ndim == 0 or len(targets) == 0):
+    if isinstance(targets, Tensor) and (targets.ndim == 0 or len(targets) < least):
         raise ValueError(f"sample: expected at least one sample, got {tuple(targets.shape)}")

@@ -43,6 +43,11 @@ class Tracker:
         self._seen: dict[str, _Branches] = {}
         self._weights: dict[str, Tensor] = {}
 
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Whose vectors are kept."""
+        return tuple(sorted(self._seen))
+
     def start(self, matrix: str, block: str, size: int) -> Tensor | None:
         """The vectors of this size found last at both ends, (size, k); None if there are none."""
         ends = [self._seen.get(_key(matrix, block, side)) for side in ENDS]

@@ -12,6 +12,7 @@ from ..theory.matrix_kind import HESSIAN
 from ..theory.protocol import Selection
 from .curvature.batches import Batch
 from .curvature.block import Block
+from .curvature.borrowed import counted
 from .curvature.loss_gradient import gradient_and_weight
 from .curvature.wrappers import unwrap
 from .krylov.eigenpairs import Eigenpairs
@@ -71,7 +72,7 @@ def tracks(
     """How each block's eigenpairs go on, in their order; the tracker goes on with them."""
     with setup.processes.agreed():
         gradient, weight = gradient_and_weight(module, setup.loss, *batch)
-    gradient = setup.processes.mean(gradient, weight)
+    gradient = setup.processes.mean(gradient, counted(batch, weight))
     trained = dict(unwrap(setup.model).named_parameters())
     weights = {
         name: parameter.detach().to(gradient.get(name, parameter).dtype)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tqdm import tqdm
 
+from ..models.arguments import require_arguments, require_whole
+
 if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
@@ -44,6 +46,8 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, steps: int, description: str) -> None:
+        require_arguments(ProgressBar.__init__, locals())
+        require_whole("steps", steps, 0)
         self._steps = steps
         self._description = description
         self._bar: tqdm[Any] | None = None
@@ -73,6 +77,7 @@ class ScheduleStep(Callback):
     """
 
     def __init__(self, schedule: LRScheduler) -> None:
+        require_arguments(ScheduleStep.__init__, locals())
         self._schedule = schedule
 
     def on_step_end(self, step: int, epoch: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
+from ..models.arguments import require_arguments
 from ..probes.records.atomic import write_atomically
 from ..probes.records.record_file import RecordFile
 from .callbacks import Callback
@@ -123,6 +124,7 @@ class Checkpointer(Callback):
     """
 
     def __init__(self, path: Path, parts: Mapping[str, Stateful], records: RecordFile) -> None:
+        require_arguments(Checkpointer.__init__, locals())
         self._path = path
         self._parts = parts
         self._records = records

@@ -4,12 +4,13 @@ The configuration of one kind of training is a subclass of `TrainingConfig`, in 
 system; its default instance is the project's default run of that system.
 """
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from warnings import warn
+
+from ..models.arguments import require_fields, require_positive
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from .system import System
 
 __all__ = ["ProbeConfig", "TrainingConfig", "require_positive"]
-
-
-def require_positive(name: str, value: float) -> None:
-    """Raise a ValueError that names the argument unless its value is positive and finite."""
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name}: expected a positive number, got {value}")
 
 
 @dataclass(frozen=True)
@@ -48,6 +43,7 @@ class ProbeConfig:
     every: int = 1
 
     def __post_init__(self) -> None:
+        require_fields(self, "probe.")
         require_positive("probe.eigenvalues", self.eigenvalues)
         require_positive("probe.tolerance", self.tolerance)
         require_positive("probe.draws", self.draws)
@@ -84,6 +80,7 @@ class TrainingConfig(ABC):
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
+        require_fields(self)
         require_positive("epochs", self.epochs)
         if self.seed < 0:
             raise ValueError(f"seed: expected at least 0, got {self.seed}")

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..models.arguments import require_arguments
 from ..probes.curvature.batches import Batch, Inputs
 
 __all__ = ["Batches", "Draw", "DrawnBatches", "FixedData", "FreshSamples", "FullBatch"]
@@ -43,6 +44,7 @@ class FullBatch:
     """
 
     def __init__(self, inputs: Inputs, targets: Any) -> None:
+        require_arguments(FullBatch.__init__, locals())
         self._batch = inputs, targets
 
     def __iter__(self) -> Iterator[Batch]:
@@ -65,6 +67,7 @@ class DrawnBatches(ABC):
     """
 
     def __init__(self, batch_size: int, generator: torch.Generator) -> None:
+        require_arguments(DrawnBatches.__init__, locals())
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1 sample, got {batch_size}")
         self.batch_size = batch_size
@@ -111,6 +114,7 @@ class FreshSamples(DrawnBatches):
     """
 
     def __init__(self, draw: Draw, batch_size: int, generator: torch.Generator) -> None:
+        require_arguments(FreshSamples.__init__, locals())
         self._draw_samples = draw
         super().__init__(batch_size, generator)
 
@@ -135,6 +139,7 @@ class FixedData(DrawnBatches):
     def __init__(
         self, inputs: Tensor, targets: Tensor, batch_size: int, generator: torch.Generator
     ) -> None:
+        require_arguments(FixedData.__init__, locals())
         if len(inputs) == 0 or len(inputs) != len(targets):
             raise ValueError(
                 "inputs, targets: expected equally many samples, at least 1, "

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..models.arguments import require_arguments, require_least
 from .closure_optimiser import Closure, ClosureOptimiser, require
 
 __all__ = ["EntropySGD"]
@@ -61,6 +62,8 @@ class EntropySGD(ClosureOptimiser):
         scoping: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
+        require_arguments(EntropySGD.__init__, locals())
+        require_least("noise", noise, 0)
         if noise > 0 and generator is None:
             raise ValueError("generator: expected one at a noise above 0, got None")
         defaults = {

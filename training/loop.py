@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..models.arguments import require_arguments
 from ..probes.curvature.batches import Batch, Inputs
 from ..probes.curvature.losses import Loss
 from .callbacks import Callback
@@ -45,6 +46,7 @@ def fit(
         FloatingPointError: at the end of an epoch, before its callbacks, if a loss in it was not
             finite.
     """
+    require_arguments(fit, locals())
     for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
         if value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..models.arguments import require_arguments, require_least
 from .closure_optimiser import Closure, ClosureOptimiser, require
 
 __all__ = ["ReplicatedSGD"]
@@ -53,6 +54,8 @@ class ReplicatedSGD(ClosureOptimiser):
         scoping: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
+        require_arguments(ReplicatedSGD.__init__, locals())
+        require_least("spread", spread, 0)
         if spread > 0 and generator is None:
             raise ValueError("generator: expected one at a spread above 0, got None")
         defaults = {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ..models.arguments import require_arguments
 from ..probes.measurement import Measurement
 from ..probes.probe import SpectralProbe
 from ..probes.records.record_file import RecordFile, Run, load
@@ -52,6 +53,7 @@ def run(
         ValueError: naming the argument, what was expected and what came.
         FloatingPointError: if the loss is not finite; what was measured before is kept.
     """
+    require_arguments(run, locals())
     _require_device(config.device)
     seeds = Seeds.of(config.seed)
     system = config.build(_generator(seeds.weights, config.device))

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models.arguments import require_arguments
 from ..probes.records.atomic import write_atomically
 from ..probes.records.record import Record
 from ..probes.records.record_file import Run
@@ -38,6 +39,7 @@ def export(run: Run, path: Path, form: str) -> None:
             is a file that no export wrote, which stays.
         OSError: if it cannot be written.
     """
+    require_arguments(export, locals())
     if form not in FORMATS:
         raise ValueError(f"format: expected one of {sorted(FORMATS)}, got {form!r}")
     if path.exists() and not _exported(path, form):

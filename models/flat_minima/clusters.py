@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..arguments import require_arguments, require_fields, require_whole
+
 __all__ = ["ClusterClassifier", "ClusterLaw"]
 
 
@@ -29,6 +31,7 @@ class ClusterLaw:
     fraction: float = 0.5
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if not (math.isfinite(self.noise) and self.noise > 0):
             raise ValueError(f"noise: expected a positive number, got {self.noise}")
         if not 0 < self.fraction < 1:
@@ -62,6 +65,8 @@ class ClusterClassifier(nn.Module):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
+        require_arguments(ClusterClassifier.__init__, locals())
+        require_whole("dimension", dimension, 1)
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(dimension, dtype=dtype, device=device))
         self.bias = nn.Parameter(torch.zeros((), dtype=dtype, device=device)) if bias else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..arguments import require_fields
 from .derivatives import joint_curvature_factors, sample_losses
 
 __all__ = ["FunctionHead"]
@@ -42,6 +43,7 @@ class FunctionHead:
     shift_invariant: bool = False
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.directions < 1:
             raise ValueError(f"directions: expected at least 1, got {self.directions}")
         if self.parameters < 0:

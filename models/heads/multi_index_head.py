@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..arguments import require_fields, require_whole
 from .activations import (
     Activation,
     activation_derivatives,
@@ -49,6 +50,8 @@ class MultiIndexHead:
     output_bias: bool = False
 
     def __post_init__(self) -> None:
+        require_fields(self)
+        require_whole("directions", self.directions, 1)
         object.__setattr__(self, "teacher_second_layer", tuple(self.teacher_second_layer))
         if not 1 <= self.teachers < self.directions:
             raise ValueError(

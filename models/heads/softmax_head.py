@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..arguments import require_fields
 from .head import OutputHead
 from .losses import SoftmaxCrossEntropy
 
@@ -23,6 +24,7 @@ class SoftmaxHead(OutputHead):
     directions: int
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.directions < 2:
             raise ValueError(f"directions: expected at least 2 classes, got {self.directions}")
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..arguments import require_fields
 from .activations import Activation
 from .head import OutputHead
 from .losses import LossName, OutputLoss, output_loss
@@ -53,6 +54,7 @@ class TwoLayerHead(OutputHead):
     output_bias: bool = False
 
     def __post_init__(self) -> None:
+        require_fields(self)
         _ = self._link, self._loss  # both check their arguments
 
     @cached_property

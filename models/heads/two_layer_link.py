@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..arguments import require_fields
 from .activations import (
     Activation,
     activation_derivatives,
@@ -40,6 +41,7 @@ class TwoLayerLink:
     output_bias: bool = False
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.width < 1:
             raise ValueError(f"directions: expected at least 1 hidden unit, got {self.width}")
         if self.outputs < 1:

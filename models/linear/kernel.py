@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..arguments import require_arguments
+
 __all__ = ["KernelRegression"]
 
 # Eigenvalues of the kernel matrix, relative to the largest, that count as none, at the least: in
@@ -33,6 +35,7 @@ class KernelRegression(nn.Module):
     whitening: Tensor
 
     def __init__(self, kernel: Callable[[Tensor, Tensor], Tensor], points: Tensor) -> None:
+        require_arguments(KernelRegression.__init__, locals())
         super().__init__()
         self.kernel = kernel
         matrix = kernel(points, points)

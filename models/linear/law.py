@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ..arguments import require_fields
+
 __all__ = ["Entries", "LinearLaw"]
 
 Entries = Literal["gaussian", "rademacher"]
@@ -35,6 +37,7 @@ class LinearLaw:
     _root: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        require_fields(self)
         shape = tuple(self.covariance.shape)
         if not self.covariance.is_floating_point() or len(shape) not in (1, 2) or 0 in shape:
             raise ValueError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..arguments import require_arguments
+
 __all__ = ["LinearRegression", "RandomFeatures"]
 
 
@@ -23,6 +25,7 @@ class LinearRegression(nn.Module):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
+        require_arguments(LinearRegression.__init__, locals())
         super().__init__()
         if dimension < 1:
             raise ValueError(f"dimension: expected at least 1, got {dimension}")
@@ -62,6 +65,7 @@ class RandomFeatures(nn.Module):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
+        require_arguments(RandomFeatures.__init__, locals())
         super().__init__()
         for name, value in (("dimension", dimension), ("features", features)):
             if value < 1:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import roots_jacobi
 from torch import Tensor
 
+from ..arguments import require_arguments, require_fields
+
 __all__ = ["SphereLaw", "SphereRisk", "harmonics", "kernel_spectrum"]
 
 Numbers = TypeVar("Numbers", NDArray[np.float64], Tensor)
@@ -44,6 +46,7 @@ def kernel_spectrum(
     Raises:
         ValueError: if a dimension is too small.
     """
+    require_arguments(kernel_spectrum, locals())
     if dimension < 3:
         raise ValueError(f"dimension: expected at least 3, got {dimension}")
     power = (dimension - 3) / 2
@@ -82,6 +85,7 @@ class SphereLaw:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.centres.ndim != 2 or self.centres.shape[1] < 3:
             raise ValueError(
                 f"centres: expected shape (J, d), d >= 3, got {tuple(self.centres.shape)}"
@@ -146,6 +150,7 @@ class SphereRisk:
     """
 
     def __init__(self, law: SphereLaw, eigenvalues: Sequence[float], points: Tensor) -> None:
+        require_arguments(SphereRisk.__init__, locals())
         points = points.double()
         dimension, degrees = points.shape[1], len(eigenvalues)
         cosines = points @ points.T

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..arguments import require_arguments
 from .factorisation import LocalLoss, local_loss
 from .measurements import Measurements
 
@@ -42,6 +43,7 @@ def descend(
     Raises:
         ValueError: if the learning rate is not positive or the number of steps negative.
     """
+    require_arguments(descend, locals())
     rate = torch.as_tensor(learning_rate, dtype=starts.dtype, device=starts.device)
     if not bool((rate > 0).all()):
         raise ValueError(f"learning_rate: expected a positive number, got {learning_rate}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..arguments import require_arguments, require_whole
 from .measurements import VectorMeasurements, require_measurements
 
 __all__ = ["GaussianMeasurements"]
@@ -35,6 +36,8 @@ class GaussianMeasurements(VectorMeasurements):
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> None:
+        require_arguments(GaussianMeasurements.__init__, locals())
+        require_whole("count", count, 1)
         require_measurements(size, count)
         super().__init__(size, count, dtype, device)
         shape = count, self.symmetric.length

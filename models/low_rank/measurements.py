@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from ..arguments import require_arguments
 from .symmetric import SymmetricVectors
 
 __all__ = ["Measurements", "VectorMeasurements", "require_measurements"]
@@ -58,6 +59,7 @@ class VectorMeasurements(Measurements):
     def __init__(
         self, size: int, count: int, dtype: torch.dtype, device: torch.device | str
     ) -> None:
+        require_arguments(VectorMeasurements.__init__, locals())
         self.size, self.count, self.dtype = size, count, dtype
         self.device = torch.device(device)
         self.symmetric = SymmetricVectors(size, dtype, device)

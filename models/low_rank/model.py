@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ..arguments import require_arguments
 from .factorisation import LocalLoss, local_loss
 from .measurements import Measurements
 
@@ -29,6 +30,7 @@ class FactorisedMatrix(nn.Module):
     """
 
     def __init__(self, measurements: Measurements, outcomes: Tensor, start: Tensor) -> None:
+        require_arguments(FactorisedMatrix.__init__, locals())
         super().__init__()
         n, m, dtype = measurements.size, measurements.count, measurements.dtype
         if outcomes.shape != (m,) or outcomes.dtype != dtype:

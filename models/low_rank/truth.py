@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..arguments import require_arguments, require_whole
+
 __all__ = ["LowRankMatrix", "block_matrix", "random_matrix", "small_start"]
 
 
@@ -41,6 +43,8 @@ def random_matrix(
     Raises:
         ValueError: if there are more eigenvalues than rows.
     """
+    require_arguments(random_matrix, locals())
+    require_whole("size", size, 2)
     rank = len(eigenvalues)
     if not 1 <= rank <= size:
         raise ValueError(f"eigenvalues: expected 1 to {size} of them, got {rank}")

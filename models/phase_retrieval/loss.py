@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import require_fields
+
 if TYPE_CHECKING:  # the theory and its figures do without
     from torch import Tensor
 
@@ -34,6 +36,7 @@ class PhaseLoss:
     offset: float | None = 1.0
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.offset is not None and not (math.isfinite(self.offset) and self.offset > 0):
             raise ValueError(f"offset: expected a positive number or None, got {self.offset}")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..arguments import require_arguments
 from ..spiked.start import random_signal
 from .loss import PhaseLoss
 
@@ -65,6 +66,7 @@ class PhaseRetrieval(nn.Module):
     """
 
     def __init__(self, start: Tensor) -> None:
+        require_arguments(PhaseRetrieval.__init__, locals())
         super().__init__()
         length = float(start.detach().double().square().sum())
         if start.ndim != 1 or not abs(length - 1) < _UNIT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..arguments import require_arguments
 from .loss import PhaseLoss
 
 __all__ = ["final_overlaps"]
@@ -35,6 +36,7 @@ def final_overlaps(
     Raises:
         ValueError: naming the argument, what was expected and what came.
     """
+    require_arguments(final_overlaps, locals())
     for name, value in (("dimension", dimension), ("samples", samples), ("runs", runs)):
         if value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..arguments import require_arguments
+
 __all__ = ["LocalEnergy", "SpikedLandscape"]
 
 
@@ -63,6 +65,7 @@ class SpikedLandscape:
         generator: torch.Generator,
         order: int = 3,
     ) -> None:
+        require_arguments(SpikedLandscape.__init__, locals())
         if signal.ndim != 1 or not signal.is_floating_point() or len(signal) < 2:
             raise ValueError(
                 "signal: expected a floating tensor of shape (N,), N >= 2, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..arguments import require_arguments
 from .landscape import SpikedLandscape
 
 __all__ = ["message_passing"]
@@ -26,6 +27,7 @@ def message_passing(landscape: SpikedLandscape, start: Tensor, iterations: int) 
     Raises:
         ValueError: if the number of iterations is negative.
     """
+    require_arguments(message_passing, locals())
     if iterations < 0:
         raise ValueError(f"iterations: expected at least 0, got {iterations}")
     path = [start.detach()]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ..arguments import require_arguments
 from .landscape import LocalEnergy, SpikedLandscape
 
 __all__ = ["SpikedModel"]
@@ -27,6 +28,7 @@ class SpikedModel(nn.Module):
     """
 
     def __init__(self, landscape: SpikedLandscape, start: Tensor) -> None:
+        require_arguments(SpikedModel.__init__, locals())
         super().__init__()
         n = landscape.dimension
         if start.shape != (n,) or start.dtype != landscape.signal.dtype:

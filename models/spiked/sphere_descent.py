@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..arguments import require_arguments, require_least, require_positive
+
 __all__ = ["SphereDescent"]
 
 
@@ -34,10 +36,9 @@ class SphereDescent(torch.optim.Optimizer):
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        if not lr > 0:
-            raise ValueError(f"lr: expected a positive number, got {lr}")
-        if not temperature >= 0:
-            raise ValueError(f"temperature: expected at least 0, got {temperature}")
+        require_arguments(SphereDescent.__init__, locals())
+        require_positive("lr", lr)
+        require_least("temperature", temperature, 0)
         if temperature > 0 and generator is None:
             raise ValueError("generator: expected one at a temperature above 0, got None")
         super().__init__(params, {"lr": lr, "temperature": temperature})

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from ..arguments import require_arguments
+
 __all__ = ["random_signal", "start_at_overlap"]
 
 
@@ -21,6 +23,7 @@ def random_signal(
     Raises:
         ValueError: if the dimension is below 2.
     """
+    require_arguments(random_signal, locals())
     if dimension < 2:
         raise ValueError(f"dimension: expected at least 2, got {dimension}")
     drawn = torch.randn(dimension, dtype=torch.float64, device=device, generator=generator)
@@ -42,6 +45,7 @@ def start_at_overlap(signal: Tensor, overlap: float, generator: torch.Generator)
     Raises:
         ValueError: if the overlap is out of range.
     """
+    require_arguments(start_at_overlap, locals())
     if not -1 <= overlap <= 1:
         raise ValueError(f"overlap: expected a number from -1 to 1, got {overlap}")
     n, along = len(signal), signal.double()

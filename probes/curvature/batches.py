@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-__all__ = ["Batch", "Batches", "Data", "Inputs", "divided", "ordinary", "sample_number"]
+__all__ = ["Batch", "Batches", "Data", "Inputs", "divided", "is_empty", "ordinary", "sample_number"]
 
 # Passed to the module as model(x), model(*x) for a sequence, model(**x) for a mapping.
 Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
@@ -87,6 +87,16 @@ def sample_number(batch: Batch) -> int:
                 return len(leaf)
             raise ValueError(f"data: expected at least one sample, got shape {tuple(leaf.shape)}")
     raise ValueError("data: expected tensors with samples along the first axis, got none")
+
+
+def is_empty(batch: Batch) -> bool:
+    """Whether the tensor that tells how many samples there are has none."""
+    if _one_each(batch[1]):
+        return False
+    lengths = (
+        len(leaf) for leaf in tree_leaves(batch[::-1]) if isinstance(leaf, Tensor) and leaf.ndim
+    )
+    return next(lengths, 1) == 0
 
 
 def divided(batch: Batch, samples: int) -> list[Batch]:

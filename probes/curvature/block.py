@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
+from ...models.arguments import require_fields
+
 __all__ = ["Block"]
 
 
@@ -29,6 +31,9 @@ class Block:
     rows: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        require_fields(self)
+        if not self.name:
+            raise ValueError("name: expected a text that is not empty, got ''")
         if self.rows and len(self.parameters) != 1:
             raise ValueError(
                 f"rows: expected one parameter to take rows of, got {self.parameters or 'all'}"

@@ -1,10 +1,9 @@
-"""Measuring with several processes: each multiplies with its own samples, and sums are shared."""
+"""Products of several processes: each multiplies with its own samples, and sums are shared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -13,6 +12,7 @@ from .derived import Derived
 from .head_curvature import HeadCurvature
 from .module_curvature import CovarianceOperator
 from .operator import CurvatureOperator
+from .processes import Processes
 from .wrappers import inner_modules
 
 __all__ = [
@@ -23,83 +23,6 @@ __all__ = [
     "group_of",
     "shared",
 ]
-
-
-class Processes:
-    """The processes of a group, or this one alone; every method is called by all of them.
-
-    What differs between them (samples, and what is computed from them) goes through `agreed`, the
-    rest is the same computation on each, with the same outcome.
-
-    Args:
-        group: None for this process alone.
-        device: of what is communicated.
-    """
-
-    def __init__(self, group: distributed.ProcessGroup | None, device: torch.device) -> None:
-        self._group, self._device = group, device
-        self.size = 1 if group is None else distributed.get_world_size(group)
-        self.rank = 0 if group is None else distributed.get_rank(group)
-
-    @property
-    def alone(self) -> bool:
-        """Whether nothing has to be communicated."""
-        return self._group is None
-
-    def sum(self, values: Tensor) -> Tensor:
-        """Sum of the values of all processes, in place if they are contiguous; same shape."""
-        if self._group is None:
-            return values
-        values = values.contiguous()
-        distributed.all_reduce(values, group=self._group)
-        return values
-
-    def gather(self, numbers: list[float]) -> Tensor:
-        """The numbers of every process, (processes, count) float64 on the CPU."""
-        own = torch.tensor(numbers, dtype=torch.float64, device=self._device)
-        rows = own.new_zeros(self.size, len(numbers))
-        rows[self.rank] = own
-        return self.sum(rows).cpu()
-
-    def mean(self, values: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
-        """sum_r n_r values_r / sum_r n_r of each tensor, n_r what process r counts by."""
-        if self.alone:
-            return values
-        share = weight / float(self.gather([weight]).sum())
-        return {name: self.sum(value * share) for name, value in values.items()}
-
-    @contextmanager
-    def agreed(self) -> Iterator[None]:
-        """What one process fails with inside, all fail with at the end: none waits for another.
-
-        Nothing inside may communicate.
-
-        Raises:
-            RuntimeError: where only other processes failed, with their reasons.
-        """
-        failure: Exception | None = None
-        try:
-            yield
-        except Exception as error:
-            failure = error
-        if self.alone:
-            if failure is not None:
-                raise failure
-            return
-        failed = torch.tensor([float(failure is not None)], device=self._device)
-        self.settle(float(self.sum(failed)), failure)
-
-    def settle(self, failed: float, failure: Exception | None) -> None:
-        """Raise on every process if ``failed``, the number of failures of all, is not 0."""
-        if not failed:
-            return
-        reason = None if failure is None else f"{type(failure).__name__}: {failure}"
-        reasons: list[Any] = [None] * self.size
-        distributed.all_gather_object(reasons, reason, group=self._group)
-        if failure is not None:
-            raise failure
-        told = "; ".join(f"process {r}: {text}" for r, text in enumerate(reasons) if text)
-        raise RuntimeError(f"failed on {told}")
 
 
 class SharedOperator(Derived):
@@ -125,7 +48,12 @@ class SharedOperator(Derived):
     ) -> None:
         super().__init__(local)
         self._weight, self._processes = weight, processes
-        self._width = int(processes.gather([local.panel_width]).min())
+        facts = processes.gather([local.panel_width, local.size])
+        if len(facts[:, 1].unique()) > 1:
+            raise ValueError(
+                f"local: expected equal sizes on all processes, got {facts[:, 1].int().tolist()}"
+            )
+        self._width = int(facts[:, 0].min())
         self._deviation = None
         if mean is not None:
             total = processes.sum(torch.cat([weight * mean, mean.new_tensor([weight])]))
@@ -179,13 +107,14 @@ class SharedHeadCurvature(SharedOperator):
 
     Args:
         local: of the samples of this process.
+        weight: their number; 0 where they are borrowed.
         processes: that share the samples.
     """
 
-    def __init__(self, local: HeadCurvature, processes: Processes) -> None:
-        super().__init__(local, local.samples, processes)
+    def __init__(self, local: HeadCurvature, weight: float, processes: Processes) -> None:
+        super().__init__(local, weight, processes)
         self._head = local
-        counts = processes.gather([local.samples, local.samples * local.noise])
+        counts = processes.gather([weight, weight * local.noise])
         self._total, weighted = counts.sum(0).tolist()
         self._noise = weighted / self._total
 
@@ -197,6 +126,8 @@ class SharedHeadCurvature(SharedOperator):
         """See `HeadCurvature.sampling_errors`."""
         ratio = self._head.size / self._head.rows / self._total
         influence = self._head.influences(vectors, resolvent * self._noise * ratio)
+        if not self._weight:
+            influence = influence[:0]
         mean = self._processes.sum(influence.sum(0)) / self._total
         squares = self._processes.sum((influence - mean).square().sum(0))
         errors: Tensor = (squares / (self._total - 1) / self._total).sqrt()
@@ -214,7 +145,7 @@ def shared(local: CurvatureOperator, weight: float, processes: Processes) -> Cur
     if processes.alone:
         return local
     if isinstance(local, HeadCurvature):
-        return SharedHeadCurvature(local, processes)
+        return SharedHeadCurvature(local, weight, processes)
     mean = local.mean if isinstance(local, CovarianceOperator) else None
     return SharedOperator(local, weight, processes, mean)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...models.arguments import require_arguments
 from ...models.heads import HeadModel, curvature_factors, gradient_factors
 from .operator import CurvatureOperator
 
@@ -40,6 +41,7 @@ class HeadCurvature(CurvatureOperator):
     """
 
     def __init__(self, inputs: Tensor, factors: Tensor) -> None:
+        require_arguments(HeadCurvature.__init__, locals())
         if inputs.ndim != 2 or 0 in inputs.shape:
             raise ValueError(f"inputs: expected shape (n, d), n, d >= 1, got {tuple(inputs.shape)}")
         if factors.ndim != 4 or factors.shape[1:] != (len(inputs), *factors.shape[-1:] * 2):
@@ -237,6 +239,7 @@ def head_curvature(
             selections differ in their number of rows, a row is out of range, or a number is not
             finite.
     """
+    require_arguments(head_curvature, locals())
     if not isinstance(model, HeadModel):
         raise ValueError(f"model: expected a HeadModel, got {type(model).__name__}")
     parameters = {name: value.detach() for name, value in model.named_parameters()}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from ...models.arguments import require_arguments
 from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
 from .division import same_in_parts
@@ -118,6 +119,7 @@ class ModuleOperator(CurvatureOperator):
         mode: Mode = "eval",
         dtype: torch.dtype | None = None,
     ) -> None:
+        require_arguments(ModuleOperator.__init__, locals())
         _require_choice("reduction", reduction, get_args(Reduction))
         _require_choice("strategy", strategy, (None, *get_args(Strategy)))
         if memory < 1:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from ...models.arguments import require_arguments
 from .operator import CurvatureOperator
 
 __all__ = ["as_linear_operator"]
@@ -26,6 +27,7 @@ def as_linear_operator(operator: CurvatureOperator) -> LinearOperator:
     Raises:
         ValueError: for a batch of matrices.
     """
+    require_arguments(as_linear_operator, locals())
     if operator.batch:
         raise ValueError(f"operator: expected one matrix, got a batch {operator.batch}")
     kind = np.float32 if operator.dtype == torch.float32 else np.float64

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...models.arguments import require_arguments
+
 __all__ = ["Per", "Terms", "WeightedMean", "weighted_mean_of"]
 
 Per = Literal["sample", "term"]
@@ -40,6 +42,7 @@ class WeightedMean:
     """
 
     def __init__(self, function: Terms | Callable[[Any, Any], Tensor], per: Per = "sample") -> None:
+        require_arguments(WeightedMean.__init__, locals())
         if per not in get_args(Per):
             raise ValueError(f"per: expected one of {list(get_args(Per))}, got {per!r}")
         self.function, self.per = function, per

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ...models.arguments import require_arguments
 from ...theory.spectrum import ENDS, End
 from ..curvature.derived import Deflated
 from ..curvature.operator import CurvatureOperator
@@ -96,6 +97,7 @@ def eigenpairs_beyond(
     Raises:
         ValueError: if a value is not finite, or ``below`` is above ``above``.
     """
+    require_arguments(eigenpairs_beyond, locals())
     limits = [value for value in (below, above) if value is not None]
     if not all(map(math.isfinite, limits)) or limits != sorted(limits):
         raise ValueError(f"below, above: expected finite, below <= above, got {below} and {above}")

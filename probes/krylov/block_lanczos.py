@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ...models.arguments import require_arguments
 from ..curvature.operator import CurvatureOperator
 
 __all__ = [
@@ -262,6 +263,7 @@ def block_lanczos(
     Raises:
         ValueError: if the basis would exceed the space, or a product is not finite.
     """
+    require_arguments(block_lanczos, locals())
     size, width = start.shape[-2:]
     if not 1 <= width * steps <= size:
         raise ValueError(

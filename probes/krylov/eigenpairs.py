@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...models.arguments import require_arguments
 from ..curvature.operator import CurvatureOperator
 from .beyond import eigenpairs_beyond
 from .block_lanczos import BlockLanczos, Krylov, end_places
@@ -104,12 +105,14 @@ def eigenpairs(
         ValueError: if nothing or too much is asked for, an argument is out of range, the memory
             is too small for a run, or a product is not finite.
     """
+    require_arguments(eigenpairs, locals())
     began = time.perf_counter()
     by_value = above is not None or below is not None
     if (largest != 0 or smallest != 0) + by_value + (near is not None) != 1:
         raise ValueError(
             "largest, smallest, above, below, near: expected either counts at the ends, or "
-            "values to go beyond, or a value to be near"
+            "values to go beyond, or a value to be near, got "
+            f"{(largest, smallest, above, below, near)}"
         )
     if not 0 < tolerance < math.inf:
         raise ValueError(f"tolerance: expected a positive number, got {tolerance}")

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from ...models.arguments import require_arguments
 from ...theory.spectrum import FloatArray
 from ..curvature.operator import CurvatureOperator
 from .block_lanczos import Krylov, block_lanczos, random_frame, whole_space
@@ -200,6 +201,7 @@ def lanczos_quadrature(
     Raises:
         ValueError: if a number is not positive, or a product is not finite.
     """
+    require_arguments(lanczos_quadrature, locals())
     if starts < 1 or steps < 1:
         raise ValueError(f"starts, steps: expected positive numbers, got {starts}, {steps}")
     size = operator.size

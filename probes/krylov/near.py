@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...models.arguments import require_arguments
 from ..curvature.folding import Folded
 from ..curvature.operator import CurvatureOperator
 from .block_lanczos import BlockLanczos, Krylov
@@ -73,6 +74,7 @@ def eigenpairs_near(search: Search, value: float, count: int, tolerance: float) 
     Raises:
         ValueError: if the value is not finite or the count not positive.
     """
+    require_arguments(eigenpairs_near, locals())
     if not math.isfinite(value) or count < 1:
         raise ValueError(f"near: expected a finite value and a count >= 1, got {value}, {count}")
     operator = search.operator

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...models.arguments import require_arguments
 from ..curvature.operator import CurvatureOperator
 from .block_lanczos import block_lanczos, random_frame
 from .frame_mean import Estimate, frame_mean
@@ -51,6 +52,7 @@ def trace(operator: CurvatureOperator, products: int, generator: torch.Generator
     Raises:
         ValueError: if there are fewer than 2 products, or a product is not finite.
     """
+    require_arguments(trace, locals())
     if products < 2:
         raise ValueError(f"products: expected at least 2, got {products}")
     size = operator.size

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import yaml
 from numpy.typing import NDArray
 
+from ...models.arguments import require_arguments
 from .append import WholeEntries
 from .lines import (
     VERSION,
@@ -70,7 +71,10 @@ class RecordFile:
     def __init__(
         self, path: str | os.PathLike[str], config: Mapping[str, Any] | None = None
     ) -> None:
+        require_arguments(RecordFile.__init__, locals())
         self.path = Path(path)
+        if self.path.is_dir():
+            raise ValueError(f"path: expected a file, got the folder {str(path)!r}")
         self._config = config or {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file, self._entries = self._opened()
@@ -256,6 +260,7 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
             field.
         OSError: if it cannot be read.
     """
+    require_arguments(read_records, locals())
     path = Path(path)
     with path.open("rb") as file:
         first = file.readline()
@@ -293,6 +298,7 @@ def load(run: str | os.PathLike[str]) -> Run:
         ValueError: if there is no record file, or its configuration cannot be read; see also
             `read_records`.
     """
+    require_arguments(load, locals())
     folder = Path(run)
     path = folder / RECORDS if folder.is_dir() else folder
     if not path.is_file():

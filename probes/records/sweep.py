@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ...models.arguments import require_fields
 from ...theory.spectrum import FloatArray
 from .record import Record
 
@@ -53,6 +54,7 @@ class Sweep:
     thresholds: tuple[Threshold, ...] = field(default=(), metadata={"unit": "see Threshold"})
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.values.shape != (len(self.records),):
             raise ValueError(
                 f"values: expected one for each of {len(self.records)} records, "
@@ -88,6 +90,7 @@ class CountMap:
     boundaries: tuple[Boundary, ...] = field(default=(), metadata={"unit": "see Boundary"})
 
     def __post_init__(self) -> None:
+        require_fields(self)
         expected = (len(self.y), len(self.x))
         if self.counts.shape != expected:
             raise ValueError(f"counts: expected shape {expected}, got {self.counts.shape}")

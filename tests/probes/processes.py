@@ -6,7 +6,9 @@ Every check returns numbers (or text) of this process; they are saved for the te
 import contextlib
 import copy
 import dataclasses
+import os
 import sys
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -16,7 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression
 from spectrain.probes.curvature.block import Block
-from spectrain.probes.curvature.distributed import Processes, SharedOperator, shared
+from spectrain.probes.curvature.distributed import SharedOperator, shared
+from spectrain.probes.curvature.matrix import Covariance, Hessian
 from spectrain.probes.curvature.module_curvature import (
     CovarianceOperator,
     GaussNewtonOperator,
@@ -24,6 +27,7 @@ from spectrain.probes.curvature.module_curvature import (
     InformationOperator,
 )
 from spectrain.probes.curvature.operator import CurvatureOperator
+from spectrain.probes.curvature.processes import Processes
 from spectrain.probes.krylov.eigenpairs import eigenpairs
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
@@ -324,7 +328,121 @@ def fully_sharded():
     return difference(same, expected), stability, freed
 
 
+def message(make):
+    """What it is refused with."""
+    try:
+        make()
+    except (ValueError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def differences():
+    """What each process is told of settings, blocks, shapes, dtypes and weights of its own."""
+    rank, group = distributed.get_rank(), distributed.group.WORLD
+    last = rank == distributed.get_world_size() - 1
+
+    def probe(model=None, **options):
+        model = network() if model is None else model
+        options = {"measurement": LANCZOS, "process_group": group, **options}
+        return SpectralProbe(model, LOSS, whole_batch(), **options)
+
+    narrow = nn.Sequential(nn.Linear(9, 7), nn.Tanh(), nn.Dropout(0.3), nn.Linear(7, 3)).double()
+    frozen = network()
+    frozen[0].bias.requires_grad_(not last)
+    found = {
+        "seed": message(lambda: probe(seed=rank)),
+        "eigenvalues": message(lambda: probe(measurement=Measurement(eigenvalues=3 + last))),
+        "blocks": message(lambda: probe(blocks=[Block("all"), Block("b", (f"{3 * last}.bias",))])),
+        "number of blocks": message(lambda: probe(blocks=[Block("all"), Block("b")][: 1 + last])),
+        "shapes": message(lambda: probe(narrow if last else network())),
+        "dtypes": message(lambda: probe(network().float() if last else network())),
+        "frozen": message(lambda: probe(frozen)),
+        "only one is wrong": message(lambda: probe(seed=-1 if last else 0)),
+    }
+    model, kept = network(), Kept()
+    watched = probe(model, sinks=[kept])
+    with torch.no_grad():
+        model[3].weight[2, 1] *= 1 + last * 2**-52
+    found["weights"] = watched(0).failure
+    found["step"] = message(lambda: watched(rank).failure) + watched(rank).failure
+    found["estimate"] = message(watched.estimate)
+    model.load_state_dict(network().state_dict())
+    return found, watched(1).failure, [record.failure for record in kept]
+
+
+def empty_share():
+    """Records where all processes but one have no sample, against those of that one alone."""
+    rank, ends = distributed.get_rank(), distributed.get_world_size() - 1
+    model, batch = network(), whole_batch()
+    options = {
+        "matrices": [Hessian(), Covariance()],
+        "measurement": Measurement(eigenvalues=3, smallest=2, width=4, max_products=48, draws=2),
+        "check_first": True,
+    }
+    empty = tuple(tensor[:0] for tensor in batch)
+    own = batch if rank == ends else empty
+    group = {"process_group": distributed.group.WORLD}
+    found = SpectralProbe(model, LOSS, own, **options, **group)
+    alone = SpectralProbe(model, LOSS, batch, **options)
+    differences = [difference(found(step), alone(step)) for step in range(2)]
+    law = GaussianMixture(torch.eye(3, 60, dtype=torch.float64), (0.4, 0.3, 0.3), (0, 1, 2), 3.0)
+    head = SoftmaxRegression(60, 3, 0.5, generator(), torch.float64)
+    loss = head.head.criterion
+    options = {
+        "theory": MixtureTheory(law, head.head, N / 60),
+        "sample_kind": "training",
+        "measurement": LANCZOS,
+    }
+    batch = law.sample(N, generator(5))
+    empty = tuple(tensor[:0] for tensor in batch)
+    of_head = SpectralProbe(head, loss, batch if rank == ends else empty, **options, **group)(0)
+    assert of_head.operator == "head"
+    differences.append(difference(of_head, SpectralProbe(head, loss, batch, **options)(0)))
+    nothing = SpectralProbe(head, loss, empty, **options, **group)(0).failure
+    return differences, found.estimate().passes, nothing
+
+
+def skipped():
+    """The reasons where the last process does not call, and calls later; its training goes on."""
+    group = distributed.new_group(timeout=timedelta(seconds=3))
+    kept = Kept()
+    sinks = {"sinks": [kept], "measurement": LANCZOS}
+    probe = SpectralProbe(network(), LOSS, shard(whole_batch()), process_group=group, **sinks)
+    last = distributed.get_rank() == distributed.get_world_size() - 1
+    reasons = [probe(0).failure]
+    if not last:
+        reasons.append(probe(1).failure)
+    # As of a training, in the same group: it must not be taken for the probe's.
+    total = torch.ones(1000)
+    distributed.all_reduce(total)
+    reasons.append(probe(2).failure)
+    again = SpectralProbe(network(), LOSS, shard(whole_batch()), process_group=group)
+    return reasons, float(total.mean()), len(kept), again(0).failure
+
+
+def dies():
+    """The reasons where the last process ends within a probing, and of the next one."""
+    last = distributed.get_rank() == distributed.get_world_size() - 1
+    group = distributed.new_group(timeout=timedelta(seconds=20))
+    kept, probings = Kept(), []
+
+    def sample(_):
+        if last and probings:
+            os._exit(0)
+        return whole_batch()
+
+    options = {"sinks": [kept], "measurement": LANCZOS, "process_group": group}
+    probe = SpectralProbe(network(), LOSS, sample, **options)
+    for step in range(3):
+        probings.append(probe(step).failure)
+    return probings, len(kept)
+
+
 CHECKS = [
+    differences,
+    empty_share,
+    skipped,
     products,
     distributed_data_parallel,
     head,
@@ -336,15 +454,14 @@ CHECKS = [
     agreed_width,
     fully_sharded,
 ]
+ONLY_IF_NAMED = [dies]
 
 
 def main(folder, *names):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo")
+    distributed.init_process_group("gloo", timeout=timedelta(seconds=100))
     found = {}
-    for check in CHECKS:
-        if names and check.__name__ not in names:
-            continue
+    for check in [each for each in CHECKS + ONLY_IF_NAMED if each.__name__ in names] or CHECKS:
         try:
             found[check.__name__] = check()
         except Exception as error:

@@ -1,6 +1,7 @@
 """Two processes with unequal shares of the samples against one process with all of them."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,43 @@ def found(tmp_path_factory):
     assert done.returncode == 0, done.stderr[-4000:]
     ranks = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
     return {name: [rank[name] for rank in ranks] for name in ranks[0]}
+
+
+@pytest.fixture(scope="module")
+def found_by_three(tmp_path_factory):
+    """Likewise of three processes, the last of which ends before its time."""
+    if not torch.distributed.is_available():
+        pytest.skip("torch is built without distributed")
+    folder = tmp_path_factory.mktemp("three")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    started = [
+        subprocess.Popen(
+            [
+                *(sys.executable, str(WORKER), str(folder)),
+                *("differences", "empty_share", "skipped", "dies"),
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                **address,
+                "OMP_NUM_THREADS": "1",
+                "WORLD_SIZE": "3",
+                "RANK": str(rank),
+            },
+        )
+        for rank in range(3)
+    ]
+    try:
+        said = [process.communicate(timeout=240)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    ranks = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(3)]
+    return {name: [rank[name] for rank in ranks if name in rank] for name in ranks[0]}
 
 
 def test_a_product_is_that_of_all_samples_for_one_all_reduce(found):
@@ -97,3 +135,94 @@ def test_sharded_parameters_are_gathered_into_a_skeleton_and_let_go(found):
         assert errors[".tracks.top.gradient"] < 1e-10
         assert stability == pytest.approx(0.05)
         assert freed
+
+
+def same_on(values, last):
+    """How a message tells of two values, the second that of the last process."""
+    first = "process 0" if last == 1 else "processes 0 and 1"
+    return f"expected the same on all processes, got {values[0]} on {first}, {values[1]} on process"
+
+
+@pytest.mark.parametrize(
+    "processes", ["found", pytest.param("found_by_three", marks=pytest.mark.slow)]
+)
+class TestProcessesThatDiffer:
+    """Of two, and of three."""
+
+    def test_all_are_told_the_same(self, processes, request):
+        every = request.getfixturevalue(processes)["differences"]
+        last = len(every) - 1
+        messages = every[0][0]
+        alone = messages.pop("only one is wrong")
+        for process, (own, next_one, kept) in enumerate(every):
+            told = own.pop("only one is wrong", alone)
+            assert own == messages
+            expected = "ValueError: seed: expected at least 0, got -1"
+            if process != last:
+                expected = f"RuntimeError: failed on process {last}: {expected}"
+            assert told == expected
+            assert next_one == ""
+            assert len(kept) == (4 if process == 0 else 0)
+
+    def test_what_differs_is_named_with_the_processes(self, processes, request):
+        every = request.getfixturevalue(processes)["differences"]
+        last, told = len(every) - 1, every[0][0]
+        each = ", ".join(f"{process} on process {process}" for process in range(last + 1))
+        assert told["seed"] == (f"ValueError: seed: expected the same on all processes, got {each}")
+        for name, start in {
+            "eigenvalues": f"measurement.eigenvalues: {same_on((3, 4), last)}",
+            "blocks": "blocks: expected the same on all processes",
+            "number of blocks": "blocks: expected the same on all processes",
+            "shapes": "parameter '0.weight': "
+            + same_on(("torch.float64 of shape (8, 9)", "torch.float64 of shape (7, 9)"), last),
+            "dtypes": "parameter '0.weight': "
+            + same_on(("torch.float64 of shape (8, 9)", "torch.float32 of shape (8, 9)"), last),
+            "frozen": "parameter '0.bias': ",
+            "estimate": "parameter '3.weight': expected the same on all processes, got bits",
+        }.items():
+            assert told[name].startswith(f"ValueError: {start}"), name
+        assert told["weights"].startswith("probing: ValueError: parameter '3.weight': expected")
+        assert (
+            "the probing at step 0 on process 0, the probing at step 1 on process 1"
+            in (told["step"])
+        )
+
+    def test_one_without_samples_takes_part(self, processes, request):
+        """The records are those of the one process that has them all."""
+        for differences, _, nothing in request.getfixturevalue(processes)["empty_share"]:
+            law = ".measured.spectra.density."
+            for errors in differences:
+                rest = {name: error for name, error in errors.items() if law not in name}
+                assert {name: error for name, error in rest.items() if error > 1e-9} == {}
+            assert nothing == (
+                "sample: ValueError: sample: expected at least one sample on some process, "
+                "got none on any"
+            )
+
+    def test_one_that_skips_a_call_is_missed_and_its_training_goes_on(self, processes, request):
+        every = request.getfixturevalue(processes)["skipped"]
+        last = len(every) - 1
+        for process, (reasons, mean, kept, again) in enumerate(every):
+            assert reasons[0] == again == ""
+            assert len(reasons) == (3 if process < last else 2)
+            for reason in reasons[1:]:
+                assert reason.startswith(
+                    f"probing: ProcessesLostError: processes: expected all {last + 1} at the "
+                    "probing at step "
+                )
+                assert reason.endswith("one has ended, or did not call the probe")
+            assert mean == last + 1  # the sum of ones that the training takes meanwhile
+            assert kept == (3 if process == 0 else 0)
+        assert f"Ranks {last} failed to pass" in every[0][0][1]
+
+
+@pytest.mark.slow
+def test_processes_that_remain_record_the_end_of_another(found_by_three):
+    """It ends within a probing; that one and the next are recorded as failed, each once."""
+    assert len(found_by_three["dies"]) == 2
+    for process, (reasons, kept) in enumerate(found_by_three["dies"]):
+        assert reasons[0] == ""
+        for reason in reasons[1:]:
+            assert reason.startswith("probing: ProcessesLostError: processes: expected all 3 at ")
+            assert reason.count("ProcessesLostError") == 1
+        assert kept == (3 if process == 0 else 0)

@@ -199,7 +199,7 @@ def test_the_loop_of_this_package_gives_the_closure(make):
         (EntropySGD, {"inner_lr": -1.0}, "inner_lr: expected a number above 0"),
         (EntropySGD, {"stiffness": 0.0}, "stiffness: expected a number above 0"),
         (EntropySGD, {"inner_steps": 0}, "inner_steps: expected a number at least 1, got 0"),
-        (EntropySGD, {"inner_steps": 1.5}, "inner_steps: expected one integer"),
+        (EntropySGD, {"inner_steps": 1.5}, "inner_steps: expected a whole number, got 1.5"),
         (EntropySGD, {"averaging": 1.5}, "averaging: expected a number up to 1"),
         (EntropySGD, {"noise": 0.1}, "generator: expected one at a noise above 0"),
         (EntropySGD, {"scoping": math.nan}, "scoping: expected a number at least 0, got nan"),

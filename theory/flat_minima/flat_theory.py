@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from ...models.arguments import require_arguments
 from ...models.flat_minima.clusters import ClusterClassifier
 from ..direction import Direction
 from ..geometry import Geometry
@@ -80,6 +81,7 @@ class FlatMinimaTheory(Theory[FlatStatistics]):
         perturbations: Sequence[float],
         end: RidgeSolution | None = None,
     ) -> None:
+        require_arguments(FlatMinimaTheory.__init__, locals())
         self.clusters, self.mean, self.end = clusters, mean, end
         self.perturbations = tuple(perturbations)
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import ndtr
 
+from ...models.arguments import require_arguments, require_fields
 from ..spectrum import FloatArray
 
 __all__ = ["Clusters", "RidgeSolution", "Solution", "bayes_error", "ridge_solution"]
@@ -44,6 +45,7 @@ class Clusters:
     fraction: float | None = None
 
     def __post_init__(self) -> None:
+        require_fields(self)
         _require_positive("noise", self.noise)
         if self.fraction is not None and not 0 < self.fraction < 1:
             raise ValueError(
@@ -139,6 +141,7 @@ def ridge_solution(clusters: Clusters, samples_per_dimension: float, ridge: floa
     Raises:
         ValueError: naming the argument, what was expected and what came.
     """
+    require_arguments(ridge_solution, locals())
     _require_positive("samples_per_dimension", samples_per_dimension)
     if not (math.isfinite(ridge) and ridge >= 0):
         raise ValueError(f"ridge: expected a number of at least 0, got {ridge}")
@@ -175,6 +178,7 @@ def bayes_error(clusters: Clusters, samples_per_dimension: float) -> float:
     Raises:
         ValueError: if a is not positive, or the clusters are not alike.
     """
+    require_arguments(bayes_error, locals())
     _require_positive("samples_per_dimension", samples_per_dimension)
     if clusters.imbalance:
         raise ValueError(f"fraction: expected 1/2 or None, got {clusters.fraction}")

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from ...models.arguments import require_fields
+
 __all__ = ["Algorithm", "AlgorithmName"]
 
 AlgorithmName = Literal["flow", "gd", "sgd", "one-pass", "shuffled"]
@@ -38,6 +40,7 @@ class Algorithm:
     schedule: tuple[tuple[float, float], ...] = field(default=(), metadata={"unit": "(step, 1)"})
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.name not in get_args(AlgorithmName):
             raise ValueError(
                 f"algorithm: expected one of {', '.join(get_args(AlgorithmName))} "

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...models.arguments import require_arguments
 from ..direction import Direction
 from ..geometry import Geometry
 from ..matrix_kind import HESSIAN
@@ -93,6 +94,7 @@ class LinearTheory:
         spikes: Sequence[float] = (),
         parameters: int | None = None,
     ) -> None:
+        require_arguments(LinearTheory.__init__, locals())
         if parameters is None:
             parameters = round(problem.parameters)
         self.parameters = parameters

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ...models.arguments import require_arguments
 from ..spectrum import FloatArray
 from .algorithm import Algorithm
 from .curves import Losses, Prepared
@@ -64,6 +65,7 @@ def loss_curves(
         ValueError: naming the argument that is out of its range, or if the loss leaves the number
             range before the last time.
     """
+    require_arguments(loss_curves, locals())
     asked = _times(algorithm, times)
     _check_samples(problem, algorithm)
     at, back = np.unique(asked, return_inverse=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...models.arguments import require_fields
 from ..spectrum import FloatArray
 from .problem import LinearProblem
 
@@ -41,6 +42,7 @@ class PowerLaw:
     bins: int = field(default=400, metadata={"unit": "1"})
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if not (math.isfinite(self.exponent) and self.exponent > 0):
             raise ValueError(f"exponent: expected a positive number, got {self.exponent}")
         if not math.isfinite(self.target_exponent):

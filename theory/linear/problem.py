@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...models.arguments import require_fields
 from ..spectrum import FloatArray
 
 __all__ = ["LinearProblem"]
@@ -51,6 +52,7 @@ class LinearProblem:
     features: float = field(default=math.inf, metadata={"unit": "features"})
 
     def __post_init__(self) -> None:
+        require_fields(self)
         size = len(_numbers("spectrum", self.spectrum))
         if np.size(self.multiplicity) == 0:
             object.__setattr__(self, "multiplicity", np.ones(size))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...models.arguments import require_arguments
 from ..spectrum import FloatArray
 from .algorithm import Algorithm
 from .curves import Prepared
@@ -57,6 +58,7 @@ def local_exponents(x: FloatArray, y: FloatArray) -> Exponents:
     Raises:
         ValueError: if there are fewer than five points, or numbers that are not positive.
     """
+    require_arguments(local_exponents, locals())
     if len(x) < 5 or len(x) != len(y):
         raise ValueError(f"x, y: expected equally many points, at least 5, got {len(x)}, {len(y)}")
     if not ((x > 0).all() and (y > 0).all() and (np.diff(x) > 0).all()):
@@ -124,6 +126,7 @@ def frontier(
     Raises:
         ValueError: if no minimum over N lies between the widths at some compute.
     """
+    require_arguments(frontier, locals())
     losses = np.full((len(compute), len(widths)), math.nan)
     for column, width in enumerate(widths):
         problem = law(float(width)).problem(features=float(width))
@@ -156,6 +159,7 @@ def best_width(widths: FloatArray, losses: FloatArray, compute: float) -> tuple[
     Raises:
         ValueError: if the least is not between two others.
     """
+    require_arguments(best_width, locals())
     logs, place = np.log(widths), int(np.nanargmin(losses))
     around = slice(place - 1, place + 2)
     if place in (0, len(logs) - 1) or np.isnan(losses[around]).any():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from ...models.arguments import require_arguments
 from .algorithm import Algorithm
 from .curves import Prepared
 from .equivalents import OnePoint, TwoPoint
@@ -67,6 +68,7 @@ def ridge_losses(problem: LinearProblem, ridge: float = 0.0) -> RidgeLosses:
         ValueError: if the ridge is negative or not finite, or if the limit does not exist (as many
             samples as features or as positive eigenvalues).
     """
+    require_arguments(ridge_losses, locals())
     if not (math.isfinite(ridge) and ridge >= 0):
         raise ValueError(f"ridge: expected a number of at least 0, got {ridge}")
     law = Renormalisation.of(problem)

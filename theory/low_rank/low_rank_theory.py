@@ -11,6 +11,7 @@ from typing import Any, get_args
 import numpy as np
 from torch import nn
 
+from ...models.arguments import require_arguments
 from ...models.low_rank.model import FactorisedMatrix
 from ...models.low_rank.standing import standing
 from ...models.low_rank.truth import LowRankMatrix
@@ -88,6 +89,7 @@ class LowRankTheory(Theory[LowRankStatistics]):
     """
 
     def __init__(self, problem: LowRankProblem, start: Start, truth: LowRankMatrix) -> None:
+        require_arguments(LowRankTheory.__init__, locals())
         start.require(problem)
         self.problem, self.start, self.truth = problem, start, truth
         self._model: FactorisedMatrix | None = None

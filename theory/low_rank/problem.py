@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ...models.arguments import require_fields
 from ..spectrum import FloatArray
 
 __all__ = ["LowRankProblem", "Operator"]
@@ -35,6 +36,7 @@ class LowRankProblem:
     operator: Operator = field(default="gaussian", metadata={"unit": "none"})
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.size < 2:
             raise ValueError(f"size: expected at least 2, got {self.size}")
         if not 1 <= len(self.eigenvalues) < self.size:

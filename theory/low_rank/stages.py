@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...models.arguments import require_fields
 from ..spectrum import FloatArray
 from .problem import LowRankProblem
 from .spiked_matrix import outlier_value
@@ -32,6 +33,7 @@ class Start:
     learning_rate: float = field(metadata={"unit": "1 / that of the matrix"})
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if self.factors < 1:
             raise ValueError(f"factors: expected at least 1, got {self.factors}")
         for name in ("scale", "learning_rate"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...models.arguments import require_arguments
 from ...models.heads import Head
 from ..spectrum import FloatArray
 from .drift import Drift
@@ -103,6 +104,7 @@ class EffectiveDynamics:
     """
 
     def __init__(self, head: Head, law: MixtureLaw, sgd: SGD, initial: Statistics) -> None:
+        require_arguments(EffectiveDynamics.__init__, locals())
         self.head, self.law, self.sgd, self.initial = head, law, sgd, initial
         self.drift = Drift(head, law, sgd, initial)
         self._solution = Solution(self.drift)

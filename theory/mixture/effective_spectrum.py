@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...models.arguments import require_arguments
 from ...models.heads import Head
 from ..bulk.bulk_profile import Profile
 from ..bulk.exterior import exterior
@@ -64,6 +65,7 @@ class EffectiveSpectrum:
         dimension: int | None = None,
         tolerance: float = _TOLERANCE,
     ) -> None:
+        require_arguments(EffectiveSpectrum.__init__, locals())
         expected = head.directions + len(law.weights)
         if len(statistics.gram) != expected:
             raise ValueError(

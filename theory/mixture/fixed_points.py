@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from ...models.arguments import require_arguments
 from ..spectrum import FloatArray
 from .drift import Drift
 from .linear_noise import linear_noise
@@ -63,6 +64,7 @@ def find_fixed_point(drift: Drift, start: Statistics, factor: float = 1.0) -> Fi
         ValueError: if ``start`` does not fit the drift's head.
         ArithmeticError: if the head's gradient has jumps (relu), whose part J lacks.
     """
+    require_arguments(find_fixed_point, locals())
     if (
         start.gram.shape != drift.initial.gram.shape
         or start.parameters.shape != drift.initial.parameters.shape

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...models.arguments import require_arguments, require_positive
 from ...models.heads import Head, HeadModel, require_labels
 from ...models.mixture import GaussianMixture
 from ..direction import Direction
@@ -91,8 +92,8 @@ class MixtureTheory:
         aspect_ratio: float,
         sgd: SGD | None = None,
     ) -> None:
-        if not aspect_ratio > 0:
-            raise ValueError(f"aspect_ratio: expected a positive number, got {aspect_ratio}")
+        require_arguments(MixtureTheory.__init__, locals())
+        require_positive("aspect_ratio", aspect_ratio)
         require_labels(head, mixture.labels)
         self.mixture, self.head, self.aspect_ratio, self.sgd = mixture, head, aspect_ratio, sgd
         self.law = MixtureLaw(

@@ -6,6 +6,8 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from ...models.arguments import require_fields
+
 __all__ = ["SGD"]
 
 
@@ -35,6 +37,7 @@ class SGD:
     schedule: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
+        require_fields(self)
         if not (math.isfinite(self.scaled_learning_rate) and self.scaled_learning_rate > 0):
             raise ValueError(
                 f"scaled_learning_rate: expected a positive number, got {self.scaled_learning_rate}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...models.arguments import require_arguments, require_positive
 from ...models.phase_retrieval.loss import PhaseLoss
 from ...models.phase_retrieval.model import PhaseRetrieval
 from ..direction import Direction
@@ -79,6 +80,9 @@ class PhaseTheory(Theory[PhaseStatistics]):
     """
 
     def __init__(self, loss: PhaseLoss, signal: Tensor, learning_rate: float | None = None) -> None:
+        require_arguments(PhaseTheory.__init__, locals())
+        if learning_rate is not None:
+            require_positive("learning_rate", learning_rate)
         self.loss, self.signal, self.learning_rate = loss, signal, learning_rate
 
     @property

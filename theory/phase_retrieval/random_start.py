@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from scipy.optimize import brentq
 
+from ...models.arguments import require_arguments
 from ...models.phase_retrieval.loss import PhaseLoss
 from .joint_law import ORDER, gaussian_law
 
@@ -43,6 +44,7 @@ def random_critical(loss: PhaseLoss) -> StartPoint:
     Raises:
         ValueError: if the loss has none: there is no lower edge that anything could leave.
     """
+    require_arguments(random_critical, locals())
     if loss.offset is None:
         raise ValueError("loss: expected one with an offset, got the quartic: it has no lower edge")
     alpha, continuous = _critical(loss, ORDER)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import root
 
+from ...models.arguments import require_arguments
 from ...models.phase_retrieval.loss import PhaseLoss
 from ..spectrum import FloatArray
 from .panels import composite
@@ -75,6 +76,7 @@ def threshold_critical(loss: PhaseLoss) -> ThresholdPoint:
     Raises:
         ArithmeticError: if the equations are not solved.
     """
+    require_arguments(threshold_critical, locals())
     chi, y = _solved(loss)
     alpha = _conditions(loss, chi, y)[0]
     coarse = _conditions(loss, chi, y, _ORDER - 2)[0]

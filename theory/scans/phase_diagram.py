@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from ...models.arguments import require_arguments
 from ..bulk.law import CurvatureLaw
 from ..mixture.effective_spectrum import EffectiveSpectrum
 from ..mixture.factors import Matrix
@@ -84,6 +85,7 @@ def phase_diagram(
     Raises:
         ValueError: if a grid has fewer than two values or does not increase.
     """
+    require_arguments(phase_diagram, locals())
     for name, values in (("x", x), ("y", y)):
         if values.ndim != 1 or len(values) < 2 or not (np.diff(values) > 0).all():
             raise ValueError(f"{name}: expected at least two increasing numbers, got {values}")
@@ -115,6 +117,7 @@ def excess_plane(
     Raises:
         ValueError: if there is no such side.
     """
+    require_arguments(excess_plane, locals())
     _require_side(side)
 
     def excess(x: float, y: float) -> FloatArray:

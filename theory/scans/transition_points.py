@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from ...models.arguments import require_arguments
 from ..mixture.factors import Matrix
 from ..sign_changes import SignChange, entry, scan, sign_changes
 from ..spectrum import SIDES, EdgeKind, Side
@@ -87,6 +88,7 @@ def transition_points(
         ValueError: if the interval is empty, or an argument is out of range.
         NoSolutionError: if the spectrum cannot be solved somewhere on the path.
     """
+    require_arguments(transition_points, locals())
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"low, high: expected finite low < high, got {low}, {high}")
     if not 1e-12 <= tolerance <= 0.1:

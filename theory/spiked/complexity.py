@@ -6,6 +6,7 @@ import math
 
 from scipy.optimize import brentq
 
+from ...models.arguments import require_arguments
 from .covariance import Covariance
 
 __all__ = ["complexity", "largest_complexity"]
@@ -43,6 +44,7 @@ def complexity(
     Raises:
         ValueError: naming the argument, what was expected and what came.
     """
+    require_arguments(complexity, locals())
     if not -1 < overlap < 1:
         raise ValueError(f"overlap: expected a number between -1 and 1, got {overlap}")
     for name, number in (("multiplier", multiplier), ("energy", energy)):

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import overload
 
+from ...models.arguments import require_fields
 from ..spectrum import FloatArray
 
 __all__ = ["Covariance"]
@@ -33,6 +34,7 @@ class Covariance:
     order: int = field(default=3, metadata={"unit": "1"})
 
     def __post_init__(self) -> None:
+        require_fields(self)
         for name in ("matrix_noise", "tensor_noise"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...models.arguments import require_arguments
 from .covariance import Covariance
 from .descent_law import DescentLaw
 from .memory import Memory
@@ -40,6 +41,7 @@ def descent_trajectory(
     Raises:
         ValueError: naming the argument, what was expected and what came.
     """
+    require_arguments(descent_trajectory, locals())
     if not (math.isfinite(learning_rate) and learning_rate > 0):
         raise ValueError(f"learning_rate: expected a positive number, got {learning_rate}")
     counts = [int(step) for step in steps]

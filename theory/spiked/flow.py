@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...models.arguments import require_arguments, require_least
 from ..spectrum import FloatArray
 from .covariance import Covariance
 from .descent import LONGEST, PRECISION, thinned
@@ -48,6 +49,8 @@ def flow_trajectory(
     Raises:
         ValueError: naming the argument, what was expected and what came.
     """
+    require_arguments(flow_trajectory, locals())
+    require_least("temperature", temperature, 0)
     times = [float(time) for time in times]
     ordered = bool(times) and all(map(math.isfinite, times)) and times[0] >= 0
     if not ordered or np.any(np.diff(times) <= 0):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from scipy.optimize import brentq
 
+from ...models.arguments import require_arguments
 from .complexity import largest_complexity
 from .covariance import Covariance
 
@@ -61,6 +62,7 @@ def lines(tensor_noise: float | None, order: int = 3) -> Lines:
     Raises:
         ValueError: naming the argument, what was expected and what came.
     """
+    require_arguments(lines, locals())
     Covariance(1.0, tensor_noise, order)  # refuses what is none
     if tensor_noise is None:
         return Lines(1.0, 1.0, 1.0, 1.0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...models.arguments import require_arguments, require_whole
 from ..spectrum import FloatArray
 from .covariance import Covariance
 
@@ -45,6 +46,8 @@ def state_evolution(covariance: Covariance, overlap: float, iterations: int) -> 
     Raises:
         ValueError: if the overlap is not from -1 to 1.
     """
+    require_arguments(state_evolution, locals())
+    require_whole("iterations", iterations, 0)
     if not -1 <= overlap <= 1:
         raise ValueError(f"overlap: expected a number from -1 to 1, got {overlap}")
     path = np.empty(iterations + 1)

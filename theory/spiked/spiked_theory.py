@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from torch import nn
 
+from ...models.arguments import require_arguments, require_least, require_positive
 from ...models.spiked.landscape import SpikedLandscape
 from ...models.spiked.model import SpikedModel
 from ..direction import Direction
@@ -91,10 +92,10 @@ class SpikedTheory:
         learning_rate: float | None = None,
         temperature: float = 0.0,
     ) -> None:
-        if learning_rate is not None and not learning_rate > 0:
-            raise ValueError(f"learning_rate: expected a positive number, got {learning_rate}")
-        if not temperature >= 0:
-            raise ValueError(f"temperature: expected at least 0, got {temperature}")
+        require_arguments(SpikedTheory.__init__, locals())
+        if learning_rate is not None:
+            require_positive("learning_rate", learning_rate)
+        require_least("temperature", temperature, 0)
         self.landscape = landscape
         self.learning_rate, self.temperature = learning_rate, temperature
         self.covariance = Covariance(

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...models.arguments import require_fields
 from ..config import require_positive
 
 __all__ = ["CovarianceConfig"]
@@ -62,6 +63,7 @@ class CovarianceConfig:
     test_matrix: Rows = ()
 
     def __post_init__(self) -> None:
+        require_fields(self, "covariance.")
         require_positive("covariance.dimension", self.dimension)
         for name in ("spectrum", "multiplicity", "spikes"):
             for value in getattr(self, name):

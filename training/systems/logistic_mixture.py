@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from ...models.arguments import require_least
 from ..config import ProbeConfig
 from .mixture_config import MixtureConfig, MixtureTrainingConfig, OptimiserConfig
 
@@ -48,6 +49,7 @@ class LogisticMixtureConfig(MixtureTrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_least("scale", self.scale, 0)
         if not set(self.mixture.labels) <= {0, 1}:
             raise ValueError(f"mixture.labels: expected 0 and 1, got {self.mixture.labels}")
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from ...models.arguments import require_fields
 from ...models.mixture_law import MixtureLaw
 from ...theory.mixture.sgd import SGD
 from ..config import TrainingConfig, require_positive
@@ -48,6 +49,7 @@ class MixtureConfig:
     snr: float
 
     def __post_init__(self) -> None:
+        require_fields(self, "mixture.")
         lengths = sorted({len(row) for row in self.means})
         if len(lengths) != 1 or lengths[0] == 0:
             raise ValueError(
@@ -98,6 +100,7 @@ class OptimiserConfig:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
+        require_fields(self, "optimiser.")
         with _within("optimiser"):
             self.algorithm()
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from ...models.arguments import require_least
 from ..config import ProbeConfig
 from .mixture_config import MixtureConfig, MixtureTrainingConfig, OptimiserConfig
 
@@ -50,6 +51,10 @@ class SoftmaxMixtureConfig(MixtureTrainingConfig):
     def shown(cls, quick: bool) -> Self:
         """The default run, or its beginning in fewer dimensions."""
         return cls(dimension=200, epochs=3) if quick else cls()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_least("scale", self.scale, 0)
 
     def build(self, generator: "torch.Generator") -> "System":
         """The system, with one block for each class."""

@@ -1,8 +1,11 @@
 """A two-layer network on a Gaussian mixture, such as that of XOR (arXiv 2502.15655)."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+from ...models.arguments import require_least
 from ..config import ProbeConfig
 from .mixture_config import MixtureConfig, MixtureTrainingConfig, OptimiserConfig
 
@@ -72,6 +75,12 @@ class TwoLayerMixtureConfig(MixtureTrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_least("scale", self.scale, 0)
+        for name in ("second_layer", "hidden_bias", "output_bias"):
+            rows = getattr(self, name)
+            numbers = [x for row in rows for x in (row if isinstance(row, Sequence) else [row])]
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError(f"{name}: expected finite numbers, got {getattr(self, name)}")
         self.optimiser.algorithm(self.second_layer_rate)
         classes = len(self.second_layer) if self.loss == "softmax" else 2
         if self.loss != "squared" and not set(self.mixture.labels) <= set(range(classes)):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...models.arguments import require_arguments
 from ...probes.records.record import Record, Transition
 from ...theory.spectrum import SIDE_WORDS, FloatArray
 from ..readings import blocks, clock, matrices
@@ -31,6 +32,7 @@ def dynamic_transitions(
         names: blocks to show, one a row; all if empty.
         columns: of the page that the figure spans.
     """
+    require_arguments(dynamic_transitions, locals())
     shown = tuple(names) or blocks(records)
     if not blocks(records):
         return style.empty_figure("No spectrum along training to show.")

@@ -10,6 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...models.arguments import require_arguments, require_whole
 from ...probes.records.numbers import are_inner_products
 from ...probes.records.record import Record
 from ...probes.records.record_table import BAND
@@ -41,6 +42,9 @@ def gram_entries(
             which is drawn where its standard deviation is not known; None if d is not known.
         columns: of the page that the figure spans.
     """
+    require_arguments(gram_entries, locals())
+    if dimension is not None:
+        require_whole("dimension", dimension, 1)
     if not has_gram(records):
         return style.empty_figure("No Gram matrix to show.")
     reference = next(record.reference for record in records if record.reference)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...models.arguments import require_arguments
 from ...probes.records.record import Record
 from ...theory.direction import Direction
 from ...theory.quantity import Quantity
@@ -46,6 +47,7 @@ def matrix_maps(
         names: of the matrices; all there are if empty.
         columns: of the page that the figure spans.
     """
+    require_arguments(matrix_maps, locals())
     records = tuple(map(in_matrices, records))
     shown = tuple(names) or matrix_quantities(records)
     rows: list[tuple[Record, str]] = []

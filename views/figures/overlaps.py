@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...models.arguments import require_arguments
 from ...probes.records.outliers import is_outlier, pairs
 from ...probes.records.record import Record
 from ...theory.spectrum import ENDS, End, FloatArray
@@ -35,6 +36,7 @@ def overlaps(records: Sequence[Record], block: str = "", columns: style.Columns 
         block: which block; the first if empty.
         columns: of the page that the figure spans.
     """
+    require_arguments(overlaps, locals())
     names = blocks(records)
     name = block or (names[0] if names else "")
     shown = [

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from ...models.arguments import require_arguments
 from ...probes.records.sweep import CountMap
 from ...theory.spectrum import FloatArray
 from . import style
@@ -25,6 +26,7 @@ def phase_diagram(predicted: CountMap, measured: CountMap, columns: style.Column
         measured: on a coarse grid of the same two parameters.
         columns: of the page that the figure spans.
     """
+    require_arguments(phase_diagram, locals())
     if predicted.counts.size == 0 and measured.counts.size == 0:
         return style.empty_figure("No count of outliers to show.")
     figure, panels = style.new_figure(1, 1, 3.6, width=4.6 if columns == 2 else style.WIDTHS[1])

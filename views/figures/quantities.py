@@ -12,6 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...models.arguments import require_arguments
 from ...probes.records.numbers import KINDS, are_inner_products
 from ...probes.records.record import Record
 from ...theory.direction import Direction
@@ -63,6 +64,7 @@ def quantities(records: Sequence[Record], columns: style.Columns = 2) -> Figure:
         records: of one run, in order.
         columns: of the page that the figure spans.
     """
+    require_arguments(quantities, locals())
     shown = shown_quantities(records)
     if not shown:
         return style.empty_figure("No quantity to show.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from ...models.arguments import require_arguments
 from ...probes.records.record import Record
 from ..readings import blocks, clock, clock_symbol, landmarks, matrices
 from . import style
@@ -23,6 +24,7 @@ def spectra(records: Sequence[Record], block: str = "", columns: style.Columns =
         block: which block; the first if empty.
         columns: of the page that the figure spans.
     """
+    require_arguments(spectra, locals())
     names = blocks(records)
     name = block or (names[0] if names else "")
     kinds = matrices(records)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...models.arguments import require_arguments
 from ...probes.records.sweep import Sweep
 from ..readings import blocks, matrices
 from . import style
@@ -21,6 +22,7 @@ def static_transition(sweep: Sweep, columns: style.Columns = 2) -> Figure:
         sweep: one probing a value; one row of panels for each block it holds.
         columns: of the page that the figure spans.
     """
+    require_arguments(static_transition, locals())
     names = blocks(sweep.records)
     if not names:
         return style.empty_figure(f"No spectrum over {sweep.parameter} to show.")

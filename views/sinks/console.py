@@ -10,6 +10,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from ...models.arguments import require_arguments
 from ...probes.records.outliers import outlier_count
 from ...probes.records.record import Record
 from ...theory.matrix_kind import kind_named
@@ -63,6 +64,7 @@ class ConsoleSink:
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        require_arguments(ConsoleSink.__init__, locals())
         self._stream = stream
         self._head: list[str] = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -11,6 +10,7 @@ from ...probes.records.numbers import KINDS, Number, numbers
 from ...probes.records.outliers import EDGE_NAMES, last_inside
 from ...probes.records.record import Record
 from ...probes.records.record_table import BAND
+from ...probes.records.tag_names import safe
 from ..errors import errors
 
 __all__ = ["place_tag", "safe", "scalars", "tag"]
@@ -79,12 +79,6 @@ def _curve(kind: str, matrix: str, block: str, name: str) -> str:
 def place_tag(matrix: str, block: str) -> str:
     """What the tags of one block begin with, behind their kind."""
     return f"{matrix}/{safe(block)}"
-
-
-@lru_cache(maxsize=8192)
-def safe(name: str) -> str:
-    """A name without blanks and other characters that tags do not take."""
-    return re.sub(r"[^-\w./]+", "_", name)
 
 
 def _finite(name: str, value: float) -> dict[str, float]:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch.utils.tensorboard import summary
 
+from ...models.arguments import require_arguments, require_whole
 from ...probes.records.numbers import quantity_numbers
 from ...probes.records.record import Record
 from ...probes.records.record_file import RECORDS, read_records
@@ -63,8 +64,12 @@ class TensorBoardSink:
         dimension: int | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        if figures_every < 0:
-            raise ValueError(f"figures_every: expected 0 or more, got {figures_every}")
+        require_arguments(TensorBoardSink.__init__, locals())
+        if purge_step is not None:
+            require_whole("purge_step", purge_step, 0)
+        if dimension is not None:
+            require_whole("dimension", dimension, 1)
+        require_whole("figures_every", figures_every, 0)
         self._figures_every = figures_every
         self._dimension = dimension
         self._written = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...models.arguments import require_arguments, require_whole
 from ...probes.records.record import Record
 from ..timeline import Timeline, rows
 from .histograms import histograms
@@ -35,6 +36,9 @@ class WandbSink:
     """
 
     def __init__(self, run: wandb.Run | None = None, dimension: int | None = None) -> None:
+        require_arguments(WandbSink.__init__, locals())
+        if dimension is not None:
+            require_whole("dimension", dimension, 1)
         try:
             import wandb
         except ImportError as error:

@@ -1,0 +1,51 @@
+"""Samples of another process: for one that has none, so that it can take part in every product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.utils._pytree import register_pytree_node, tree_map
+
+from .batches import Batch, divided, is_empty
+from .processes import Processes
+
+__all__ = ["Borrowed", "borrowed_if_empty", "counted"]
+
+# Batch norm has no statistics of one.
+_LENT = 2
+
+
+class Borrowed(tuple[Any, Any]):
+    """A batch (inputs, targets) that counts by 0: all is computed as with samples of one's own."""
+
+    __slots__ = ()
+
+
+register_pytree_node(Borrowed, lambda batch: (list(batch), None), lambda parts, _: Borrowed(parts))
+
+
+def counted(batch: Batch, weight: float) -> float:
+    """What the batch counts by among those of all processes."""
+    return 0.0 if isinstance(batch, Borrowed) else weight
+
+
+def borrowed_if_empty(batch: Batch, processes: Processes) -> Batch:
+    """The batch, or where it has no sample the first two of the first process that has some.
+
+    Raises:
+        ValueError: on all processes, if none of them has one.
+    """
+    counts = processes.gather([float(not is_empty(batch))])[:, 0]
+    if counts.all():
+        return batch
+    if not counts.any():
+        raise ValueError("sample: expected at least one sample on some process, got none on any")
+    lender = int(counts.argmax())
+    own = divided(batch, _LENT)[0] if processes.rank == lender else None
+    lent = processes.told(_moved(own, "cpu"), by=lender)
+    return batch if counts[processes.rank] else Borrowed(_moved(lent, processes.device))
+
+
+def _moved(batch: Any, device: Any) -> Any:
+    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, batch)
