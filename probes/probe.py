@@ -386,6 +386,7 @@ def _state(quantity: Quantity) -> dict[str, Any]:
         "unit": quantity.unit,
         "axes": [list(axis) for axis in quantity.axes],
         "symmetric": quantity.symmetric,
+        "total": quantity.total,
     }
 
 
@@ -396,4 +397,5 @@ def _quantity(state: dict[str, Any]) -> Quantity:
         state["unit"],
         tuple(map(tuple, state["axes"])),
         symmetric=state["symmetric"],
+        total=state.get("total", ""),  # states of earlier versions have none
     )

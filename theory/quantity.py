@@ -31,6 +31,7 @@ class Quantity(Deferred):
         values: of any shape; () for a single number. They are kept as float64.
         unit: of values, errors and band.
         axes: names of the entries along each axis; empty for a single number.
+        total: name of the number whose parts the entries of a vector are; empty for none.
         errors: of the shape of ``values``: standard error of what is measured on a sample,
             numerical error of what is predicted; None where nothing is said of it.
         band: standard deviation over runs, of the shape of ``values``; NaN where it is unknown.
@@ -44,6 +45,7 @@ class Quantity(Deferred):
     values: FloatArray = field(metadata=_OWN_UNIT)
     unit: str = field(metadata={"unit": "none"})
     axes: tuple[tuple[str, ...], ...] = field(default=(), metadata={"unit": "none"})
+    total: str = field(default="", metadata={"unit": "none"})
     errors: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_ERROR)
     band: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_ERROR)
     symmetric: bool = field(default=False, metadata={"unit": "none"})
@@ -63,6 +65,11 @@ class Quantity(Deferred):
                     f"got {array.shape}"
                 )
             object.__setattr__(self, part, array)
+        if self.total and len(shape) != 1:
+            raise ValueError(
+                f"axes of {self.name!r}: expected one, of the parts of {self.total!r}, "
+                f"got {len(shape)}"
+            )
         if self.symmetric and (len(shape) != 2 or self.axes[0] != self.axes[1]):
             raise ValueError(
                 f"axes of {self.name!r}: expected two equal ones of a symmetric quantity, "

@@ -51,5 +51,4 @@ def local_loss(measurements: Measurements, outcomes: Tensor, point: Tensor) -> L
         outcomes: y, (m,) or (..., m).
         point: U.
     """
-    off = measurements.forward(point @ point.mT) - outcomes
-    return LocalLoss(measurements, point, off, measurements.adjoint(off))
+    return LocalLoss(measurements, point, *measurements.misfit(point @ point.mT, outcomes))

@@ -41,28 +41,53 @@ class Measurements(ABC):
     def adjoint(self, outcomes: Tensor) -> Tensor:
         """A*(y), symmetric (..., n, n), of outcomes (..., m): <A(S), y> = <S, A*(y)>."""
 
+    def misfit(self, matrices: Tensor, outcomes: Tensor | float) -> tuple[Tensor, Tensor]:
+        """A(S) - y and A* of it, (..., m) and (..., n, n)."""
+        off = self.forward(matrices) - outcomes
+        return off, self.adjoint(off)
+
     def normal(self, matrices: Tensor) -> Tensor:
         """A*A(S), of the shape of S."""
-        return self.adjoint(self.forward(matrices))
+        return self.misfit(matrices, 0.0)[1]
 
 
 class VectorMeasurements(Measurements):
-    """Measurements that are a matrix (m, p) on `SymmetricVectors`.
+    """Measurements that are a matrix (m, p) on `SymmetricVectors`, p = n (n + 1) / 2.
 
     Args:
         size: n.
         count: m.
+        generator: source of all randomness, on the device.
         dtype: of matrices and outcomes.
-        device: of matrices and outcomes.
+        device: likewise.
+
+    Raises:
+        ValueError: naming the argument, what was expected and what came.
     """
 
     def __init__(
-        self, size: int, count: int, dtype: torch.dtype, device: torch.device | str
+        self,
+        size: int,
+        count: int,
+        generator: torch.Generator,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
     ) -> None:
         require_arguments(VectorMeasurements.__init__, locals())
+        require_measurements(size, count, self.most(size))
         self.size, self.count, self.dtype = size, count, dtype
         self.device = torch.device(device)
         self.symmetric = SymmetricVectors(size, dtype, device)
+        self.draw(generator)
+
+    @staticmethod
+    def most(size: int) -> int | None:
+        """Largest m there is at size n; None for no bound."""
+        return None
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw the matrix, once sizes and place are known."""
 
     @abstractmethod
     def apply(self, vectors: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .truth import LowRankMatrix
 
-__all__ = ["Standing", "standing"]
+__all__ = ["Standing", "relative_error", "standing"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,12 @@ def standing(point: Tensor, truth: LowRankMatrix) -> Standing:
     beside = u - (u @ right.mT) @ right
     leading = torch.linalg.svd(u, full_matrices=False)[0][..., : v.shape[1]]
     cosine = torch.linalg.svdvals(v.mT @ leading)[..., -1].clamp(max=1)
-    exact = (v * truth.eigenvalues.double()) @ v.mT
-    off = torch.linalg.matrix_norm(u @ u.mT - exact) / torch.linalg.matrix_norm(exact)
     noise = torch.linalg.matrix_norm(beside.mT @ beside)
+    off = relative_error(u, truth.matrix.double())
     return Standing(values.square(), noise, torch.arccos(cosine), off)
+
+
+def relative_error(point: Tensor, matrix: Tensor) -> Tensor:
+    """|U U^T - Z| / |Z|, (...), of U (..., n, q) and Z (..., n, n)."""
+    off = torch.linalg.matrix_norm(point @ point.mT - matrix)
+    return off / torch.linalg.matrix_norm(matrix)

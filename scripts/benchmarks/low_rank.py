@@ -141,7 +141,7 @@ def _portrait() -> None:
     def stopped() -> None:
         for seed in range(8):
             for scale in scales:
-                final_errors(problem, n, [scale], _RATE, seed, steps, tolerance)
+                final_errors(problem, n, [scale], _RATE, [seed], steps, tolerance)
 
     def whole() -> None:
         for seed in range(8):

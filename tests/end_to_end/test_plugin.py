@@ -527,6 +527,52 @@ def test_any_quantity_has_its_drawing_and_none_leaves_no_panel(open_tab, logs, s
         shutil.rmtree(logs / name)
 
 
+def test_parts_are_stacked_over_time(open_tab, logs, screenshots):
+    """Upwards from zero, negative ones downwards; on top the line of their sum."""
+    steps = range(5)
+    values = [np.array([4.0 - step, 1.0 + step, -0.5]) for step in steps]
+
+    def of(step):
+        parts = Quantity("parts", values[step], "joule", (("first", "second", "third"),), total="e")
+        total = Quantity.number("e", float(values[step].sum()), "joule")
+        record = make_record(step)
+        measured = replace(record.measured, quantities=(total,))
+        return replace(
+            record, measured=measured, forecast=Geometry((parts, total)), predicted=None,
+            transitions=(),
+        )  # fmt: skip
+
+    write(logs / "parts", map(of, steps))
+    tab = open_tab()
+    tab.choose("parts")
+    tab.wait_for_step(40)
+    tab.get("quantity-name").select_option("parts")
+    areas = tab.get("quantity-part")
+    assert areas.count() == 3
+    tops, bottoms = [], []
+    for area in areas.all():
+        ends = [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", area.get_attribute("d"))]
+        tops.append(ends[: len(steps)])
+        bottoms.append(ends[: len(steps) - 1 : -1])
+    zero = bottoms[0][0]
+    joule = (zero - tops[0][0]) / 4.0
+    expected = np.cumsum(np.array(values)[:, :2], axis=1).T
+    assert np.abs(zero - np.array(tops[:2]) - joule * expected).max() < 0.3
+    assert np.abs(np.array(bottoms[1]) - tops[0]).max() < 0.3
+    assert np.abs(np.array(tops[2]) - zero).max() < 0.3
+    assert np.abs(np.array(bottoms[2]) - zero - 0.5 * joule).max() < 0.3
+    total = tab.points("quantity-total")
+    line = [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", total)]
+    assert np.abs(zero - np.array(line) - joule * np.sum(values, axis=1)).max() < 0.3
+    assert tab.points("quantity-measured").count("M") == 5
+    tab.page.screenshot(path=screenshots / "parts.png")
+    with tab.page.expect_download() as waiting:
+        tab.get("quantities-csv").click()
+    rows = list(csv.DictReader(Path(waiting.value.path()).read_text("utf-8").splitlines()))
+    assert [float(row["second"]) for row in rows] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    shutil.rmtree(logs / "parts")
+
+
 def test_cells_are_read_with_the_arrow_keys(open_tab, records):
     tab = open_tab()
     tab.choose("plain")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ...models.arguments import require_fields
+from .number_range import require_range
 
 __all__ = ["Algorithm", "AlgorithmName"]
 
@@ -56,6 +57,8 @@ class Algorithm:
             raise ValueError(f"batch_size: expected a whole number of at least 1, got {size}")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise ValueError(f"weight_decay: expected a number >= 0, got {self.weight_decay}")
+        require_range("weight_decay", self.weight_decay)
+        require_range("learning_rate", rate or 0.0)
         self._check_schedule()
 
     def _present(self, name: str, value: object, wanted: bool) -> None:
@@ -77,6 +80,7 @@ class Algorithm:
                 )
             if factor < 0:
                 raise ValueError(f"schedule: expected factors >= 0, got {factor:g}")
+            require_range("schedule", factor)
             before = step
 
     @classmethod

@@ -23,6 +23,7 @@ from scipy.optimize import minimize_scalar
 from ..bulk.detection import square_root_detection_edge
 from ..spectrum import Bulk, Density, Edge, Eigenpair, FloatArray, Gap, Spectrum
 from .hessian_density import HessianDensity
+from .number_range import TINY, require_range
 from .power_law import merged
 from .problem import LinearProblem
 from .renormalisation import Renormalisation, sign_change
@@ -64,6 +65,7 @@ class HessianLaw:
         for spike in spikes:
             if not (math.isfinite(spike) and spike > 0):
                 raise ValueError(f"spikes: expected positive numbers, got {spike}")
+        require_range("spikes", spikes, TINY)
         self.spikes = tuple(spikes)
         self.law = Renormalisation.of(problem)
         self.rank = min(
@@ -197,13 +199,18 @@ def _positive(
     function: Callable[[float], float], low: float, high: float
 ) -> tuple[float, float] | None:
     """Where a function with one maximum inside an open interval is positive."""
-    margin = 1e-9 * (high - low)
+    width = high - low
+    margin = 1e-9 * width
+    # By the share of the interval: the tolerance of the search is absolute.
     best = minimize_scalar(
-        lambda u: -function(u), bounds=(low + margin, high - margin), method="bounded"
+        lambda share: -function(low + share * width),
+        bounds=(1e-9, 1 - 1e-9),
+        method="bounded",
+        options={"xatol": 1e-7},
     )
     if not -best.fun > 0:
         return None
-    peak = float(best.x)
+    peak = low + float(best.x) * width
     return (
         sign_change(function, low + margin, peak),
         sign_change(function, peak, high - margin, decreasing=True),

@@ -170,7 +170,9 @@ class LinearTheory:
             quantities.insert(0, Quantity.number("loss", loss, _UNIT, error))
         for kind in ("train", "test"):
             parts = np.array([float(getattr(curves.parts[name], kind)[0]) for name in PARTS])
-            quantities.append(Quantity(f"{kind}_parts", parts, _UNIT, (PARTS,)))
+            quantities.append(
+                Quantity(f"{kind}_parts", parts, _UNIT, (PARTS,), total=f"{kind}_loss")
+            )
         return Geometry(tuple(quantities), self._chosen(selections, density=False))
 
     @property

@@ -14,6 +14,7 @@ from ..spectrum import FloatArray
 from .algorithm import Algorithm
 from .curves import Losses, Prepared
 from .finite_size import finite_size
+from .number_range import require_range
 from .problem import LinearProblem
 from .shuffling import shuffled
 from .stability import critical_learning_rate
@@ -74,6 +75,8 @@ def loss_curves(
     with np.errstate(over="ignore", invalid="ignore"), suppress(OverflowError):
         parts, error = _parts(problem, algorithm, at)
     if not (parts and all(np.isfinite([p.train, p.test]).all() for p in parts.values())):
+        if critical is None:
+            raise ValueError(f"times: expected a finite loss up to {at[-1]:g}, got none")
         raise ValueError(
             f"learning_rate: expected a loss that stays within the number range up to step "
             f"{at[-1]:g}, got one that leaves it (the critical rate is {critical:.6g})"
@@ -159,6 +162,7 @@ def _times(algorithm: Algorithm, times: Sequence[float] | FloatArray) -> FloatAr
         raise ValueError(f"times: expected a list of at least one time, got shape {asked.shape}")
     if not np.isfinite(asked).all() or (asked < 0).any():
         raise ValueError(f"times: expected finite numbers of at least 0, got {asked.tolist()}")
+    require_range("times", asked)
     if algorithm.name != "flow" and (asked != np.floor(asked)).any():
         raise ValueError(f"times: expected whole steps for {algorithm.name}, got {asked.tolist()}")
     return asked

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ...models.arguments import require_fields
 from ..spectrum import FloatArray
+from .number_range import TINY, require_range
 
 __all__ = ["LinearProblem"]
 
@@ -64,6 +65,7 @@ class LinearProblem:
                 raise ValueError(
                     f"{name}: expected {size} numbers (one for each of spectrum), got {len(values)}"
                 )
+            require_range(name, values, TINY if name in ("spectrum", "multiplicity") else 0.0)
             object.__setattr__(self, name, values)
         if not (self.spectrum > 0).any():
             raise ValueError("spectrum: expected at least one positive eigenvalue, got none")
@@ -73,7 +75,10 @@ class LinearProblem:
             )
         if not (math.isfinite(self.noise) and self.noise >= 0):
             raise ValueError(f"noise: expected a variance of at least 0, got {self.noise}")
+        require_range("noise", self.noise)
         for name in ("samples", "features"):
+            if math.isfinite(getattr(self, name)):
+                require_range(name, getattr(self, name))
             if not getattr(self, name) >= 1:
                 raise ValueError(
                     f"{name}: expected at least 1 (or infinity), got {getattr(self, name)}"

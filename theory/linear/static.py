@@ -18,6 +18,7 @@ from .algorithm import Algorithm
 from .curves import Prepared
 from .equivalents import OnePoint, TwoPoint
 from .finite_size import finite_size
+from .number_range import require_range
 from .problem import LinearProblem
 from .renormalisation import Renormalisation
 
@@ -71,6 +72,7 @@ def ridge_losses(problem: LinearProblem, ridge: float = 0.0) -> RidgeLosses:
     require_arguments(ridge_losses, locals())
     if not (math.isfinite(ridge) and ridge >= 0):
         raise ValueError(f"ridge: expected a number of at least 0, got {ridge}")
+    require_range("ridge", ridge)
     law = Renormalisation.of(problem)
     counts = sorted([problem.samples, problem.features, problem.rank])
     if ridge == 0 and counts[0] == counts[1]:

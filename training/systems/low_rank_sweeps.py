@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ...models.low_rank.descent import descend
 from ...models.low_rank.gaussian import GaussianMeasurements
-from ...models.low_rank.standing import standing
+from ...models.low_rank.standing import relative_error
 from ...models.low_rank.truth import random_matrix, small_start
 from ...theory.low_rank.problem import LowRankProblem
 from ...theory.low_rank.stages import Start, learning_stages
@@ -52,7 +53,9 @@ def success_map(
     seed: int = 0,
     tick: Callable[[], object] = lambda: None,
 ) -> SuccessMap:
-    """Share of trials with |U U^T - Z| <= tolerance |Z|; the scales of a trial share its operator.
+    """Share of trials with |U U^T - Z| <= tolerance |Z|, those of one m side by side.
+
+    The scales of a trial share its operator; the operators of all trials of one m are held at once.
 
     Args:
         size: n.
@@ -64,18 +67,17 @@ def success_map(
         tolerance: of the error.
         learning_rate: mu.
         seed: of all randomness.
-        tick: called after each trial of all scales, for a progress bar.
+        tick: called after each m, for a progress bar.
     """
     measurements, scales = grid
     shares = np.zeros((len(measurements), len(scales)))
     for row, m in enumerate(measurements):
         problem = LowRankProblem(size, tuple(eigenvalues), m)
-        for trial in range(trials):
-            drawn = seed + 1000 * row + trial
-            errors = final_errors(problem, factors, scales, learning_rate, drawn, steps, tolerance)
-            shares[row] += errors <= tolerance
-            tick()
-    return SuccessMap(tuple(measurements), tuple(scales), shares / trials, trials)
+        seeds = [seed + 1000 * row + trial for trial in range(trials)]
+        errors = final_errors(problem, factors, scales, learning_rate, seeds, steps, tolerance)
+        shares[row] = (errors <= tolerance).mean(0)
+        tick()
+    return SuccessMap(tuple(measurements), tuple(scales), shares, trials)
 
 
 def final_errors(
@@ -83,14 +85,15 @@ def final_errors(
     factors: int,
     scales: Sequence[float],
     learning_rate: float,
-    seed: int,
+    seeds: Sequence[int],
     steps: int,
     tolerance: float = 0.0,
 ) -> FloatArray:
-    """|U U^T - Z| / |Z| of descents on one Gaussian operator, from one start at several scales.
+    """|U U^T - Z| / |Z| of descents on Gaussian operators, on each from one start at all scales.
 
-    A run leaves the batch when its error is within the tolerance, or has come to rest (by less than
-    1 % in 50 steps, after twice the last learning time that is predicted), or after so many steps.
+    A run is over when its error is within the tolerance, or has come to rest (by less than 1 % in
+    50 steps, after twice the last learning time that is predicted), or after so many steps. An
+    operator, and a scale, leaves the batch when all its runs are over.
     Above the threshold of uniqueness an error goes on falling, as 1/t, from where it rests.
 
     Args:
@@ -98,33 +101,57 @@ def final_errors(
         factors: q.
         scales: alpha, (A,).
         learning_rate: mu.
-        seed: of matrix, operator and start.
+        seeds: of matrix, operator and start, (T,).
         steps: at most.
         tolerance: at which an error is small enough.
 
     Returns:
-        (A,): where each has come to rest, else its last.
+        (T, A): where each has come to rest, else its last.
     """
-    source = torch.Generator().manual_seed(seed)
-    truth = random_matrix(problem.size, problem.eigenvalues, source)
-    measurements = GaussianMeasurements(problem.size, problem.measurements, source)
-    start = small_start(problem.size, factors, 1.0, source)
-    point = torch.tensor(scales, dtype=start.dtype)[:, None, None] * start
-    outcomes = measurements.forward(truth.matrix)
+    drawn = [_drawn(problem, factors, seed) for seed in seeds]
+    matrices, outcomes, starts = (
+        torch.stack(part)[:, None]
+        for part in zip(*((each.matrix, each.outcomes, each.start) for each in drawn), strict=True)
+    )
+    operators = GaussianMeasurements.stacked([each.measurements for each in drawn])
+    point = torch.tensor(scales, dtype=starts.dtype)[:, None, None] * starts
     earliest = np.array([_settled(problem, factors, scale, learning_rate) for scale in scales])
-    errors = np.full(len(scales), np.inf)
-    running = np.arange(len(scales))
+    errors = np.full((len(seeds), len(scales)), np.inf)
+    going = np.ones_like(errors, dtype=bool)
+    rows, columns = (np.arange(length) for length in errors.shape)
     for done in range(0, steps, _LOOK):
         step = min(done + _LOOK, steps)
-        point = descend(measurements, outcomes, point, learning_rate, step - done)
-        before, now = errors[running], standing(point, truth).test_error.numpy()
-        errors[running] = now
-        rests = (step >= earliest[running]) & (np.abs(before - now) < _STALLED * now)
-        going = (now > tolerance) & ~rests
-        running, point = running[going], point[torch.from_numpy(going)]
-        if not len(running):
+        point = descend(operators, outcomes, point, learning_rate, step - done)
+        batch = np.ix_(rows, columns)
+        before, now = errors[batch], relative_error(point, matrices).numpy()
+        errors[batch] = np.where(going[batch], now, before)
+        rests = (step >= earliest[columns]) & (np.abs(before - now) < _STALLED * now)
+        going[batch] &= (now > tolerance) & ~rests
+        left, wanted = going[batch].any(1), going[batch].any(0)
+        if not left.any():
             break
+        rows, columns = rows[left], columns[wanted]
+        kept = torch.from_numpy(left)
+        point = point[kept][:, torch.from_numpy(wanted)]
+        if not left.all():
+            operators, matrices, outcomes = operators.of(kept), matrices[kept], outcomes[kept]
     return errors
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    matrix: Tensor
+    measurements: GaussianMeasurements
+    outcomes: Tensor
+    start: Tensor
+
+
+def _drawn(problem: LowRankProblem, factors: int, seed: int) -> _Drawn:
+    source = torch.Generator().manual_seed(seed)
+    matrix = random_matrix(problem.size, problem.eigenvalues, source).matrix
+    measurements = GaussianMeasurements(problem.size, problem.measurements, source)
+    start = small_start(problem.size, factors, 1.0, source)
+    return _Drawn(matrix, measurements, measurements.forward(matrix), start)
 
 
 def _settled(problem: LowRankProblem, factors: int, scale: float, rate: float) -> float:

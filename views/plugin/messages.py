@@ -55,6 +55,7 @@ def heading(record: Record) -> Message:
             for name, entries in compared_quantities(record).items()
             if len(entries) == 1 and entries[0].is_single
         },
+        "parts": _parts(record),
         "transitions": [
             {
                 "matrix": transition.matrix,
@@ -74,6 +75,8 @@ def outline(record: Record) -> Message:
             "title": title(quantity.name),
             "unit": quantity.unit,
             "axes": quantity.values.ndim,
+            "parts": list(quantity.axes[0]) if quantity.total else None,
+            "total": quantity.total,
         }
     return {
         "kinds": {
@@ -83,6 +86,17 @@ def outline(record: Record) -> Message:
         "directions": [plain(direction) for direction in record.reference],
         "clock": record.clock,
     }
+
+
+def _parts(record: Record) -> Message:
+    """Entries of what adds up to a number, which are drawn over time: values of each kind."""
+    found: Message = {}
+    for kind in KINDS:
+        geometry = getattr(record, kind)
+        for quantity in geometry.quantities if geometry is not None else ():
+            if quantity.total:
+                found.setdefault(quantity.name, {})[kind] = _numbers(quantity.values)
+    return found
 
 
 def plain(direction: Direction) -> str:

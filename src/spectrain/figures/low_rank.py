@@ -110,21 +110,17 @@ def _errors(scale: Scale, columns: style.Columns) -> Figure:
     scales = np.array(scale.error_scales)
     fine = np.geomspace(scales.min(), scales.max(), 60)
     curves = {}
-    with tqdm(
-        total=len(cases) * scale.seeds, desc="low-rank errors", unit="batch", disable=None
-    ) as bar:
-        for name, (ratio, factors) in cases.items():
-            problem = LowRankProblem(n, lam, ratio * n * rank)
-            logs = []
-            for seed in range(scale.seeds):
-                own = final_errors(problem, factors, scales.tolist(), _RATE, seed, scale.steps)
-                logs.append(np.log(own))
-                bar.update()
-            error = np.std(logs, axis=0, ddof=1) / scale.seeds**0.5
-            predicted = [final_error(problem, Start(factors, float(a), _RATE)) for a in fine]
-            curves[name] = ErrorCurve(
-                scales, np.exp(np.mean(logs, axis=0)), np.exp(error), fine, np.array(predicted)
-            )
+    for name, (ratio, factors) in tqdm(
+        cases.items(), desc="low-rank errors", unit="batch", disable=None
+    ):
+        problem = LowRankProblem(n, lam, ratio * n * rank)
+        seeds = range(scale.seeds)
+        logs = np.log(final_errors(problem, factors, scales.tolist(), _RATE, seeds, scale.steps))
+        error = logs.std(axis=0, ddof=1) / scale.seeds**0.5
+        predicted = [final_error(problem, Start(factors, float(a), _RATE)) for a in fine]
+        curves[name] = ErrorCurve(
+            scales, np.exp(logs.mean(axis=0)), np.exp(error), fine, np.array(predicted)
+        )
     return error_over_scale(curves, _FAILING, columns)
 
 
@@ -135,7 +131,7 @@ def _success(scale: Scale, columns: style.Columns) -> Figure:
     unit = n * len(lam)
     measurements = np.round(np.linspace(1.0, 5.5, scale.grid[0]) * unit).astype(int)
     scales = np.geomspace(1e-8, 1e-1, scale.grid[1])
-    total = len(measurements) * scale.trials
+    total = len(measurements)
     with tqdm(total=total, desc="low-rank successes", unit="batch", disable=None) as bar:
         found = success_map(
             n, lam, n, (measurements.tolist(), scales.tolist()), scale.trials, scale.steps,

@@ -190,3 +190,65 @@ def test_growth_beyond_the_threshold_is_an_answer():
     found = document(dynamics(RUN | {"learning_rate": 1.0, "times": [0, 20, 60]}))
     assert found["critical_learning_rate"] < 1
     assert found["test"][2] > found["test"][1] > found["test"][0]
+
+
+KEYS = ("spectrum", "target", "test_spectrum", "multiplicity", "noise", "ridge", "spikes")
+
+
+def is_told(values):
+    """Whether every number is there: what is not finite is null in a document."""
+    if isinstance(values, dict):
+        return all(map(is_told, values.values()))
+    return all(map(is_told, values)) if isinstance(values, list) else values is not None
+
+
+def outcome(ask, content):
+    """The key that is refused, or whether all losses are told."""
+    try:
+        found = document(ask(content))
+    except ValueError as error:
+        return str(error).split(": expected")[0]
+    return is_told([found[name] for name in ("train", "test", "error")])
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300, 1e80, 1e-80])
+def test_numbers_far_from_one_are_named_or_answered(size):
+    """By their own key, alone and in all entries; never a number that is not there."""
+    small = RUN | {"times": [0, 10]}
+    flow = small | {"algorithm": "flow", "learning_rate": None, "batch_size": None}
+    for key in KEYS:
+        if key in ("ridge", "spikes"):
+            assert outcome(predict, PROBLEM | {key: [size] if key == "spikes" else size}) in (
+                key,
+                True,
+            )
+            continue
+        for given in (size,) if key == "noise" else ([size, 1.0, 1.0], [size] * 3):
+            assert outcome(predict, PROBLEM | {key: given}) in (key, True)
+            assert outcome(dynamics, flow | {key: given}) in (key, True)
+            assert outcome(dynamics, small | {key: given}) in (key, "learning_rate", True)
+
+
+@pytest.mark.parametrize("scale", [1e50, 1e-50])
+@pytest.mark.parametrize("counts", [(300, 400), (None, 400), (300, None)])
+def test_losses_do_not_depend_on_the_unit_of_eigenvalues(scale, counts):
+    """s -> c s, a -> a / c, eta -> eta / c: the same losses, kappa and edges times c."""
+    own = PROBLEM | {"samples": counts[0], "features": counts[1]}
+    other = own | {
+        "spectrum": [scale * s for s in own["spectrum"]],
+        "target": [a / scale for a in own["target"]],
+    }
+    found, again = (document(predict(each)) for each in (own, other))
+    for name in ("train", "test"):
+        assert again[name] == pytest.approx(found[name], rel=1e-9, abs=1e-12)
+    assert again["kappa"] == pytest.approx([scale * kappa for kappa in found["kappa"]], rel=1e-9)
+    edges, others = (np.array(each["hessian"]["bulk"]["edges"]) for each in (found, again))
+    assert others == pytest.approx(scale * edges, rel=1e-6)
+    if counts[0] is None:
+        return
+    run = {"algorithm": "gd", "times": [0, 10, 1000]}
+    one = document(dynamics(own | run | {"learning_rate": 0.3}))
+    two = document(dynamics(other | run | {"learning_rate": 0.3 / scale}))
+    for name in ("train", "test"):
+        assert two[name] == pytest.approx(one[name], rel=1e-8, abs=1e-12)
+    assert two["critical_learning_rate"] * scale == pytest.approx(one["critical_learning_rate"])

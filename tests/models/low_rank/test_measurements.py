@@ -45,6 +45,28 @@ def test_the_adjoint_is_one(kind):
     torch.testing.assert_close(one, operator.normal(matrices)[1], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("own", [False, True])
+def test_the_misfit_is_made_of_both_products(kind, batch, own):
+    """A(S) - y and A* of it, more measurements than fit one block; y common or each its own."""
+    operator, matrices = made(kind, m=45 if kind in ORTHONORMAL else 110), symmetric(*batch)
+    outcomes = operator.forward(symmetric(*(batch if own else ()), seed=3))
+    off, pull = operator.misfit(matrices, outcomes)
+    torch.testing.assert_close(off, operator.forward(matrices) - outcomes, rtol=0, atol=1e-12)
+    torch.testing.assert_close(pull, operator.adjoint(off), rtol=0, atol=1e-11)
+
+
+def test_of_a_stack_each_matrix_sees_its_own_operator():
+    each = [made(GaussianMeasurements, seed=seed) for seed in range(3)]
+    matrices = symmetric(3, 2)
+    stack = GaussianMeasurements.stacked(each)
+    for chosen in ([0, 1, 2], [2, 0]):
+        found = stack.of(torch.tensor(chosen)).normal(matrices[chosen])
+        for row, k in zip(found, chosen, strict=True):
+            torch.testing.assert_close(row, each[k].normal(matrices[k]), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ORTHONORMAL)
 def test_orthonormal_rows(kind):
     """A A* = (p/m) 1, and A*A = 1 where everything is measured."""

@@ -167,8 +167,23 @@ def test_success_needs_measurements_and_a_small_scale():
 def test_an_error_rests_where_the_noise_left_it():
     from spectrain.theory.low_rank.problem import LowRankProblem
 
-    errors = final_errors(LowRankProblem(20, (1.0,), 150), 20, (1e-2, 1e-4), 0.1, 0, 600)
+    errors = final_errors(LowRankProblem(20, (1.0,), 150), 20, (1e-2, 1e-4), 0.1, [0], 600)[0]
     assert errors[1] < 0.05 * errors[0] < 0.01
+
+
+def test_trials_side_by_side_are_each_of_them():
+    """Those that are over leave; the others go on as if they were alone."""
+    from spectrain.theory.low_rank.problem import LowRankProblem
+
+    problem, scales, seeds = LowRankProblem(12, (1.0,), 60), (1e-6, 1e-2, 0.3), (3, 1, 2)
+    together = final_errors(problem, 12, scales, 0.1, seeds, 400, 0.02)
+    assert (together <= 0.02).any()
+    assert (together > 0.02).any()
+    alone = [
+        [final_errors(problem, 12, [scale], 0.1, [seed], 400, 0.02)[0, 0] for scale in scales]
+        for seed in seeds
+    ]
+    assert together == pytest.approx(np.array(alone), rel=1e-9)
 
 
 def test_other_models_are_refused():

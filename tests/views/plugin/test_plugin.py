@@ -1,6 +1,7 @@
 import argparse
 import itertools
 import json
+import math
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from werkzeug.test import Client
 
 from spectrain.probes.records.record import Failure, Record
 from spectrain.probes.records.record_file import RECORDS, RecordFile, load
+from spectrain.theory.quantity import Quantity
 from spectrain.views.plugin import run_index
 from spectrain.views.plugin.plugin import SpectrumPlugin
 from spectrain.views.plugin.run_folders import log_folders
@@ -131,6 +133,34 @@ def test_history_holds_the_numbers_of_the_file(tab, records):
         assert [pair[2] for pair in shown["predicted"]["top"]] == [p.overlap for p in predicted.top]
         assert shown["predicted"]["bulk"]["top"]["finiteSize"] == predicted.bulk.upper.finite_size
         assert len(item["heading"]["transitions"]) == len(record.transitions)
+
+
+def test_parts_of_a_number_are_told_along_time(tab, logs, records):
+    """Those of each kind with the heading of every step; which number they add up to beside it."""
+    names = ("bias", "noise")
+
+    def parts(step):
+        values = np.array([1 / (1 + step), math.nan if step else -0.5])
+        return Quantity("loss_parts", values, "loss", (names,), total="loss")
+
+    written = [
+        replace(
+            each,
+            forecast=replace(
+                each.forecast, quantities=(*each.forecast.quantities, parts(each.step))
+            ),
+        )
+        for each in records
+    ]
+    write(logs / "split", written)
+    assert load(logs / "split").records[0].forecast.quantity("loss_parts").total == "loss"
+    answer = tab.history("split")
+    about = answer["quantities"]["loss_parts"]
+    assert (about["axes"], about["parts"], about["total"]) == (1, list(names), "loss")
+    assert answer["quantities"]["loss"]["parts"] is None
+    for item, record in zip(answer["records"], written, strict=True):
+        expected = [1 / (1 + record.step), None if record.step else -0.5]
+        assert item["heading"]["parts"] == {"loss_parts": {"forecast": expected}}
 
 
 def test_without_a_block_the_first_is_told(tab):

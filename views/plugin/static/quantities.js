@@ -1,5 +1,5 @@
 // The quantities of a record, one at a time: numbers along training, vectors over their entries,
-// matrices as heat maps; measured over what is predicted and forecast.
+// matrices as heat maps, parts of a number as areas over time; measured over what is predicted and forecast.
 
 import { Chart } from "./chart.js";
 import { runLegend } from "./density.js";
@@ -7,6 +7,7 @@ import { element, menu, withError } from "./dom.js";
 import { Maps, mapRows } from "./maps.js";
 import { Panel } from "./panel.js";
 import { extent, padded } from "./scale.js";
+import { stackModel, stackRows } from "./stacks.js";
 
 const BAND = 2; // half width in standard deviations
 const KINDS = ["measured", "predicted", "forecast"];
@@ -72,9 +73,10 @@ export class QuantityPanel {
     this.panel.rename(`${about.title} (${about.unit})`);
     const isMatrix = about.axes === 2;
     [this.chartHost.hidden, this.mapsHost.hidden] = [isMatrix, !isMatrix];
-    this.detailLabel.hidden = !isMatrix || runs.length < 2;
+    this.detailLabel.hidden = !(isMatrix || about.total) || runs.length < 2;
     const content = isMatrix ? this.#maps()
       : about.axes === 0 ? numberModel(theme, runs, name, about, clock)
+        : about.total ? stackModel(theme, this.#detailed(), name, about, clock)
         : about.axes === 1 ? vectorModel(theme, runs, name, about) : null;
     this.panel.say(content ? "" : why(`No ${about.title} at this step.`));
     if (!content) return;
@@ -99,6 +101,8 @@ export class QuantityPanel {
       const maps = this.#maps();
       return maps && mapRows(this.#detailed().name, this.#detailed().moment, maps);
     }
+    const about = this.known.get(name);
+    if (about.total) return stackRows(this.runs, name, about);
     return axes ? vectorRows(this.runs, name) : numberRows(this.runs, name);
   }
 }

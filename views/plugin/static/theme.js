@@ -43,6 +43,15 @@ function channels(colour) {
   return [1, 3, 5].map((place) => parseInt(colour.slice(place, place + 2), 16));
 }
 
+/** So many fills, from that of the bulk to that of a prediction. */
+export function shades(theme, count) {
+  const [from, to] = [channels(theme.bulk), channels(theme.predicted)];
+  return Array.from({ length: count }, (_, place) => {
+    const weight = place / Math.max(count - 1, 1);
+    return `rgb(${from.map((c, i) => Math.round(c + weight * (to[i] - c))).join(",")})`;
+  });
+}
+
 /** The diverging scale's colour of a share between -1 and 1, and one for words on top of it. */
 export function diverging(theme, share) {
   const end = channels(share < 0 ? theme.low : theme.high);

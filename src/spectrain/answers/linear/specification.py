@@ -11,6 +11,7 @@ from typing import cast, get_args
 import numpy as np
 
 from ...theory.linear.algorithm import Algorithm, AlgorithmName
+from ...theory.linear.number_range import TINY, require_range
 from ...theory.linear.problem import LinearProblem
 from ..values import (
     Specification,
@@ -80,6 +81,7 @@ def read_prediction(content: Mapping[str, object]) -> RidgeSpecification:
     keys = Specification(content)
     bulk = _problem(keys)
     spikes = keys.optional("spikes", list_of(positive), _NONE)
+    require_range("spikes", spikes, TINY)
     ridge = keys.optional("ridge", nonnegative, 0.0)
     keys.finish(ignoring=_DYNAMICS_KEYS)
     s = np.array(spikes)
