@@ -1,5 +1,7 @@
 """Traces of all blocks from products with the whole matrix."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ LAYERS = ((0, 1), (2, 3), (4, 5), (6, 7))
 def hessian(dense_operator, generator):
     """Of a network of four layers after some training, formed; and its layers' own matrices."""
     torch.manual_seed(0)
-    pairs = zip(SIZES, SIZES[1:], strict=False)
+    pairs = pairwise(SIZES)
     layers = [part for pair in pairs for part in (nn.Linear(*pair), nn.Tanh())]
     model = nn.Sequential(*layers[:-1]).double()
     inputs = torch.randn(100, SIZES[0], dtype=torch.float64, generator=generator)
@@ -32,9 +34,7 @@ def hessian(dense_operator, generator):
     formed = HessianOperator(model, nn.CrossEntropyLoss(), (inputs, targets), Block("all"))
     matrix = formed.dense()
     operator = type("Shaped", (dense_operator,), {"shapes": formed.shapes})(matrix)
-    ends = np.cumsum(
-        [(before + 1) * after for before, after in zip(SIZES, SIZES[1:], strict=False)]
-    )
+    ends = np.cumsum([(before + 1) * after for before, after in pairwise(SIZES)])
     parts = [slice(low, high) for low, high in zip([0, *ends[:-1]], ends, strict=True)]
     return operator, [matrix[part, part] for part in parts]
 
