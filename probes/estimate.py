@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from .curvature.operator import CurvatureOperator
-from .krylov.block_lanczos import Krylov, is_formed, random_frame
+from .krylov.block_lanczos import Krylov, is_formed, keeps_images, random_frame
 from .krylov.density import spectral_densities
 
 __all__ = ["Estimate", "KrylovCost", "LiveTensors", "krylov_cost", "seconds_of"]
@@ -59,7 +59,8 @@ class KrylovCost:
 
     Attributes:
         seconds: at the usual number of steps, with the density if it is wanted.
-        basis: bytes of the Krylov basis, all of which is allocated at the start.
+        basis: bytes of the Krylov basis, and of its images if they are kept, all of which is
+            allocated at the start.
         coefficients: bytes of its coefficients and their eigenvectors.
         passes: the most products with a panel.
     """
@@ -91,7 +92,8 @@ def krylov_cost(
     """
     size, device = operator.size, operator.device
     whole = is_formed(operator, width, min_steps, max_steps)
-    columns = size if whole else width * max_steps
+    columns = size if whole else min(size, width * max_steps)
+    images = keeps_images(operator, columns)
     steps = min(max(min_steps, _USUAL_STEPS), max_steps)
     used = size if whole else width * steps
     panel = random_frame(operator, min(width, size), generator)
@@ -106,7 +108,7 @@ def krylov_cost(
         basis = rows.repeat(*[1] * len(operator.batch), max(1, steps // 2), 1)
         projection = seconds_of(lambda: rows - rows @ basis.mT @ basis, device)
         step = product + 2 * projection + 2 * seconds_of(lambda: torch.linalg.qr(panel), device)
-        steps += 1
+        steps += not images
     noise = torch.randn(*operator.batch, used, used, dtype=torch.float64, generator=generator)
     coefficients = (noise + noise.mT).to(device, operator.dtype if whole else torch.float64)
     small = 2 * seconds_of(lambda: torch.linalg.eigh(coefficients), device)
@@ -122,9 +124,9 @@ def krylov_cost(
     return KrylovCost(
         seconds=steps * step + small,
         # The identity is one for the whole batch.
-        basis=(1 if whole else count) * size * columns * operator.dtype.itemsize,
+        basis=(1 if whole else count) * (1 + images) * size * columns * operator.dtype.itemsize,
         coefficients=count * 3 * 8 * columns**2,
-        passes=2 if whole else max_steps + 1,
+        passes=(1 if whole else max_steps) + (not images),
     )
 
 

@@ -12,9 +12,11 @@ from torch import Tensor
 from ..theory.finite_law import COEFFICIENTS
 from ..theory.protocol import Reference, Selection
 from ..theory.spectrum import Eigenpair, End, FloatArray, Spectrum
+from .curvature.derived import Counted
 from .curvature.operator import CurvatureOperator
 from .krylov.alignment import Alignment, alignment, lies_along
-from .krylov.block_lanczos import krylov_space
+from .krylov.block_lanczos import Krylov, krylov_space
+from .krylov.column_rules import may_miss_copies
 from .krylov.density import resolvent_traces, spectral_densities
 from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
 from .krylov.law_jacobi import law_jacobi
@@ -33,21 +35,10 @@ def measured_spectra(
     start: Tensor | None,
 ) -> tuple[list[Spectrum], Eigenpairs, int]:
     """Spectra of the operator's blocks from one Krylov run, their eigenpairs, and its passes."""
-    width = measurement.panel_width(operator, density=density, warm=start is not None)
-    min_steps, max_steps = measurement.steps(width, density=density)
-    krylov = krylov_space(
-        operator,
-        measurement.eigenvalues,
-        measurement.smallest,
-        generator=generator,
-        width=width,
-        min_steps=min_steps,
-        max_steps=max_steps,
-        tolerance=measurement.tolerance,
-        start=start,
-    )
+    counted = Counted(operator)
+    krylov = _space(counted, measurement, generator, density, start)
     pairs = extreme_eigenpairs(
-        operator, krylov, measurement.eigenvalues, measurement.smallest, measurement.tolerance
+        counted, krylov, measurement.eigenvalues, measurement.smallest, measurement.tolerance
     )
     traces = operator.traces() if density else None
     densities = spectral_densities(krylov, traces) if density else ()
@@ -68,7 +59,37 @@ def measured_spectra(
         )
         for i, selection in enumerate(selections)
     ]
-    return spectra, pairs, krylov.basis.shape[-1] // krylov.width + 1
+    return spectra, pairs, counted.passes
+
+
+def _space(
+    operator: Counted,
+    measurement: Measurement,
+    generator: torch.Generator,
+    density: bool,
+    start: Tensor | None,
+) -> Krylov:
+    """A Krylov space in which no copy of a multiple eigenvalue is missed, as far as products go."""
+    largest, smallest = measurement.eigenvalues, measurement.smallest
+    for width in measurement.widths(operator, density=density, warm=start is not None):
+        least, most = measurement.steps(operator, width, density=density)
+        spent = operator.products
+        if spent and spent + width * max(least, 1) > measurement.max_products:
+            break
+        krylov = krylov_space(
+            operator,
+            largest,
+            smallest,
+            generator=generator,
+            width=width,
+            min_steps=least,
+            max_steps=max(1, most - spent // width),
+            tolerance=measurement.tolerance,
+            start=start,
+        )
+        if not may_miss_copies(krylov, largest, smallest):
+            break
+    return krylov
 
 
 def _aligned(

@@ -12,6 +12,13 @@ __all__ = ["Measurement"]
 # Nodes of a density: its resolution; and random vectors it is averaged over.
 _DENSITY_STEPS = 24
 _WIDTH = 16
+# Where a product is a derivative, time is that of the products: so many of them for a density, with
+# at least so many nodes, and vectors of so many entries together, which are what it is averaged
+# over; but so few or so many.
+_DENSITY_PRODUCTS = 60
+_FEWEST_STEPS = 10
+_ENTRIES = 20_000
+_FEWEST, _MOST = 3, 8
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,10 @@ class Measurement:
         tolerance: residual, as a share of the largest absolute eigenvalue, at which an eigenpair
             is settled.
         density: whether the spectral density is measured.
-        width: vectors multiplied at once, more than the largest multiplicity that matters; None
-            for 16 where a density or a warm start wants them, else as many as suit the operator.
+        width: vectors multiplied at once, more than the largest multiplicity that matters, and with
+            a density the random vectors that it is averaged over; None for as many as suit the
+            operator, and again with twice as many, up to 16, where copies of a multiple eigenvalue
+            may be missing.
         max_products: matrix-vector products of a block after which Lanczos stops, settled or not.
         draws: probe samples drawn at a thorough probing.
         tracking: whether eigenvectors are followed from one probing to the next, which keeps them
@@ -56,10 +65,21 @@ class Measurement:
                 f"{self.eigenvalues + self.smallest}, got {self.max_products}"
             )
 
-    def panel_width(self, operator: CurvatureOperator, *, density: bool, warm: bool) -> int:
-        """Vectors multiplied at once for an operator."""
-        return self.width or (_WIDTH if density or warm else operator.panel_width)
+    def widths(self, operator: CurvatureOperator, *, density: bool, warm: bool) -> tuple[int, ...]:
+        """Vectors multiplied at once; more of them where copies of an eigenvalue may be missing."""
+        if self.width:
+            return (self.width,)
+        first = operator.panel_width
+        if warm or (density and not operator.differentiated):
+            first = _WIDTH
+        elif density:
+            first = min(max(_FEWEST, -(-_ENTRIES // operator.size)), _MOST)
+        wider = (2 * first, _WIDTH) if 2 * first < _WIDTH else (_WIDTH,)
+        return (first, *wider) if first < _WIDTH else (first,)
 
-    def steps(self, width: int, *, density: bool) -> tuple[int, int]:
+    def steps(self, operator: CurvatureOperator, width: int, *, density: bool) -> tuple[int, int]:
         """The least and the most products with panels of so many vectors."""
-        return _DENSITY_STEPS if density else 0, max(1, self.max_products // width)
+        nodes = _DENSITY_STEPS
+        if operator.differentiated:
+            nodes = max(_FEWEST_STEPS, -(-_DENSITY_PRODUCTS // width))
+        return nodes if density else 0, max(1, self.max_products // width)

@@ -53,8 +53,8 @@ def probing_estimate(setup: Setup, module: nn.Module) -> Estimate:
         for group in groups(setup, module, batch, selections, by_head):
             operator = group.build()
             start = time.perf_counter()
-            width = measurement.panel_width(operator, density=measurement.density, warm=False)
-            min_steps, max_steps = measurement.steps(width, density=measurement.density)
+            width = measurement.widths(operator, density=measurement.density, warm=False)[0]
+            min_steps, max_steps = measurement.steps(operator, width, density=measurement.density)
             cost = krylov_cost(
                 operator,
                 width=width,
@@ -86,7 +86,7 @@ def probing_estimate(setup: Setup, module: nn.Module) -> Estimate:
     with LiveTensors() as live:
         for group in groups(setup, module, batch, selections, by_head):
             operator = group.build()
-            width = measurement.panel_width(operator, density=measurement.density, warm=False)
+            width = measurement.widths(operator, density=measurement.density, warm=False)[0]
             operator @ random_frame(
                 operator, min(width, operator.size), setup.generator(0, 0, (1,))
             )

@@ -58,12 +58,17 @@ class Derived(CurvatureOperator):
         """That of H."""
         return self.original.panel_width
 
+    @property
+    def differentiated(self) -> bool:
+        """As H is."""
+        return self.original.differentiated
+
 
 class Counted(Derived):
     """H itself, with its products counted.
 
     Attributes:
-        products: columns multiplied so far.
+        products: columns multiplied so far; as many as H has if it was formed.
         passes: panels multiplied so far.
     """
 
@@ -77,6 +82,17 @@ class Counted(Derived):
         self.products += panel.shape[-1]
         self.passes += 1
         return self.original @ panel
+
+    @property
+    def dense_cost(self) -> float:
+        """That of H."""
+        return self.original.dense_cost
+
+    def dense(self) -> Tensor:
+        """H."""
+        self.products += self.size
+        self.passes += 1
+        return self.original.dense()
 
 
 class Deflated(Derived):

@@ -184,6 +184,11 @@ class ModuleOperator(CurvatureOperator):
         return min(max(4, self._columns), 8)
 
     @property
+    def differentiated(self) -> bool:
+        """It is."""
+        return True
+
+    @property
     def samples(self) -> int:
         """Number of samples in one pass."""
         return self._samples

@@ -59,6 +59,11 @@ class CurvatureOperator(Protocol):
         return 16
 
     @property
+    def differentiated(self) -> bool:
+        """Whether a product is a derivative: it costs far more than what Lanczos does with it."""
+        return False
+
+    @property
     def semidefinite(self) -> bool:
         """Whether no eigenvalue is negative, beyond rounding."""
         return False

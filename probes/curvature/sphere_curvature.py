@@ -100,6 +100,11 @@ class SphereCurvature(CurvatureOperator):
         """That of H."""
         return self._hessian.panel_width
 
+    @property
+    def differentiated(self) -> bool:
+        """As H is."""
+        return self._hessian.differentiated
+
     def matmul(self, panel: Tensor) -> Tensor:
         """B^T (H + mu) B V for V (N - 1, width); same shape."""
         vectors = self.embedded(panel)

@@ -20,6 +20,7 @@ __all__ = [
     "end_places",
     "identity_frame",
     "is_formed",
+    "keeps_images",
     "krylov_space",
     "random_frame",
     "whole_space",
@@ -28,6 +29,10 @@ __all__ = [
 
 # Columns up to which the eigenproblem of T costs less than a product.
 _SMALL = 64
+# Products with a panel that a run usually takes.
+_USUAL_STEPS = 16
+# Bytes of a basis and its images up to which the images are kept.
+_IMAGES = 2**30
 
 
 @dataclass(frozen=True)
@@ -299,7 +304,8 @@ def krylov_space(
     """A Krylov space from a random frame, grown until the wanted eigenvalues have converged.
 
     One run for eigenvalues (`extreme_eigenpairs`) and density together. A matrix that is as cheap
-    to form (`is_formed`) is formed: its space is complete and its eigenvalues are exact.
+    to form (`is_formed`) is formed: its space is complete and its eigenvalues are exact. Products
+    that are dear are kept (`keeps_images`), so that no more are needed for residuals.
 
     Args:
         operator: H, one matrix or a batch.
@@ -338,15 +344,17 @@ def krylov_space(
     if start is not None:
         kept = start[..., : width - max(1, width // 4)].to(frame)
         frame = torch.linalg.qr(torch.cat([kept, frame[..., kept.shape[-1] :]], -1)).Q
-    run = BlockLanczos(operator, frame, width * max_steps, generator)
+    capacity = min(operator.size, width * max_steps)
+    images = keeps_images(operator, capacity)
+    run = BlockLanczos(operator, frame, capacity, generator, images=images)
     first = 6 if start is None else 4
     checkpoints = Checkpoints(max(min_steps, first, -(-(largest + smallest) // width)))
     for step in range(1, max_steps + 1):
         run.advance()
-        if checkpoints.due(step, run.columns) or step == max_steps:
+        if checkpoints.due(step, run.columns) or run.complete or step == max_steps:
             krylov = run.krylov()
             worst = _worst_residual(krylov, largest, smallest) / tolerance
-            if worst <= 1:
+            if worst <= 1 or run.complete:
                 break
             checkpoints.note(step, worst)
     return krylov
@@ -357,23 +365,38 @@ def is_formed(operator: CurvatureOperator, width: int, min_steps: int, max_steps
 
     It does if the budget of products allows it anyway, or if forming costs at most half as much
     again as the shortest run: that would have to find eigenvalues of a matrix not much smaller.
+    Where products are derivatives, it does if the budget allows it and forming costs at most twice
+    a usual run: columns of wide panels cost less, and eigenvalues are exact.
     """
-    shortest = width * min(min_steps, max_steps)
-    return operator.size <= width * max_steps or operator.dense_cost <= 1.5 * shortest
+    allowed = operator.size <= width * max_steps
+    if operator.differentiated:
+        usual = width * min(max(min_steps, _USUAL_STEPS), max_steps)
+        return allowed and operator.dense_cost <= 2 * usual
+    return allowed or operator.dense_cost <= 1.5 * width * min(min_steps, max_steps)
+
+
+def keeps_images(operator: CurvatureOperator, columns: int) -> bool:
+    """Whether `krylov_space` keeps its products, beside a basis of so many columns at most.
+
+    It does where they are derivatives, and both fit in 1 GiB.
+    """
+    entries = math.prod(operator.batch) * operator.size * columns
+    return operator.differentiated and 2 * entries * operator.dtype.itemsize <= _IMAGES
 
 
 def whole_space(operator: CurvatureOperator) -> Krylov:
-    """The complete space: Q the identity, T = H, B empty.
+    """The complete space: Q the identity, T = H, B empty; H Q is there where it is kept.
 
     Raises:
         ValueError: if the matrix is not finite.
     """
-    matrix = operator.dense().double()
+    matrix = operator.dense()
     if not bool(torch.isfinite(matrix).all()):
         raise ValueError("operator: expected finite products, got NaN or infinity")
-    symmetric = (matrix + matrix.mT) / 2
+    symmetric = (matrix.double() + matrix.mT.double()) / 2
     border = symmetric.new_zeros(*operator.batch, 0, operator.size)
-    return Krylov(identity_frame(operator), symmetric, border, operator.size)
+    images = matrix if keeps_images(operator, operator.size) else None
+    return Krylov(identity_frame(operator), symmetric, border, operator.size, images)
 
 
 def identity_frame(operator: CurvatureOperator) -> Tensor:

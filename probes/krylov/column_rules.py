@@ -7,13 +7,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .block_lanczos import Krylov
+from .block_lanczos import Krylov, end_places
 
-__all__ = ["ColumnRules", "column_rules", "eigenvalue_resolution", "row_recurrences"]
+__all__ = [
+    "ColumnRules",
+    "column_rules",
+    "eigenvalue_resolution",
+    "may_miss_copies",
+    "row_recurrences",
+]
 
 # A group of eigenvectors has converged if its distance from the other eigenvalues is so many
-# times its residual: the angle between it and the true eigenspace is then below the inverse.
-_SEPARATED = 1e3
+# times its residual: the angle between it and the true eigenspace is then below the inverse, and
+# the weight of the others in it below the square of that.
+_SEPARATED = 30.0
 # The same for an atom, whose weight is an estimate, and wrong by the square of the angle.
 _ATOM = 10.0
 
@@ -116,6 +123,26 @@ def eigenvalue_resolution(krylov: Krylov) -> Tensor:
     largest = krylov.eigen[0].abs().amax(-1, keepdim=True)
     precision = 10 * torch.finfo(krylov.basis.dtype).eps
     return torch.where(largest > 0, precision * largest, 1.0)
+
+
+def may_miss_copies(krylov: Krylov, largest: int, smallest: int) -> bool:
+    """Whether an eigenvalue comes as often as the start has columns, where more are wanted.
+
+    It may then have more copies, in the place of what has been found instead. Those that are not
+    more than the columns have all been found.
+
+    Args:
+        krylov: a run from a random frame, or a complete one.
+        largest: number of eigenvalues wanted at the upper end.
+        smallest: number wanted at the lower end.
+    """
+    upper, lower = (count if count > krylov.width else 0 for count in (largest, smallest))
+    if krylov.complete or not upper + lower:
+        return False
+    _, atoms, *_ = _converged(krylov)
+    columns = atoms.shape[-1]
+    wanted = end_places(columns, min(upper, columns), min(lower, columns), atoms.device)
+    return bool(atoms[..., wanted].any())
 
 
 def _converged(krylov: Krylov) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

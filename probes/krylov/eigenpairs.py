@@ -166,8 +166,11 @@ def extreme_eigenpairs(
     upper, lower = min(largest, columns), min(smallest, columns)
     values, vectors, residuals = _measured(operator, krylov, upper, lower)
     converged = residuals <= tolerance * spectral_scale(krylov.eigen[0])
-    products = columns + upper + lower
+    more = 0 if krylov.images is not None else upper + lower
+    products = columns + more
     bytes_held = krylov.basis.nbytes + krylov.coefficients.nbytes
+    if krylov.images is not None:
+        bytes_held += krylov.images.nbytes
     return Eigenpairs(
         values=values,
         vectors=vectors,
@@ -175,7 +178,7 @@ def extreme_eigenpairs(
         largest=upper,
         converged=converged,
         products=products,
-        passes=-(-columns // krylov.width) + 1,
+        passes=-(-columns // krylov.width) + (more > 0),
         seconds=time.perf_counter() - began,
         peak_memory=bytes_held,
         outcome=_outcome(

@@ -13,11 +13,11 @@ from ..curvature.operator import CurvatureOperator
 from .block_lanczos import block_lanczos, random_frame
 from .frame_mean import Estimate, frame_mean
 
-__all__ = ["TraceEstimate", "trace"]
+__all__ = ["KRYLOV_STEPS", "TraceEstimate", "trace"]
 
 # Depth of the Krylov space. At equal products 2 is up to twice less accurate where eigenvalues
 # decay, 6 is no better.
-_STEPS = 4
+KRYLOV_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ def trace(operator: CurvatureOperator, products: int, generator: torch.Generator
     if size <= products:
         identity = torch.eye(size, dtype=operator.dtype, device=operator.device)
         return _estimate(operator, identity.expand(*operator.batch, -1, -1), None, size)
-    width = products // (2 * _STEPS)
+    width = products // (2 * KRYLOV_STEPS)
     if not width:
         return _estimate(operator, random_frame(operator, products, generator), None, products)
-    krylov = block_lanczos(operator, random_frame(operator, width, generator), _STEPS, generator)
+    krylov = block_lanczos(
+        operator, random_frame(operator, width, generator), KRYLOV_STEPS, generator
+    )
     basis = krylov.basis
     frame = random_frame(operator, products - basis.shape[-1], generator)
     for _ in range(2):  # once more, because what the projection leaves is not quite orthogonal
