@@ -13,12 +13,14 @@ from ..theory.finite_law import COEFFICIENTS
 from ..theory.protocol import Reference, Selection
 from ..theory.spectrum import Eigenpair, End, FloatArray, Spectrum
 from .curvature.operator import CurvatureOperator
+from .curvature.sample_space import SampleSpace
 from .krylov.alignment import Alignment, alignment, lies_along
 from .krylov.block_lanczos import krylov_space
 from .krylov.density import resolvent_traces, spectral_densities
 from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
 from .krylov.law_jacobi import law_jacobi
 from .measurement import Measurement
+from .sample_spectra import sample_spectrum
 
 __all__ = ["measured_spectra", "with_draws"]
 
@@ -33,6 +35,9 @@ def measured_spectra(
     start: Tensor | None,
 ) -> tuple[list[Spectrum], Eigenpairs, int]:
     """Spectra of the operator's blocks from one Krylov run, their eigenpairs, and its passes."""
+    if isinstance(operator, SampleSpace):
+        (selection,) = selections
+        return _in_sample_space(operator, selection, measurement, generator, reference, density)
     width = measurement.panel_width(operator, density=density, warm=start is not None)
     min_steps, max_steps = measurement.steps(width, density=density)
     krylov = krylov_space(
@@ -69,6 +74,30 @@ def measured_spectra(
         for i, selection in enumerate(selections)
     ]
     return spectra, pairs, krylov.basis.shape[-1] // krylov.width + 1
+
+
+def _in_sample_space(
+    operator: SampleSpace,
+    selection: Selection,
+    measurement: Measurement,
+    generator: torch.Generator,
+    reference: Reference | None,
+    density: bool,
+) -> tuple[list[Spectrum], Eigenpairs, int]:
+    """Likewise, of one block whose eigenvalues are all known without a product."""
+    known = sample_spectrum(operator, measurement, generator, density=density)
+    pairs = known.pairs
+    (found,) = _eigenpairs(pairs, _aligned(operator, pairs, reference), known.sampling, 1)
+    spectrum = Spectrum(
+        matrix=selection.matrix,
+        block=selection.block,
+        size=operator.size,
+        top=tuple(found[: pairs.largest]),
+        bottom=tuple(found[pairs.largest :]),
+        density=known.density,
+        jacobi=known.jacobi,
+    )
+    return [spectrum], pairs, 0
 
 
 def _aligned(

@@ -19,6 +19,7 @@ from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
 from .curvature.batches import Batch
 from .curvature.observe import undisturbed
+from .curvature.sample_space import SampleSpace
 from .measure import Measure
 from .measured_spectra import measured_spectra, with_draws
 from .operators import Group, groups
@@ -204,7 +205,8 @@ class Probing:
         def measured(group: Group) -> None:
             operator = group.build()
             start = None
-            if tracker and not density and not operator.batch:
+            known = isinstance(operator, SampleSpace)
+            if tracker and not density and not operator.batch and not known:
                 first = group.selections[0]
                 start = tracker.start(first.matrix, first.block, sum(map(prod, operator.shapes)))
                 start = None if start is None else operator.coordinates(start)

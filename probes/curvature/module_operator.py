@@ -168,6 +168,16 @@ class ModuleOperator(CurvatureOperator):
         return tuple(tuple(leaf.shape) for leaf in self._leaves)
 
     @property
+    def module(self) -> nn.Module:
+        """The bare module."""
+        return self._observed.module
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The block's parameters by name, whole."""
+        return dict(self._own)
+
+    @property
     def unreached(self) -> tuple[str, ...]:
         """The block's parameters that no gradient reaches: their rows are 0."""
         return tuple(name for name in self._own if name in self._unreached)
@@ -239,15 +249,27 @@ class ModuleOperator(CurvatureOperator):
             return scalar_loss(self._loss(outputs, targets)), samples
         return self._observed.total(outputs, targets, samples)
 
-    def _gradient(self, values: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Sum of weights^T d values / d leaf for each leaf, differentiable; else zeros."""
+    def _gradient(
+        self,
+        values: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        *,
+        differentiable: bool = True,
+        retain: bool = False,
+    ) -> tuple[Tensor, ...]:
+        """Sum of weights^T d values / d leaf for each leaf, on a graph if wanted; else zeros."""
         found: Sequence[Tensor | None] = [None] * len(self._leaves)
         if not self._samples:
             require_own_ends(values, self._own, self._leaves)
         if any(value.requires_grad for value in values):
             try:
                 found = torch.autograd.grad(
-                    values, self._leaves, weights, create_graph=True, allow_unused=True
+                    values,
+                    self._leaves,
+                    weights,
+                    retain_graph=differentiable or retain,
+                    create_graph=differentiable,
+                    allow_unused=True,
                 )
             except torch.OutOfMemoryError:
                 raise
