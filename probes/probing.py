@@ -31,6 +31,9 @@ from .tracks import Found, found_pairs, tracks
 
 __all__ = ["Probing"]
 
+# What the record's operator is followed by where there were matrices without products.
+_BY_SAMPLES = ", sample space"
+
 
 class _Alone(AbstractContextManager[None, bool]):
     """Records what is raised inside as a failure: the training must not pay for it."""
@@ -206,6 +209,8 @@ class Probing:
             operator = group.build()
             start = None
             known = isinstance(operator, SampleSpace)
+            if known and not self.record.operator.endswith(_BY_SAMPLES):
+                self.keep(operator=self.record.operator + _BY_SAMPLES)
             if tracker and not density and not operator.batch and not known:
                 first = group.selections[0]
                 start = tracker.start(first.matrix, first.block, sum(map(prod, operator.shapes)))
@@ -226,7 +231,8 @@ class Probing:
                 found[spectrum.matrix, spectrum.block] = spectrum, own
 
         def grouped(selections: Sequence[Selection]) -> list[Group]:
-            return groups(setup, module, batch, selections, self.record.operator == "head")
+            by_head = self.record.operator.startswith("head")
+            return groups(setup, module, batch, selections, by_head)
 
         found: dict[tuple[str, str], tuple[Spectrum, Found | None]] = {}
         for group in grouped(self._selections):

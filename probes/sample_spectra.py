@@ -64,7 +64,7 @@ def sample_spectrum(
     from_zeros = min(lower, zeros)
     bottom = list(range(null, null + lower - from_zeros))
     drawn = min(zeros, upper - len(top) + from_zeros)
-    frame = _zero_vectors(operator, drawn, resolution, generator)
+    frame = operator.kernel(drawn, generator) if drawn else operator.vectors([])
     above = upper - len(top)
     values = torch.cat(
         [
@@ -110,13 +110,3 @@ def sample_spectrum(
         exact_density(whole, resolution),
         exact_jacobi(nodes, weights, COEFFICIENTS, resolution),
     )
-
-
-def _zero_vectors(
-    operator: SampleSpace, count: int, resolution: float, generator: torch.Generator
-) -> Tensor:
-    """Orthonormal vectors of the eigenvalue 0, (N, count)."""
-    shape = operator.size, count
-    noise = torch.randn(shape, dtype=operator.dtype, device=generator.device, generator=generator)
-    frame = noise.to(operator.device)
-    return operator.without(frame, resolution) if count else frame

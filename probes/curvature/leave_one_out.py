@@ -7,7 +7,9 @@ from torch import Tensor
 
 __all__ = ["removals"]
 
-_STEPS = 12
+_STEPS = 30
+# Of the largest change: errors need no more digits.
+_ACCURACY = 1e-6
 
 
 def removals(values: Tensor, coordinates: Tensor, place: int) -> Tensor:
@@ -37,12 +39,16 @@ def removals(values: Tensor, coordinates: Tensor, place: int) -> Tensor:
     x = end
     for _ in range(_STEPS):
         distance = x[:, None] - values
-        quotient = others / torch.where(distance.abs() > tiny, distance, tiny)
+        inverse = torch.where(distance.abs() > tiny, distance, tiny).reciprocal()
+        quotient = others * inverse
         factor = 1 + quotient.sum(1)
-        slope = -(quotient / torch.where(distance.abs() > tiny, distance, tiny)).sum(1)
+        slope = -(quotient * inverse).sum(1)
         value = (end - x) * factor - own  # positive below the root
         lower = torch.where(value > 0, torch.maximum(lower, x), lower)
         upper = torch.where(value > 0, upper, torch.minimum(upper, x))
         guess = x - value / ((end - x) * slope - factor)
+        before = x
         x = torch.where((guess >= lower) & (guess <= upper), guess, (lower + upper) / 2)
+        if not bool((x - before).abs().max() > _ACCURACY * (end - x).max()):
+            break
     return end - x

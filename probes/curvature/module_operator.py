@@ -137,7 +137,7 @@ class ModuleOperator(CurvatureOperator):
             self._unreached = set(self._own)
             self._part = self._columns = 0
             self._first_pass(strategy)
-        observed.unreached.update(dict.fromkeys(self.unreached))
+        self._tell_of_unreached()
         if not observed.active:  # a probe has its own word for them
             observed.warn_of_hooks(stacklevel=2)
             warn_of_unreached(self.unreached, stacklevel=2)
@@ -284,6 +284,10 @@ class ModuleOperator(CurvatureOperator):
             torch.zeros_like(leaf) if part is None else part
             for part, leaf in zip(found, self._leaves, strict=True)
         )
+
+    def _tell_of_unreached(self) -> None:
+        """Let the probe know which of the block's parameters no gradient reaches."""
+        self._observed.unreached.update(dict.fromkeys(self.unreached))
 
     def _replaced(self, chosen: dict[str, Tensor]) -> list[Tensor]:
         """The block's leaves, each put in the place of its parameter."""

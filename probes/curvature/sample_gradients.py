@@ -82,6 +82,15 @@ class SampleGradients(InformationOperator):
             start += leaf.numel()
         return found
 
+    def tell_of(self, names: Sequence[str]) -> None:
+        """Let the probe know which of these parameters no gradient reaches."""
+        self._observed.unreached.update(
+            dict.fromkeys(name for name in names if name in self._unreached)
+        )
+
+    def _tell_of_unreached(self) -> None:
+        """Not yet: a block that none reaches is refused."""
+
     def matmul(self, panel: Tensor) -> Tensor:
         """F V for V (size, width); same shape."""
         pushed = self._rows @ panel

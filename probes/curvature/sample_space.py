@@ -181,17 +181,23 @@ class SampleSpace(CurvatureOperator):
         frame, triangle = torch.linalg.qr(found)
         return frame * torch.where(triangle.diagonal() < 0, -1.0, 1.0).to(frame.dtype)
 
-    def without(self, panel: Tensor, resolution: float) -> Tensor:
-        """Vectors (N, k) without their parts in eigenspaces beyond ``resolution``; if N > n."""
-        values, vectors = self.eigen
-        beyond = values > resolution
-        chosen = vectors[:, beyond].to(self.dtype)
-        for _ in range(3):  # rounding leaves a share of the condition number each time
-            pushed = chosen.mT @ self._rows.gathered(self._pushed(panel))
-            inside = chosen @ (pushed / values[beyond, None].to(self.dtype))
-            panel = panel - self._pulled(inside[self._rows.own])
-            panel = torch.linalg.qr(panel).Q
-        return panel
+    def kernel(self, count: int, generator: torch.Generator) -> Tensor:
+        """Orthonormal vectors of the eigenvalue 0, (N, count), where N > n.
+
+        On a few more columns than there are samples, chosen at random, they are orthogonal to every
+        row; without so many columns, they have the least eigenvalues of F on all of them.
+        """
+        chosen = min(self.size, self._rows.samples + count)
+        places = torch.randperm(self.size, device=generator.device, generator=generator)[:chosen]
+        places = places.sort().values.to(self.device)
+        part = self._rows.gathered(self._rows.part(self._index()[places])).double()
+        if chosen < self._rows.samples + count:
+            found = torch.linalg.eigh(part.mT @ part).eigenvectors[:, :count]
+        else:
+            found = torch.linalg.qr(part.mT, mode="complete").Q[:, chosen - count :]
+        vectors = torch.zeros(self.size, count, dtype=self.dtype, device=self.device)
+        vectors[places] = found.to(self.dtype)
+        return vectors
 
     def errors(self, places: Sequence[int]) -> Tensor:
         """Standard error over the draw of the samples of some of `eigen`, (k,) float64.
@@ -251,11 +257,19 @@ class SampleSpace(CurvatureOperator):
         weighted = rows.roots * own
         found = []
         for part in self._parts():
-            pulled = rows.gradients.rows[:, part].mT @ weighted
+            pulled = (weighted.mT @ rows.gradients.rows[:, part]).mT
             if rows.mean is not None:
                 pulled = pulled - rows.mean[part, None] * weighted.sum(0)
             found.append(pulled)
         return rows.processes.sum(torch.cat(found))
+
+    def _index(self) -> Tensor:
+        """Of the block's columns in G, (N,)."""
+        if isinstance(self._columns, Tensor):
+            return self._columns
+        return torch.cat(
+            [torch.arange(part.start, part.stop, device=self.device) for part in self._columns]
+        )
 
     def _parts(self) -> Sequence[slice | Tensor]:
         return (self._columns,) if isinstance(self._columns, Tensor) else self._columns
@@ -276,7 +290,9 @@ def sample_spaces(rows: SampleRows, blocks: Sequence[Block]) -> list[SampleSpace
         names = tuple(block.resolve(gradients.module))
         if set(names) <= unreached:
             chosen.append(None)
-        elif block.rows:
+            continue
+        gradients.tell_of(names)
+        if block.rows:
             shape = known[names[0]].shape
             length = shape[1:].numel()
             first = where[names[0]].start
