@@ -14,6 +14,7 @@ from ..theory.protocol import Reference, Selection
 from ..theory.spectrum import Eigenpair, End, FloatArray, Spectrum
 from .curvature.derived import Counted
 from .curvature.operator import CurvatureOperator
+from .curvature.sample_space import SampleSpace
 from .krylov.alignment import Alignment, alignment, lies_along
 from .krylov.block_lanczos import Krylov, krylov_space
 from .krylov.column_rules import may_miss_copies
@@ -21,6 +22,7 @@ from .krylov.density import resolvent_traces, spectral_densities
 from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
 from .krylov.law_jacobi import law_jacobi
 from .measurement import Measurement
+from .sample_spectra import sample_spectrum
 
 __all__ = ["measured_spectra", "with_draws"]
 
@@ -35,6 +37,9 @@ def measured_spectra(
     start: Tensor | None,
 ) -> tuple[list[Spectrum], Eigenpairs, int]:
     """Spectra of the operator's blocks from one Krylov run, their eigenpairs, and its passes."""
+    if isinstance(operator, SampleSpace):
+        (selection,) = selections
+        return _in_sample_space(operator, selection, measurement, generator, reference, density)
     counted = Counted(operator)
     krylov = _space(counted, measurement, generator, density, start)
     pairs = extreme_eigenpairs(
@@ -90,6 +95,30 @@ def _space(
         if not may_miss_copies(krylov, largest, smallest):
             break
     return krylov
+
+
+def _in_sample_space(
+    operator: SampleSpace,
+    selection: Selection,
+    measurement: Measurement,
+    generator: torch.Generator,
+    reference: Reference | None,
+    density: bool,
+) -> tuple[list[Spectrum], Eigenpairs, int]:
+    """Likewise, of one block whose eigenvalues are all known without a product."""
+    known = sample_spectrum(operator, measurement, generator, density=density)
+    pairs = known.pairs
+    (found,) = _eigenpairs(pairs, _aligned(operator, pairs, reference), known.sampling, 1)
+    spectrum = Spectrum(
+        matrix=selection.matrix,
+        block=selection.block,
+        size=operator.size,
+        top=tuple(found[: pairs.largest]),
+        bottom=tuple(found[pairs.largest :]),
+        density=known.density,
+        jacobi=known.jacobi,
+    )
+    return [spectrum], pairs, 0
 
 
 def _aligned(

@@ -15,9 +15,10 @@ from .curvature.block import Block
 from .curvature.borrowed import counted
 from .curvature.distributed import shared
 from .curvature.head_curvature import HeadMatrix, head_curvature
-from .curvature.matrix import Hessian, Information
+from .curvature.matrix import Covariance, Hessian, Information
 from .curvature.operator import CurvatureOperator
 from .setup import Setup
+from .shared_spaces import SharedSpaces
 
 __all__ = ["Group", "groups"]
 
@@ -49,20 +50,34 @@ def groups(
     """
     found: list[Group] = []
     of_head: dict[int, list[Selection]] = {}
+    of_samples: list[Selection] = []
     for selection in selections:
         matrix = setup.matrix(selection.matrix)
         hand_written = by_head and isinstance(matrix, Hessian | Information)
         if hand_written and _is_of_directions(module, selection):
             assert isinstance(module, HeadModel)
             of_head.setdefault(len(selection.rows) or module.head.directions, []).append(selection)
+        elif isinstance(matrix, Information | Covariance):
+            of_samples.append(selection)
         else:
-            found.append(_differentiated(setup, module, batch, selection))
+            found.append(_differentiated(setup, module, batch, selection, None))
     found.extend(_hand_written(setup, module, batch, each) for each in of_head.values())
+    spaces = SharedSpaces(setup, module, batch, of_samples)
+    found.extend(_differentiated(setup, module, batch, each, spaces) for each in of_samples)
     return found
 
 
-def _differentiated(setup: Setup, module: nn.Module, batch: Batch, selection: Selection) -> Group:
+def _differentiated(
+    setup: Setup,
+    module: nn.Module,
+    batch: Batch,
+    selection: Selection,
+    spaces: SharedSpaces | None,
+) -> Group:
     def build() -> CurvatureOperator:
+        known = None if spaces is None else spaces.of(selection)
+        if known is not None:
+            return known
         block = Block(selection.block, selection.parameters, selection.rows)
         with setup.processes.agreed():
             local = setup.matrix(selection.matrix).operator(module, setup.loss, batch, block)

@@ -21,6 +21,7 @@ from .curvature.batches import Batch
 from .curvature.borrowed import Borrowed, counted
 from .curvature.observe import undisturbed
 from .curvature.processes import ProcessesLostError
+from .curvature.sample_space import SampleSpace
 from .measure import Measure
 from .measured_spectra import measured_spectra, with_draws
 from .operators import Group, groups
@@ -31,6 +32,9 @@ from .tracking import Tracker
 from .tracks import Found, found_pairs, tracks
 
 __all__ = ["Probing"]
+
+# What the record's operator is followed by where there were matrices without products.
+_BY_SAMPLES = ", sample space"
 
 
 class _Alone(AbstractContextManager[None, bool]):
@@ -224,7 +228,10 @@ class Probing:
         def measured(group: Group) -> None:
             operator = group.build()
             start = None
-            if tracker and not density and not operator.batch:
+            known = isinstance(operator, SampleSpace)
+            if known and not self.record.operator.endswith(_BY_SAMPLES):
+                self.keep(operator=self.record.operator + _BY_SAMPLES)
+            if tracker and not density and not operator.batch and not known:
                 first = group.selections[0]
                 start = tracker.start(first.matrix, first.block, sum(map(prod, operator.shapes)))
                 start = None if start is None else operator.coordinates(start)
@@ -244,7 +251,8 @@ class Probing:
                 found[spectrum.matrix, spectrum.block] = spectrum, own
 
         def grouped(selections: Sequence[Selection]) -> list[Group]:
-            return groups(setup, module, batch, selections, self.record.operator == "head")
+            by_head = self.record.operator.startswith("head")
+            return groups(setup, module, batch, selections, by_head)
 
         found: dict[tuple[str, str], tuple[Spectrum, Found | None]] = {}
         for group in grouped(self._selections):

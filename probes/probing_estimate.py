@@ -14,9 +14,11 @@ from ..theory.protocol import Selection
 from .curvature.borrowed import counted
 from .curvature.loss_gradient import loss_gradient
 from .curvature.observe import undisturbed
+from .curvature.sample_space import SampleSpace
 from .estimate import Estimate, LiveTensors, krylov_cost
 from .krylov.block_lanczos import random_frame
 from .operators import groups
+from .sample_spectra import sample_spectrum
 from .scores import pooled, scores_of
 from .setup import Setup
 
@@ -52,6 +54,14 @@ def probing_estimate(setup: Setup, module: nn.Module) -> Estimate:
     with _timed(parts, "spectra"):
         for group in groups(setup, module, batch, selections, by_head):
             operator = group.build()
+            wanted = measurement.eigenvalues + measurement.smallest
+            if measurement.tracking:
+                kept = len(group.selections) * operator.size * min(wanted, operator.size)
+                storage["tracking"] += kept * operator.dtype.itemsize
+            generator = setup.generator(0, 0, (1,))
+            if isinstance(operator, SampleSpace):  # as long as it takes: there is no trial of it
+                sample_spectrum(operator, measurement, generator, density=measurement.density)
+                continue
             start = time.perf_counter()
             width = measurement.widths(operator, density=measurement.density, warm=False)[0]
             min_steps, max_steps = measurement.steps(operator, width, density=measurement.density)
@@ -61,17 +71,13 @@ def probing_estimate(setup: Setup, module: nn.Module) -> Estimate:
                 min_steps=min_steps,
                 max_steps=max_steps,
                 density=measurement.density,
-                generator=setup.generator(0, 0, (1,)),
+                generator=generator,
             )
             # The trials took this long, a run will take that long.
             spared += cost.seconds - (time.perf_counter() - start)
             passes += cost.passes
             storage["basis"] = max(storage["basis"], cost.basis)
             storage["coefficients"] = max(storage["coefficients"], cost.coefficients)
-            if measurement.tracking:
-                wanted = measurement.eigenvalues + measurement.smallest
-                kept = len(group.selections) * operator.size * min(wanted, operator.size)
-                storage["tracking"] += kept * operator.dtype.itemsize
     parts["spectra"] += spared
     if measurement.tracking:
         with _timed(parts, "tracking"), setup.processes.agreed():

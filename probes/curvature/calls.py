@@ -194,6 +194,11 @@ class Calls:
             return self._called(self.module, (), dict(inputs))
         return self._called(self.module, tuple(inputs), {})
 
+    def outputs_at(self, inputs: Inputs, others: Mapping[Tensor, Any]) -> Any:
+        """`outputs` with others in the place of tensors that stand in for parameters."""
+        with self.reach.replaced({id(tensor): other for tensor, other in others.items()}):
+            return self.outputs(inputs)
+
     def loss(self, outputs: Any, targets: Any) -> Any:
         """Of outputs and targets; what it writes is undone at once, not only at the end."""
         assert self._own_loss is not None

@@ -139,7 +139,7 @@ class ModuleOperator(CurvatureOperator):
             self._unreached = set(self._own)
             self._part = self._columns = 0
             self._first_pass(strategy)
-        observed.unreached.update(dict.fromkeys(self.unreached))
+        self._tell_of_unreached()
         if not observed.active:  # a probe has its own word for them
             observed.warn_of_hooks(stacklevel=2)
             warn_of_unreached(self.unreached, stacklevel=2)
@@ -168,6 +168,16 @@ class ModuleOperator(CurvatureOperator):
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Those of the block's parameters; of the chosen rows alone, if there are some."""
         return tuple(tuple(leaf.shape) for leaf in self._leaves)
+
+    @property
+    def module(self) -> nn.Module:
+        """The bare module."""
+        return self._observed.module
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The block's parameters by name, whole."""
+        return dict(self._own)
 
     @property
     def unreached(self) -> tuple[str, ...]:
@@ -246,15 +256,27 @@ class ModuleOperator(CurvatureOperator):
             return scalar_loss(self._loss(outputs, targets)), samples
         return self._observed.total(outputs, targets, samples)
 
-    def _gradient(self, values: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Sum of weights^T d values / d leaf for each leaf, differentiable; else zeros."""
+    def _gradient(
+        self,
+        values: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        *,
+        differentiable: bool = True,
+        retain: bool = False,
+    ) -> tuple[Tensor, ...]:
+        """Sum of weights^T d values / d leaf for each leaf, on a graph if wanted; else zeros."""
         found: Sequence[Tensor | None] = [None] * len(self._leaves)
         if not self._samples:
             require_own_ends(values, self._own, self._leaves)
         if any(value.requires_grad for value in values):
             try:
                 found = torch.autograd.grad(
-                    values, self._leaves, weights, create_graph=True, allow_unused=True
+                    values,
+                    self._leaves,
+                    weights,
+                    retain_graph=differentiable or retain,
+                    create_graph=differentiable,
+                    allow_unused=True,
                 )
             except torch.OutOfMemoryError:
                 raise
@@ -269,6 +291,10 @@ class ModuleOperator(CurvatureOperator):
             torch.zeros_like(leaf) if part is None else part
             for part, leaf in zip(found, self._leaves, strict=True)
         )
+
+    def _tell_of_unreached(self) -> None:
+        """Let the probe know which of the block's parameters no gradient reaches."""
+        self._observed.unreached.update(dict.fromkeys(self.unreached))
 
     def _replaced(self, chosen: dict[str, Tensor]) -> list[Tensor]:
         """The block's leaves, each put in the place of its parameter."""

@@ -12,7 +12,7 @@ from .column_rules import eigenvalue_resolution
 from .density import informed_rules
 from .frame_mean import frame_mean
 
-__all__ = ["law_jacobi"]
+__all__ = ["exact_jacobi", "law_jacobi"]
 
 
 def law_jacobi(krylov: Krylov, count: int, traces: Tensor | None = None) -> tuple[Jacobi, ...]:
@@ -53,6 +53,18 @@ def law_jacobi(krylov: Krylov, count: int, traces: Tensor | None = None) -> tupl
         _jacobi(theta, shares, count, int(left), float(same), float(moved))
         for theta, shares, left, same, moved in zip(*flat, free, scale, rounding, strict=True)
     )
+
+
+def exact_jacobi(nodes: FloatArray, weights: FloatArray, count: int, scale: float) -> Jacobi:
+    """Coefficients of a law that is known, without errors.
+
+    Args:
+        nodes: (m,) its points; those closer than ``scale`` are one.
+        weights: (m,) theirs, summing to 1.
+        count: coefficients on the diagonal; fewer if the law has fewer points.
+        scale: what rounding makes of a point.
+    """
+    return _jacobi(nodes[None], weights[None], count, 0, scale, 0.0)
 
 
 def _jacobi(

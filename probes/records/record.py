@@ -56,7 +56,9 @@ class Record:
         transitions: changes of the predicted outliers since the record before.
         tracks: how the measured spectra go on from those of the probing before, one for each.
         operator: how curvature was multiplied: "head" (hand-written; blocks of other parameters
-            than the head's directions by automatic differentiation all the same) or "autograd".
+            than the head's directions by automatic differentiation all the same) or "autograd";
+            followed by ", sample space" where information matrices or covariances were not
+            multiplied at all, but made from the gradients of the samples.
         hooks: the user's hooks on modules and tensors, each with what became of it: "forward hook f
             of layer: left out", or "...: run". One that changes what the model returns is a part of
             the model, and a measurement without it is of another one.

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
             record = probe(2)
             passes = [track.passes for track in record.tracks]
             # Blocks of a head share their passes.
-            total = max(passes) if record.operator == "head" else sum(passes)
+            total = max(passes) if record.operator.startswith("head") else sum(passes)
             label = f"{name}, {'with' if density else 'without'} density"
             print(
                 f"| {label} | {duration(estimate.seconds)} | {duration(took)} | "

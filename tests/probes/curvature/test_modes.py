@@ -160,7 +160,7 @@ def test_a_penalty_is_in_the_hessian_of_a_head_model():
         data(),
         measurement=QUICK,
     )
-    assert small(0).operator == "autograd"
+    assert small(0).operator == "autograd"  # with a penalty no gradients of samples
     assert SpectralProbe(model, CE, data(), measurement=QUICK)(0).operator == "head"
 
 

@@ -1,0 +1,170 @@
+"""What the information matrices of one build take; run as a program, in a process of its own.
+
+It uses what every build has.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spectrain import Block, Measurement, SpectralProbe
+
+from .problems import conv_net
+
+__all__ = ["JOBS", "measure"]
+
+
+class _Residual(nn.Module):
+    """Two convolutions around a shortcut."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        stride = after // before
+        self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(after), nn.BatchNorm2d(after)])
+        self.short = nn.Conv2d(before, after, 1, stride, bias=False) if stride > 1 else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (n, before, h, w) -> (n, after, h / stride, w / stride)."""
+        inner = torch.relu(self.norms[0](self.first(x)))
+        short = x if self.short is None else self.short(x)
+        return torch.relu(self.norms[1](self.second(inner)) + short)
+
+
+class _Words(nn.Module):
+    """A transformer that predicts the next word: four layers of width 128, 875,000 parameters."""
+
+    def __init__(self, words: int = 256, width: int = 128, length: int = 128) -> None:
+        super().__init__()
+        self.word, self.place = nn.Embedding(words, width), nn.Embedding(length, width)
+        layer = nn.TransformerEncoderLayer(
+            width, 4, 4 * width, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
+        self.head = nn.Linear(width, words)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Words (n, length) -> logits (n, words, length)."""
+        length = x.shape[1]
+        mask = torch.full((length, length), float("-inf")).triu(1)
+        places = torch.arange(length)
+        hidden = self.layers(self.word(x) + self.place(places), mask=mask)
+        return self.head(hidden).movedim(-1, 1)
+
+
+def _digits() -> tuple[nn.Module, Tensor, Tensor]:
+    """A conv net of 38,000 parameters on 200 digits."""
+    problem = conv_net(200)
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
+    return model, problem.inputs, problem.targets
+
+
+def _words() -> tuple[nn.Module, Tensor, Tensor]:
+    """32 sequences of 128 words."""
+    text = torch.randint(256, (32, 129))
+    return _Words(), text[:, :-1], text[:, 1:]
+
+
+def _residual() -> tuple[nn.Module, Tensor, Tensor]:
+    """ResNet-20 on 512 images of 32 x 32."""
+    widths = [16, 16, 16, 16, 32, 32, 32, 64, 64, 64]
+    blocks = [_Residual(a, b) for a, b in pairwise(widths)]
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *blocks,
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+    )  # fmt: skip
+    return model, torch.randn(512, 3, 32, 32), torch.randint(10, (512,))
+
+
+JOBS: dict[str, Callable[[], tuple[nn.Module, Tensor, Tensor]]] = {
+    "digits": _digits,
+    "words": _words,
+    "residual": _residual,
+}
+
+
+def measure(name: str, layers: int, repeats: int) -> dict[str, float]:
+    """Processor seconds of the information matrix of all parameters, and of some layers' beside it.
+
+    Args:
+        name: of the job.
+        layers: number of weights that are a block of their own.
+        repeats: the fastest of so many counts.
+
+    Returns:
+        "gradient": of the batch's loss; "matrices": with all that is measured of them; "value": the
+        largest eigenvalue.
+    """
+    torch.manual_seed(0)
+    model, x, y = JOBS[name]()
+    model.eval()
+    weights = [key for key, value in model.named_parameters() if value.ndim > 1]
+    blocks = [Block("all"), *(Block(key, (key,)) for key in weights[:: len(weights) // 4][:layers])]
+    parameters = list(model.parameters())
+
+    def gradient() -> object:
+        return torch.autograd.grad(functional.cross_entropy(model(x), y), parameters)
+
+    job = _job(model, x, y, blocks)
+    value = job()
+    return {
+        "gradient": _least(gradient, 3 * repeats),
+        "matrices": _least(job, repeats),
+        "value": value,
+    }
+
+
+def _job(model: nn.Module, x: Tensor, y: Tensor, blocks: list[Block]) -> Callable[[], float]:
+    """Of this build: a whole probing of nothing else where there is one."""
+    loss = nn.CrossEntropyLoss()
+    try:
+        from spectrain.probes.curvature.matrix import Information
+    except ImportError:
+        return lambda: max(_spectrum(model, loss, (x, y), block) for block in blocks)
+    probe = SpectralProbe(
+        model, loss, (x, y), blocks=blocks, matrices=(Information(),), on_failure="raise"
+    )
+    return lambda: max(each.top[0].value for each in probe(0).measured.spectra)
+
+
+def _spectrum(model: nn.Module, loss: Any, batch: Any, block: Block) -> float:
+    """The largest eigenvalue, by what builds did that always probed the Hessian, too."""
+    from spectrain.probes.module_curvature import InformationOperator
+
+    from spectrain.probes.measured_spectra import measured_spectra
+
+    operator = InformationOperator(model, loss, batch, block)
+    selection: Any = SimpleNamespace(matrix="information", block=block.name)
+    generator = torch.Generator().manual_seed(0)
+    (found,), _, _ = measured_spectra(
+        operator, [selection], Measurement(), generator, None, density=True, start=None
+    )
+    return found.top[0].value
+
+
+def _least(job: Callable[[], object], repeats: int) -> float:
+    found = []
+    for _ in range(repeats):
+        start = time.process_time()
+        job()
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+if __name__ == "__main__":
+    job, layers, repeats = sys.argv[1:]
+    print(json.dumps(measure(job, int(layers), int(repeats))))
