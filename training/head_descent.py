@@ -53,6 +53,6 @@ def _together(streams: Sequence[Iterator[object]], steps: int) -> Iterator[tuple
             torch.stack([torch.cat([batch[part] for batch in own]) for own in held])
             for part in (0, 1)
         )
-        yield from zip(inputs.split(sizes, 1), targets.split(sizes, 1), strict=True)
+        yield from zip(torch.split(inputs, sizes, 1), torch.split(targets, sizes, 1), strict=True)
         taken += count
         count = max(1, _NUMBERS // (len(held) * held[0][0][0].numel()))

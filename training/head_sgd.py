@@ -252,6 +252,6 @@ def _has_hooks(model: nn.Module, optimiser: torch.optim.Optimizer) -> bool:
         optimiser._optimizer_step_post_hooks,
     )
     return any(of_module) or any(
-        parameter._backward_hooks or parameter._post_accumulate_grad_hooks  # type: ignore[attr-defined]
+        parameter._backward_hooks or parameter._post_accumulate_grad_hooks
         for parameter in model.parameters()
     )

@@ -63,7 +63,7 @@ class TwoLayerLink:
         rest = v[..., None, o * k :]
         b = rest[..., :k] if self.hidden_bias else None
         c = rest[..., -o:] if self.output_bias else None
-        return v[..., : o * k].unflatten(-1, (o, k)), b, c
+        return v[..., : o * k].reshape(*v.shape[:-1], o, k), b, c
 
     def output(self, h: Tensor, v: Tensor) -> Tensor:
         """f, (..., O), of preactivations h (..., K) and v (q,), or h (..., n, K) and v (..., q)."""

@@ -36,9 +36,9 @@ def train_group(configs: Sequence[TrainingConfig]) -> list[bytes]:
         step = epoch * config.steps_per_epoch
         if epoch:
             losses = advance(config.steps_per_epoch)
-            for member, own in zip(members, losses.unbind(1), strict=True):
+            for member, of_steps in zip(members, losses.unbind(1), strict=True):
                 try:
-                    require_finite(own, step, epoch)
+                    require_finite(of_steps, step, epoch)
                 except FloatingPointError as error:
                     raise FloatingPointError(f"seed {member.config.seed}: {error}") from None
         if epoch % every == 0:

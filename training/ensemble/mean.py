@@ -43,7 +43,7 @@ def mean_record(records: Sequence[Record], names: Sequence[str]) -> Record:
         for quantity in first.measured.quantities
     )
     spectra = tuple(
-        _spectrum([found for each in measured if (found := each.spectrum(own.matrix, own.block))])
+        _spectrum([one for each in measured if (one := each.spectrum(own.matrix, own.block))])
         for own in first.measured.spectra
     )
     failures = tuple(

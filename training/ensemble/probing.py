@@ -58,7 +58,10 @@ class JointProbe:
         return [member.probe(step, epoch, thorough=thorough) for member in self._members]
 
     def _formed(self, selections: Sequence[Selection], step: int, epoch: int) -> list[Record]:
-        samples = [member.probe.setup.batch(step, 0) for member in self._members]
+        samples = [
+            cast(tuple[Tensor, Tensor], member.probe.setup.batch(step, 0))
+            for member in self._members
+        ]
         found: list[dict[tuple[str, str], Spectrum]] = [{} for _ in self._members]
         first = self._members[0].probe.setup
         for size in sorted({_rows(first, each) for each in selections}):
@@ -82,7 +85,10 @@ class JointProbe:
                     for setup, sample in zip(setups, samples, strict=True)
                 ],
                 selections,
-                [setup.theory and setup.theory.reference(setup.model) for setup in setups],
+                [
+                    None if setup.theory is None else setup.theory.reference(setup.model)
+                    for setup in setups
+                ],
                 setups[0].measurement,
             )
 
