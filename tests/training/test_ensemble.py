@@ -192,8 +192,9 @@ def test_no_file_of_another_run_is_written_over(tmp_path):
     ensemble(config, tmp_path / "many", seeds=1)
     with pytest.raises(ValueError, match=r"ensemble: expected \{'seeds': 1\}"):
         ensemble(config, tmp_path / "many", seeds=2, resume=True)
-    other = tmp_path / "many" / "members" / "seed-0.jsonl"
-    other.write_bytes(before.replace(b'"aspect_ratio":4.0', b'"aspect_ratio":5.0'))
+    ensemble(replace(config, aspect_ratio=5.0), tmp_path / "other", seeds=1)
+    member = "members/seed-0.jsonl"
+    (tmp_path / "many" / member).write_bytes((tmp_path / "other" / member).read_bytes())
     with pytest.raises(ValueError, match="folder: expected the run of seed 0"):
         ensemble(config, tmp_path / "many", seeds=1, resume=True)
 
