@@ -99,9 +99,10 @@ def test_processes_give_the_same_ensemble_and_sweep_and_may_be_killed(tmp_path):
     ):
         assert ours.measured.loss == theirs.measured.loss
     calls = [(str(tmp_path / "marker"), number) for number in range(3)]
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-        with pytest.warns(RuntimeWarning, match="lost 3 of 3 calls"):
-            done = dict(outcomes(killed_at_first, calls, pool))
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork"))
+    with pytest.warns(RuntimeWarning, match="lost 3 of 3 calls"):
+        done = dict(outcomes(killed_at_first, calls, pool))
+    pool.shutdown()
     assert done == {0: 0, 1: 2, 2: 4}
 
 
