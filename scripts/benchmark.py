@@ -19,6 +19,7 @@ def main() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     from benchmarks import (
         curvature,
+        ensemble,
         information,
         logging,
         low_rank,
@@ -26,13 +27,14 @@ def main() -> None:
         records,
         spiked,
         theory,
-    )  # fmt: skip
+    )
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    suites = parser.add_subparsers(dest="suite", required=True)
-    for suite in (curvature, information, logging, low_rank, probing, records, spiked, theory):
+    commands = parser.add_subparsers(dest="suite", required=True)
+    suites = curvature, ensemble, information, logging, low_rank, probing, records, spiked, theory
+    for suite in suites:
         name, summary = suite.__name__.rpartition(".")[2], suite.__doc__.splitlines()[0]
-        command = suites.add_parser(name, help=summary, description=summary)
+        command = commands.add_parser(name, help=summary, description=summary)
         suite.add_arguments(command)
         command.set_defaults(run=suite.run)
     arguments = parser.parse_args()

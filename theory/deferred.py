@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-__all__ = ["Deferred", "deferred", "follows_from"]
+__all__ = ["Deferred", "deferred", "follows_from", "later"]
 
 _MAKE, _SOURCE = "_make", "_source"
 
@@ -20,8 +20,10 @@ class Deferred:
     if not TYPE_CHECKING:  # a checker would take any name for an attribute
 
         def __getattr__(self, name: str) -> Any:
-            make = self.__dict__.get(_MAKE)
-            if make is not None and not name.startswith("_"):
+            while not name.startswith("_") and name not in self.__dict__:
+                make = self.__dict__.get(_MAKE)
+                if make is None:
+                    break
                 self._complete(make)
             # Another thread may have been faster.
             if name in self.__dict__:
@@ -35,14 +37,21 @@ class Deferred:
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        if make := self.__dict__.get(_MAKE):
+        while make := self.__dict__.get(_MAKE):
             self._complete(make)
         return dict(self.__dict__)
 
     def _complete(self, make: Callable[[], Mapping[str, Any]]) -> None:
         # In this order: there is no time at which another thread finds neither.
-        self.__dict__.update(make())
-        self.__dict__.pop(_MAKE, None)
+        made = make()
+        self.__dict__.update(made)
+        if _MAKE not in made:
+            self.__dict__.pop(_MAKE, None)
+
+
+def later(make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What a maker adds to the fields that it makes, where others are left to be made."""
+    return {_MAKE: make}
 
 
 D = TypeVar("D", bound=Deferred)

@@ -12,8 +12,9 @@ from ..models.arguments import require_arguments
 from ..probes.curvature.batches import Batch, Inputs
 from ..probes.curvature.losses import Loss
 from .callbacks import Callback
+from .head_sgd import HeadSGD
 
-__all__ = ["fit"]
+__all__ = ["fit", "require_finite"]
 
 
 def fit(
@@ -26,6 +27,7 @@ def fit(
     steps_per_epoch: int,
     callbacks: Sequence[Callback] = (),
     finished_epochs: int = 0,
+    by_hand: HeadSGD | None = None,
 ) -> None:
     """Train: each step takes one batch, and ``optimiser`` follows the gradient of its loss.
 
@@ -40,6 +42,8 @@ def fit(
         steps_per_epoch: number of steps that are called an epoch.
         callbacks: are called in order.
         finished_epochs: of a run that is continued.
+        by_hand: takes the optimiser's steps in its place, up to rounding; gradients are then not
+            left in ``.grad``.
 
     Raises:
         ValueError: if an argument is out of range, or ``data`` ends.
@@ -60,11 +64,18 @@ def fit(
     for epoch in range(finished_epochs, epochs):
         losses: list[Tensor] = []
         for _ in range(steps_per_epoch):
-            losses.append(_gradient_step(model, loss, _next(batches, step), optimiser))
+            batch = _next(batches, step)
+            if by_hand is None:
+                losses.append(_gradient_step(model, loss, batch, optimiser))
+            else:
+                inputs, targets = batch
+                assert isinstance(inputs, Tensor)
+                by_hand.step(inputs[None], targets[None])
             step += 1
             for callback in callbacks:
                 callback.on_step_end(step, epoch)
-        _require_finite(losses, step, epoch + 1)
+        found = torch.stack(losses) if by_hand is None else by_hand.losses()[:, 0]
+        require_finite(found, step, epoch + 1)
         for callback in callbacks:
             callback.on_epoch_end(step, epoch + 1)
     for callback in callbacks:
@@ -105,9 +116,14 @@ def _next(batches: Iterator[Batch], step: int) -> Batch:
     return batch
 
 
-def _require_finite(losses: list[Tensor], step: int, epoch: int) -> None:
+def require_finite(losses: Tensor, step: int, epoch: int) -> None:
+    """Refuse losses (steps,) of an epoch up to a step unless all are finite.
+
+    Raises:
+        FloatingPointError: naming the first step whose loss is not.
+    """
     # Looked at once an epoch: asking each loss would make a device wait at every step.
-    broken = torch.stack(losses).isfinite().logical_not().nonzero().flatten().tolist()
+    broken = losses.isfinite().logical_not().nonzero().flatten().tolist()
     if broken:
         first = step - len(losses) + broken[0] + 1
         raise FloatingPointError(

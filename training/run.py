@@ -18,6 +18,7 @@ from ..probes.records.sink import Sink
 from .callbacks import Callback, ScheduleStep
 from .checkpoint import Checkpoint, Checkpointer, Stateful
 from .config import TrainingConfig
+from .head_sgd import head_sgd
 from .loop import fit
 from .run_folder import open_run_folder
 from .seeds import Seeds
@@ -94,6 +95,10 @@ def run(
             steps_per_epoch=config.steps_per_epoch,
             callbacks=[*steps, probe, Checkpointer(files.checkpoint, parts, records), *callbacks],
             finished_epochs=finished,
+            # A schedule counts the optimiser's own steps.
+            by_hand=head_sgd(system.model, system.loss, system.optimiser)
+            if system.schedule is None
+            else None,
         )
         files.begun()
     return load(folder)

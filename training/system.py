@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..probes.curvature.batches import Batch
 from ..probes.curvature.block import Block
@@ -21,7 +21,7 @@ from ..theory.quantity import Quantity
 from .config import TrainingConfig
 from .data import Batches
 
-__all__ = ["BatchedRuns", "System"]
+__all__ = ["BatchedRuns", "Descent", "Running", "System"]
 
 
 class BatchedRuns(Protocol):
@@ -43,6 +43,23 @@ class BatchedRuns(Protocol):
 
         Raises:
             ValueError: naming a key in which the runs must agree and do not.
+        """
+
+
+class Descent(Protocol):
+    """Takes the steps of several runs side by side, for less than one after the other."""
+
+    @property
+    def free(self) -> frozenset[str]:
+        """Keys of the configuration in which these runs may differ, as "seed"."""
+
+    def __call__(self, runs: Sequence[Running]) -> Callable[[int], Tensor]:
+        """Begin with some runs.
+
+        Returns:
+            a function that takes so many more steps of each run, and leaves model, optimiser and
+            batches as its own training would, up to rounding; it returns the loss of each step and
+            run, (steps, runs), before the step.
         """
 
 
@@ -68,6 +85,7 @@ class System:
         learning_rate: with whose critical sharpness the measured one is compared: the optimiser if
             its steps are plain SGD's, or a function of the step; None for no comparison.
         runs: trains many configurations at once; None where nothing is won by that.
+        descent: trains the members of an ensemble; None where nothing is won by that.
         schedule: of the learning rate; it takes a step after each of the optimiser's.
     """
 
@@ -84,8 +102,22 @@ class System:
     measures: Sequence[Measure] = ()
     learning_rate: LearningRate | None = None
     runs: BatchedRuns | None = None
+    descent: Descent | None = None
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
 
     def probe_sample(self, generator: torch.Generator) -> Batch:
         """A probe sample, drawn from the generator if it is not always the same."""
         return self.sample(generator) if callable(self.sample) else self.sample
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run under way.
+
+    Attributes:
+        system: with its present weights.
+        batches: of its training, at their present place.
+    """
+
+    system: System
+    batches: Batches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -50,16 +51,58 @@ ACTIVATIONS: dict[str, Function] = {
 }
 
 
+def _gelu_slope(h: Tensor) -> tuple[Tensor, Tensor]:
+    scaled = h * -math.sqrt(0.5)
+    cumulative = torch.erfc(scaled).mul_(0.5)
+    bell = scaled.square().neg_().exp_()
+    return h * cumulative, torch.addcmul(cumulative, h, bell, value=1 / math.sqrt(2 * math.pi))
+
+
+def _tanh_slope(h: Tensor) -> tuple[Tensor, Tensor]:
+    value = torch.tanh(h)
+    return value, 1 - value.square()
+
+
+def _sigmoid_slope(h: Tensor) -> tuple[Tensor, Tensor]:
+    value = torch.sigmoid(h)
+    return value, value * (1 - value)
+
+
+def _silu_slope(h: Tensor) -> tuple[Tensor, Tensor]:
+    share = torch.sigmoid(h)
+    value = h * share
+    return value, share + value * (1 - share)
+
+
+# act(h) and act'(h), many times as fast as automatic differentiation of a few numbers.
+_SLOPES: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
+    "gelu": _gelu_slope,
+    "tanh": _tanh_slope,
+    "relu": lambda h: (torch.relu(h), (h > 0).to(h.dtype)),
+    "softplus": lambda h: (functional.softplus(h), torch.sigmoid(h)),
+    "sigmoid": _sigmoid_slope,
+    "silu": _silu_slope,
+    "erf": lambda h: (torch.erf(h), torch.exp(-h.square()) * (2 / math.sqrt(math.pi))),
+    "identity": lambda h: (h, torch.ones_like(h)),
+    "square": lambda h: (h.square(), 2 * h),
+}
+
+
 def activation_function(activation: Activation) -> Function:
     """The function of a known name, or the function itself."""
     return ACTIVATIONS[activation] if isinstance(activation, str) else activation
 
 
 def activation_slope(activation: Activation, h: Tensor) -> tuple[Tensor, Tensor]:
-    """act(h) and act'(h), each of the shape of h, entry by entry; the derivative is automatic."""
+    """act(h) and act'(h), each of the shape of h, entry by entry.
+
+    The derivative of a known name is written by hand, that of a function is automatic.
+    """
+    if isinstance(activation, str):
+        return _SLOPES[activation](h.detach())
     with torch.enable_grad():
         leaf = h.detach().requires_grad_()
-        value = activation_function(activation)(leaf)
+        value = activation(leaf)
         first = slope(value.sum(), leaf)
     return value.detach(), first
 

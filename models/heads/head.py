@@ -118,7 +118,8 @@ class OutputHead(ABC):
 class DifferentiatedHead(Protocol):
     """A head that knows its own derivatives, faster than automatic differentiation finds them.
 
-    For n samples at once: h (n, C), v (q,), y (n,) int64.
+    For n samples at once: h (n, C), v (q,), y (n,) int64. The gradients of the provided heads are
+    those of several models as well: h (..., n, C), v (..., q), y (..., n).
     """
 
     def gradient(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:

@@ -32,14 +32,18 @@ class LogisticHead(OutputHead):
 
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean binary cross-entropy () of logits (n,) against labels 0 or 1, (n,)."""
-        return _LOSS.values(outputs.unsqueeze(-1), targets).mean()
+        return self.losses(outputs, targets).mean()
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Binary cross-entropy of each sample: logits (...) against labels 0 or 1, (...)."""
+        return _LOSS.values(outputs.unsqueeze(-1), targets)
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Whether the sign of the logit is the label's, (n,) bool."""
         return _LOSS.correct(outputs.unsqueeze(-1), targets)
 
-    def gradient(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
-        """p - y, (n, 1), p = sigmoid(h)."""
+    def gradient(self, h: Tensor, v: Tensor, y: Tensor, joint: bool = True) -> Tensor:
+        """p - y, (..., n, 1), p = sigmoid(h); there is no v to join."""
         return _LOSS.gradients(h, y)
 
     def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:

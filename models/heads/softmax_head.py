@@ -48,14 +48,18 @@ class SoftmaxHead(OutputHead):
 
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy () of logits (n, C) against classes (n,)."""
-        return self._loss.values(outputs, targets).mean()
+        return self.losses(outputs, targets).mean()
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of each sample: logits (..., C) against classes (...)."""
+        return self._loss.values(outputs, targets)
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Whether the largest logit is the label's, (n,) bool."""
         return self._loss.correct(outputs, targets)
 
-    def gradient(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
-        """p - 1[own class], (n, C)."""
+    def gradient(self, h: Tensor, v: Tensor, y: Tensor, joint: bool = True) -> Tensor:
+        """p - 1[own class], (..., n, C); there is no v to join."""
         return self._loss.gradients(h, y)
 
     def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:

@@ -84,16 +84,20 @@ class TwoLayerHead(OutputHead):
 
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss () of outputs (n,), or (n, classes), against labels (n,)."""
-        return self._loss.values(self._columns(outputs), targets).mean()
+        return self.losses(outputs, targets).mean()
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each sample: outputs (...), or (..., classes), against labels (...)."""
+        return self._loss.values(self._columns(outputs), targets)
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Whether sign, rounded value or largest logit is the label's, (n,) bool."""
         return self._loss.correct(self._columns(outputs), targets)
 
-    def gradient(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
-        """sum_o r_o df_o/d(h, v), (n, K + q), r = d loss/df."""
+    def gradient(self, h: Tensor, v: Tensor, y: Tensor, joint: bool = True) -> Tensor:
+        """sum_o r_o df_o/d(h, v), (..., n, K + q), r = d loss/df; in h alone unless joint."""
         at = self._link.expansion(h, v, curved=False)
-        return at.pulled_back(self._loss.gradients(at.outputs, y), joint=True)
+        return at.pulled_back(self._loss.gradients(at.outputs, y), joint)
 
     def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:
         """J^T (d^2 loss/df^2) J + sum_o r_o d^2 f_o in h, or jointly in (h, v); J = df."""

@@ -58,36 +58,44 @@ class TwoLayerLink:
         )
 
     def split(self, v: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """A (O, K), b (K,) and c (O,) of v (q,); None where there is no bias."""
+        """A (..., O, K), b (..., 1, K) and c (..., 1, O) of v (..., q); None for no such bias."""
         if v.shape[-1] != self.parameters:
             raise ValueError(f"v: expected {self.parameters} parameters, got {v.shape[-1]}")
         k, o = self.width, self.outputs
-        rest = v[o * k :]
-        b = rest[:k] if self.hidden_bias else None
-        c = rest[-o:] if self.output_bias else None
-        return v[: o * k].reshape(o, k), b, c
+        rest = v[..., None, o * k :]
+        b = rest[..., :k] if self.hidden_bias else None
+        c = rest[..., -o:] if self.output_bias else None
+        return v[..., : o * k].reshape(*v.shape[:-1], o, k), b, c
 
     def output(self, h: Tensor, v: Tensor) -> Tensor:
-        """f, (..., O), of preactivations h (..., K) and v (q,)."""
+        """f, (..., O), of preactivations h (..., K) and v (q,), or h (..., n, K) and v (..., q)."""
         a, b, c = self.split(v)
+        if v.ndim == 1:
+            b, c = (None if bias is None else bias.squeeze(0) for bias in (b, c))
         outputs = activation_function(self.activation)(h if b is None else h + b) @ a.mT
         return outputs if c is None else outputs + c
 
     def expansion(self, h: Tensor, v: Tensor, curved: bool) -> Expansion:
-        """f and its first derivatives for n samples, h (n, K); if ``curved`` the second too."""
+        """f and its first derivatives for n samples, h (n, K); if ``curved`` the second too.
+
+        The first derivatives of several networks at once, for h (..., n, K) and v (..., q).
+        """
         a, b, c = self.split(v.detach())
         at = h if b is None else h + b
         if curved:
             value, first, second = activation_derivatives(self.activation, at)
         else:
             (value, first), second = activation_slope(self.activation, at), None
-        outputs = value @ a.mT
+        # One output: as the matrix product, at a fraction of its overhead for a few samples.
+        outputs = (value * a).sum(-1, keepdim=True) if self.outputs == 1 else value @ a.mT
         return Expansion(self, a, value, first, second, outputs if c is None else outputs + c)
 
 
 @dataclass(frozen=True)
 class Expansion:
     """f(h, v) of n samples with its first and second derivatives in h, or jointly in (h, v).
+
+    Several networks have their axes before all others; `pulled_back` alone takes them.
 
     Attributes:
         link: the network.
@@ -120,16 +128,17 @@ class Expansion:
         return torch.cat(parts, dim=2)
 
     def pulled_back(self, slopes: Tensor, joint: bool) -> Tensor:
-        """sum_o r_o df_o/d(h, v) for slopes r (n, O): (n, K) or (n, K + q)."""
-        by_h = (slopes @ self.second_layer) * self.first
+        """sum_o r_o df_o/d(h, v) for slopes r (..., n, O): (..., n, K) or (..., n, K + q)."""
+        a = self.second_layer
+        by_h = (slopes * a if self.link.outputs == 1 else slopes @ a) * self.first
         if not joint:
             return by_h
-        parts = [by_h, (slopes[:, :, None] * self.value[:, None, :]).flatten(1)]
+        parts = [by_h, (slopes[..., :, None] * self.value[..., None, :]).flatten(-2)]
         if self.link.hidden_bias:
             parts.append(by_h)
         if self.link.output_bias:
             parts.append(slopes)
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=-1)
 
     def bent(self, slopes: Tensor, joint: bool) -> Tensor:
         """sum_o r_o d^2 f_o/d(h, v)^2 for slopes r (n, O): (n, K, K) or (n, K + q, K + q)."""

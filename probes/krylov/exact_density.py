@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from ...theory.deferred import deferred
+from ...theory.deferred import deferred, later
 from ...theory.spectrum import Density, FloatArray
 from .bands import Bands
 from .staircase import Staircase
@@ -40,16 +41,16 @@ def exact_density(eigenvalues: FloatArray, scale: float) -> Density:
     near = eigenvalues.astype(np.float32).astype(np.float64)
     fits = np.abs(near - eigenvalues).max(initial=0.0) <= _FINER * scale
     kept = near if fits else eigenvalues
-    known = {"eigenvalues": kept, "resolution": scale, **_law(kept, scale)}
-    return deferred(Density, known, dict, source=SOURCE)
+    known = {"eigenvalues": kept, "resolution": scale}
+    return deferred(Density, known, lambda: _law(kept, scale), source=SOURCE)
 
 
 def density_of(eigenvalues: Callable[[], FloatArray], scale: float) -> Density:
-    """The same of eigenvalues that are taken as they are, all of it made when it is asked for."""
+    """The same of eigenvalues that are taken as they are and made when they are asked for."""
 
-    def make() -> dict[str, FloatArray]:
+    def make() -> dict[str, Any]:
         found = eigenvalues()
-        return {"eigenvalues": found, **_law(found, scale)}
+        return {"eigenvalues": found, **later(lambda: _law(found, scale))}
 
     return deferred(Density, {"resolution": scale}, make, source=SOURCE)
 

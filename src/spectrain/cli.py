@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .argument_errors import Arguments, meant
+from .ensemble_arguments import parse_ensemble_arguments
 from .training.systems import SYSTEMS
 from .training_arguments import parse_training_arguments
 
@@ -56,6 +57,24 @@ def train(arguments: Sequence[str]) -> int:
         raise OSError(f"{_os_error(error)}; {kept}") from error
     print(f"{len(result.records)} records in {asked.folder}")
     print(f"to look at them: spectrain board {shlex.quote(str(asked.folder))}")
+    return 0
+
+
+def ensemble(arguments: Sequence[str]) -> int:
+    """Train a system under many seeds at once, and keep their mean and spread."""
+    asked = parse_ensemble_arguments(arguments)
+
+    from tqdm import tqdm
+
+    from .training.ensemble import ensemble as train_together
+
+    count = len(asked.configs) * asked.seeds
+    with tqdm(total=count, desc=asked.configs[0].system, unit="run", disable=None) as bar:
+        found = train_together(
+            asked.configs, asked.folder, seeds=asked.seeds, resume=asked.resume, tick=bar.update
+        )
+    print(f"{len(found)} x {asked.seeds} runs in {asked.folder}")
+    print(f"to look at their means: spectrain board {shlex.quote(str(asked.folder))}")
     return 0
 
 
@@ -288,6 +307,7 @@ def _is_in_agreement(result: CrossCheck) -> bool:
 # To add a command: a function above, a line here.
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
+    "ensemble": ensemble,
     "figures": figures,
     "export": export,
     "report": report,

@@ -33,6 +33,7 @@ from ..config import TrainingConfig
 from ..data import FullBatch
 from ..system import System
 from .low_rank import LowRankConfig
+from .low_rank_descent import LowRankDescent
 from .low_rank_phases import PhaseMeasure, StandingMeasure
 
 __all__ = ["FactorCurvature", "FactorHessian", "LowRankRuns", "low_rank_system"]
@@ -207,6 +208,7 @@ def low_rank_system(config: LowRankConfig, generator: torch.Generator) -> System
         measures=(phases,) if theory else (phases, StandingMeasure(drawn.truth)),
         learning_rate=optimiser,
         runs=LowRankRuns(),
+        descent=LowRankDescent(),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from ...theory.scans.block_path import varied
 from ...theory.scans.phase_diagram import phase_diagram, snr_aspect_ratio_plane
 from ...theory.scans.transition_points import transition_points
 from ...theory.spectrum import FloatArray
+from ..executors import outcomes
 from ..system import System
 from .softmax_mixture import SoftmaxMixtureConfig
 
@@ -31,7 +33,10 @@ _BLOCK, _ROWS = "class 0", (0,)
 
 
 def snr_sweep(
-    config: SoftmaxMixtureConfig, snrs: FloatArray, tick: Callable[[], object] = lambda: None
+    config: SoftmaxMixtureConfig,
+    snrs: FloatArray,
+    tick: Callable[[], object] = lambda: None,
+    executor: Executor | None = None,
 ) -> Sweep:
     """Largest eigenvalues of class 0 at the initial weights, one probing for each snr.
 
@@ -39,11 +44,10 @@ def snr_sweep(
         config: everything but the snr; its seed draws the weights.
         snrs: (N,) increasing.
         tick: called after each probing, for a progress bar.
+        executor: does the probings; None for this process.
     """
-    records = []
-    for snr in snrs:
-        records.append(_initial_record(config, float(snr), config.aspect_ratio))
-        tick()
+    places = [(float(snr), config.aspect_ratio) for snr in snrs]
+    records = _initial_records(config, places, tick, executor)
     spectrum = _Start.of(config).spectrum
     thresholds = [
         Threshold(matrix, _BLOCK, point.place, point.error)
@@ -57,7 +61,7 @@ def snr_sweep(
         )
         if point.side == "top" and point.kind in ("appears", "disappears")
     ]
-    return Sweep("snr", np.asarray(snrs), tuple(records), tuple(thresholds))
+    return Sweep("snr", np.asarray(snrs), records, tuple(thresholds))
 
 
 def count_maps(
@@ -66,6 +70,7 @@ def count_maps(
     fine: tuple[FloatArray, FloatArray],
     coarse: tuple[FloatArray, FloatArray],
     tick: Callable[[], object] = lambda: None,
+    executor: Executor | None = None,
 ) -> tuple[CountMap, CountMap]:
     """Outliers of class 0 at the initial weights over (snr, phi): predicted, and measured.
 
@@ -77,6 +82,7 @@ def count_maps(
         fine: snrs (nx,) and aspect ratios (ny,) of the prediction.
         coarse: the same of the measurement.
         tick: called after each probing, for a progress bar.
+        executor: does the probings; None for this process.
     """
     spectrum = _Start.of(config).spectrum
     predicted = phase_diagram(
@@ -84,12 +90,10 @@ def count_maps(
         *fine,
         coarser=snr_aspect_ratio_plane(spectrum, matrix, _ROWS, coarser=True),
     )
-    measured = np.zeros((len(coarse[1]), len(coarse[0])), dtype=np.int64)
-    for i, phi in enumerate(coarse[1]):
-        for j, snr in enumerate(coarse[0]):
-            record = _initial_record(config, float(snr), float(phi))
-            measured[i, j] = _count_beyond(record, matrix)
-            tick()
+    places = [(float(snr), float(phi)) for phi in coarse[1] for snr in coarse[0]]
+    records = _initial_records(config, places, tick, executor)
+    counts = [_count_beyond(record, matrix) for record in records]
+    measured = np.array(counts, dtype=np.int64).reshape(len(coarse[1]), len(coarse[0]))
     subject = f"{'Hessian' if matrix == 'hessian' else 'Information matrix'}, {_BLOCK}"
     return (
         CountMap("snr", fine[0], "phi", fine[1], predicted.counts, subject, predicted.boundaries),
@@ -121,6 +125,21 @@ class _Start:
             theory.aspect_ratio,
             theory.mixture.dimension,
         )
+
+
+def _initial_records(
+    config: SoftmaxMixtureConfig,
+    places: Sequence[tuple[float, float]],
+    tick: Callable[[], object],
+    executor: Executor | None,
+) -> tuple[Record, ...]:
+    """A probing for each snr and aspect ratio, in their order."""
+    records: dict[int, Record] = {}
+    calls = [(config, snr, aspect_ratio) for snr, aspect_ratio in places]
+    for place, record in outcomes(_initial_record, calls, executor):
+        records[place] = record
+        tick()
+    return tuple(records[place] for place in range(len(calls)))
 
 
 def _initial_record(config: SoftmaxMixtureConfig, snr: float, aspect_ratio: float) -> Record:

@@ -12,6 +12,7 @@ from ...probes.curvature.block import Block
 from ...probes.curvature.losses import Loss
 from ...theory.mixture.mixture_theory import MixtureTheory
 from ..data import Batches, FixedData, FreshSamples
+from ..head_descent import HeadDescent
 from ..system import System
 from .mixture_config import MixtureTrainingConfig
 
@@ -50,6 +51,7 @@ def mixture_system(
         blocks=blocks,
         rare_blocks=rare_blocks,
         learning_rate=optimiser,
+        descent=HeadDescent(),
     )
 
 

@@ -8,7 +8,12 @@ import torch
 from torch.nn import functional
 
 from spectrain.models.heads import TwoLayerHead
-from spectrain.models.heads.activations import ACTIVATIONS, Activation, activation_derivatives
+from spectrain.models.heads.activations import (
+    ACTIVATIONS,
+    Activation,
+    activation_derivatives,
+    activation_slope,
+)
 from spectrain.training.systems.two_layer_mixture import ActivationName
 
 H = torch.linspace(-4, 4, 82, dtype=torch.float64)  # without 0, where relu has a kink
@@ -74,3 +79,14 @@ def test_a_function_serves_as_the_name_does():
 def test_bad_activations_are_refused_by_name(activation, message):
     with pytest.raises(ValueError, match=message):
         TwoLayerHead(2, activation)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_slopes_by_hand_are_the_automatic_ones(name):
+    h = torch.cat([torch.linspace(-9, 9, 181, dtype=torch.float64), torch.tensor([-40.0, 40.0])])
+    leaf = h.clone().requires_grad_()
+    value = ACTIVATIONS[name](leaf)
+    (first,) = torch.autograd.grad(value.sum(), leaf)
+    torch.testing.assert_close(
+        activation_slope(name, h), (value.detach(), first), rtol=1e-12, atol=1e-15
+    )

@@ -1,0 +1,87 @@
+"""Seconds of processor time of one build; run as a program, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+__all__ = ["ensemble_seconds", "run_seconds", "step_seconds"]
+
+STEPS, ROUNDS = 1000, 5
+
+
+def run_seconds(config: Any) -> float:
+    """Of a single run, probed and predicted."""
+    from spectrain.training.run import run
+
+    with tempfile.TemporaryDirectory() as folder:
+        return _took(lambda: run(config, f"{folder}/run"))
+
+
+def ensemble_seconds(config: Any, seeds: int) -> float:
+    """Of an ensemble, all its members and the mean."""
+    from spectrain.training.ensemble import ensemble
+
+    with tempfile.TemporaryDirectory() as folder:
+        return _took(lambda: ensemble(config, f"{folder}/runs", seeds=seeds))
+
+
+def step_seconds(config: Any) -> float:
+    """Of a step of SGD as `run` takes it, the draw of its batch included: the least of several."""
+    from spectrain.training.loop import fit
+
+    system = config.build(torch.Generator().manual_seed(0))
+    batches = system.batches(torch.Generator().manual_seed(1))
+    options = {}
+    try:
+        from spectrain.training.head_sgd import head_sgd
+    except ImportError:  # the earlier build
+        pass
+    else:
+        options = {"by_hand": head_sgd(system.model, system.loss, system.optimiser)}
+
+    def job() -> None:
+        fit(
+            *(system.model, system.loss, batches, system.optimiser),
+            epochs=1,
+            steps_per_epoch=STEPS,
+            **options,
+        )
+
+    job()
+    return min(_took(job) for _ in range(ROUNDS)) / STEPS
+
+
+def _took(job: Callable[[], object]) -> float:
+    start = time.process_time()
+    job()
+    return time.process_time() - start
+
+
+def main() -> None:
+    """Print the seconds as JSON."""
+    from spectrain.training.systems import SYSTEMS
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    what, system, key, size, *rest = sys.argv[1:]
+    config = SYSTEMS[system](**{key: int(size)})
+    # Modules that torch and the theory import late are not what is timed.
+    config.small().build(torch.Generator().manual_seed(0))
+    if what == "run":
+        print(json.dumps(run_seconds(config)))
+    elif what == "ensemble":
+        print(json.dumps(ensemble_seconds(config, int(rest[0]))))
+    else:
+        print(json.dumps(step_seconds(config)))
+
+
+if __name__ == "__main__":
+    main()
