@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from ...probes.curvature.generators import GENERATORS, generator_state, shared_generators
@@ -25,8 +26,8 @@ def first_batch(loader: Any) -> Any:
     Raises:
         ValueError: for anything else, whose batches the training might miss, and for an empty one.
     """
-    dataset = getattr(loader, "dataset", None)
-    samplers = [getattr(loader, name, None) for name in ("batch_sampler", "sampler")]
+    dataset: Any = getattr(loader, "dataset", None)
+    samplers: list[Any] = [getattr(loader, name, None) for name in ("batch_sampler", "sampler")]
     if not isinstance(loader, DataLoader) or isinstance(dataset, IterableDataset):
         found = type(loader if dataset is None else dataset).__name__
         raise ValueError(
@@ -37,16 +38,18 @@ def first_batch(loader: Any) -> Any:
     places = [*shared_generators(), *(generator_state(g) for g in own if isinstance(g, GENERATORS))]
     before = [(place, place.read()) for place in places]
     try:
+        # A loader's iterator draws the seed of its workers before its sampler begins.
+        torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
         indices = next(iter(samplers[0] if samplers[0] is not None else samplers[1]), None)
         if indices is None:
             raise ValueError(
                 f"sample: expected a loader with at least one batch, got none{_INSTEAD}"
             )
         if samplers[0] is None:  # the loader does not make batches: each item is one
-            return loader.collate_fn(loader.dataset[indices])
+            return loader.collate_fn(dataset[indices])
         if hasattr(dataset, "__getitems__"):
             return loader.collate_fn(dataset.__getitems__(indices))
-        return loader.collate_fn([loader.dataset[index] for index in indices])
+        return loader.collate_fn([dataset[index] for index in indices])
     finally:
         for place, state in before:
             place.write(state)

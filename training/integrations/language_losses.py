@@ -12,7 +12,6 @@ from torch.nn import functional
 from ...probes.curvature.losses import Loss
 from ...probes.curvature.observe import undisturbed
 from ...probes.curvature.weighted_mean import Per, WeightedMean
-from .plain_forward import plain_forward
 
 __all__ = ["known_loss", "label_loss", "model_loss", "token_loss"]
 
@@ -77,7 +76,7 @@ def known_loss(model: nn.Module, inputs: Mapping[str, Any], labels: Any) -> Loss
                 return loss
         return model_loss
 
-    with plain_forward(model), undisturbed(model) as observed:
+    with undisturbed(model) as observed:
         trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         return observed.evaluated(found, {name: p.detach().requires_grad_() for name, p in trained})
 

@@ -15,7 +15,6 @@ from ...probes.records.record import Record
 from ...probes.records.sink import Sink
 from ...probes.setup import Sample
 from ...views.sinks.log_folder import LogFolder
-from .plain_forward import plain_forward
 
 __all__ = ["Session", "world"]
 
@@ -163,8 +162,7 @@ class Session:
     def _take(self, step: int, epoch: float) -> Record:
         assert self._probe is not None
         self._last = step
-        with plain_forward(self._probe.setup.model):
-            return self._probe(step, epoch)
+        return self._probe(step, epoch)
 
     def _is_new(self, step: int) -> bool:
         return self.running and (self._last is None or step > self._last)
