@@ -10,7 +10,6 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from spectrain.probes.curvature.block import Block
-from spectrain.probes.curvature.matrix import Hessian
 from spectrain.probes.curvature.module_curvature import HessianOperator
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
