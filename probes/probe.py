@@ -42,6 +42,9 @@ from .tracking import Tracker
 
 __all__ = ["SpectralProbe"]
 
+# Parameters of a model beside whose own the eigenvectors are no burden in a checkpoint.
+_FEW = 10**6
+
 
 class SpectralProbe:
     """Attach to any training loop: call it with the number of steps taken.
@@ -349,8 +352,18 @@ class SpectralProbe:
     def on_train_end(self, step: int, epoch: int) -> None:
         """Nothing: sinks are closed by who opened them."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """What later records depend on: the initial statistics, and what was seen last."""
+    def state_dict(self, vectors: bool | None = None) -> dict[str, Any]:
+        """What later records depend on: the initial statistics, and what was seen last.
+
+        Args:
+            vectors: whether it holds the eigenvectors found last, two or more for each block and
+                matrix, and a copy of the weights; without them eigenvectors are not followed across
+                the restart, which a warning then says. Default: for a model of at most a million
+                parameters.
+        """
+        if vectors is None:
+            parameters = unwrap(self.setup.model).parameters()
+            vectors = sum(each.numel() for each in parameters) <= _FEW
         initial = None
         if self._initial is not None:
             step, statistics = self._initial
@@ -358,7 +371,7 @@ class SpectralProbe:
         return {
             "initial": initial,
             "transitions": self._transitions.state_dict(),
-            "tracker": self._tracker.state_dict(),
+            "tracker": self._tracker.state_dict(vectors),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,23 +110,40 @@ class Tracker:
         weights = {name: weight for name, weight in weights.items() if name in kept}
         self._weights = {name: weight.detach().clone() for name, weight in weights.items()}
 
-    def state_dict(self) -> dict[str, Any]:
-        """What the next probing is compared with."""
+    def state_dict(self, vectors: bool = True) -> dict[str, Any]:
+        """What the next probing is compared with.
+
+        Args:
+            vectors: whether it holds the eigenvectors and the weights; without them branches are
+                begun anew with numbers that were not used before.
+        """
         return {
             "seen": {
-                key: {"vectors": each.vectors, "ids": list(each.ids), "unused": each.unused}
+                key: {
+                    "vectors": each.vectors if vectors else each.vectors.new_empty(0, 0),
+                    "ids": list(each.ids) if vectors else [],
+                    "unused": each.unused,
+                }
                 for key, each in self._seen.items()
             },
-            "weights": dict(self._weights),
+            "weights": dict(self._weights) if vectors else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state, and warn if the branches cannot be gone on with."""
         self._seen = {
             key: _Branches(each["vectors"], list(each["ids"]), each["unused"])
             for key, each in state["seen"].items()
         }
         self._weights = dict(state["weights"])
+        if any(each.unused and not each.ids for each in self._seen.values()):
+            warnings.warn(
+                "the state holds no eigenvectors: at the next probing branches get new numbers, "
+                "and overlaps with the probing before and shares of the update are not known; "
+                "state_dict(vectors=True) keeps them",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 def block_vector(block: Block, values: Mapping[str, Tensor]) -> Tensor:

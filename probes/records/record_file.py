@@ -152,6 +152,17 @@ class RecordFile:
             )
         self._entries.truncate(offset)
 
+    def rewind(self, step: int) -> None:
+        """Forget the first record of a later step, and all behind it."""
+        self.flush()
+        with self.path.open("rb") as file:
+            end = len(file.readline())
+            for line in file:
+                if parse_record(line).step > step:
+                    break
+                end += len(line)
+        self.truncate(end)
+
     def close(self) -> None:
         """Close the file; a second call does nothing.
 

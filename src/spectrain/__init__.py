@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .probes.records.sink import Sink
     from .theory.mixture.dynamics import SGD
     from .theory.mixture.mixture_theory import MixtureTheory
+    from .training.integrations.attach import attach
     from .training.loop import fit
     from .training.run import run
     from .training.systems import LogisticMixtureConfig, SoftmaxMixtureConfig, TwoLayerMixtureConfig
@@ -51,6 +52,7 @@ _HOMES = {
     "TwoLayerNetwork": "models.two_layer",
     "WandbSink": "views.sinks.wandb",
     "WeightedMean": "probes.curvature.weighted_mean",
+    "attach": "training.integrations.attach",
     "fit": "training.loop",
     "load": "probes.records.record_file",
     "run": "training.run",
@@ -78,6 +80,7 @@ __all__ = [
     "WandbSink",
     "WeightedMean",
     "__version__",
+    "attach",
     "fit",
     "load",
     "run",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.curvature.module_curvature import HessianOperator
@@ -284,6 +285,38 @@ def test_a_restored_probe_goes_on_with_its_branches(tmp_path):
     expected, found = (encode(replace(p(1), seconds={})) for p in (probe, restored))
     assert found == expected
     assert found["tracks"][0]["warm"]
+
+
+def test_a_state_without_vectors_is_small_and_begins_branches_under_new_numbers(tmp_path):
+    model, data, loss = network(), batch(), nn.CrossEntropyLoss()
+    probe = SpectralProbe(model, loss, data, measurement=LEAN)
+    used = set(probe(0).tracks[0].top.branches)
+    state = probe.state_dict(vectors=False)
+    assert not any(each.numel() for each in tree_leaves(state) if isinstance(each, torch.Tensor))
+    torch.save(state, tmp_path / "state")
+    restored = SpectralProbe(model, loss, data, measurement=LEAN)
+    with pytest.warns(RuntimeWarning, match="holds no eigenvectors"):
+        restored.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    moved(model)
+    track = restored(1).tracks[0]
+    assert not track.warm
+    assert not used & set(track.top.branches)
+    assert np.isnan(track.top.subspace_overlap).all()
+    assert np.isnan(track.top.update).all()
+    assert restored(2).tracks[0].top.branches[0] not in used
+    assert restored(3).tracks[0].warm
+
+
+@pytest.mark.parametrize(("width", "stored"), [(4000, True), (5000, False)])
+def test_a_state_has_vectors_unless_the_model_has_more_than_a_million_parameters(width, stored):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, width), nn.Tanh(), nn.Linear(width, 200))
+    data = torch.randn(4, 20), torch.randint(200, (4,))
+    biases = [Block("biases", ("2.bias",))]
+    probe = SpectralProbe(model, nn.CrossEntropyLoss(), data, measurement=LEAN, blocks=biases)
+    probe(0)
+    leaves = tree_leaves(probe.state_dict())
+    assert any(isinstance(each, torch.Tensor) and each.numel() for each in leaves) == stored
 
 
 def test_records_written_before_there_were_tracks_can_be_read():
