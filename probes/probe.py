@@ -14,6 +14,7 @@ from torch import distributed, nn
 from ..theory.protocol import SampleKind, Statistics, Theory
 from ..theory.quantity import Quantity
 from ..theory.transitions import TransitionTracker
+from .curvature.batches import batches_of
 from .curvature.block import Block
 from .curvature.distributed import Processes, gathered, group_of
 from .curvature.losses import Loss
@@ -53,8 +54,13 @@ class SpectralProbe:
         model: any module. One that is a `HeadModel` gets hand-written products.
         loss: of (outputs, targets), the mean over samples, twice differentiable. One with weights,
             masks or counts of its own is a `WeightedMean`, which some losses of torch are known as.
-        sample: the probe sample: a batch (inputs, targets), or a function that draws one from a
-            generator.
+        sample: the probe sample: a batch (inputs, targets), or what stands for one or several:
+            a mapping or a graph's ``Data`` (the model gets the fields that its forward takes, or
+            the ``Data``; the loss all of it as targets), a list of batches, a `DataLoader` or
+            dataset, or a function that draws any of these from a generator. Several batches are
+            measured as micro-batches, one after another. A loader is never iterated over: its
+            items are read past it, the same at every step, see `Loaded`.
+        max_samples: most samples; default: all that is given, 1024 of a loader or dataset.
         sinks: receive every record.
         theory: predicts; without it everything is measured that can be.
         blocks: of parameters, one spectrum each for every matrix; default: each direction of a
@@ -105,6 +111,7 @@ class SpectralProbe:
         loss: Loss,
         sample: Sample,
         *,
+        max_samples: int | None = None,
         sinks: Sequence[Sink] = (),
         theory: Theory[Any] | None = None,
         blocks: Sequence[Block] | None = None,
@@ -146,6 +153,7 @@ class SpectralProbe:
             processes=Processes(
                 process_group or group_of(model), next(unwrap(model).parameters()).device
             ),
+            max_samples=max_samples,
         )
         if on_failure not in ("record", "raise"):
             raise ValueError(f"on_failure: expected 'record' or 'raise', got {on_failure!r}")
@@ -254,7 +262,7 @@ class SpectralProbe:
 
     def _checks(self, observed: Observed, step: int) -> tuple[SecondDerivative, ...]:
         setup = self.setup
-        batch = setup.batch(step, 0)
+        (batch, *_) = batches_of(setup.batch(step, 0))
         return tuple(
             second_derivative(
                 *(observed.module, setup.loss, batch, block),

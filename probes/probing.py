@@ -17,13 +17,13 @@ from ..theory.protocol import Reference, Selection, Statistics, Theory
 from ..theory.quantity import Quantity
 from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
-from .curvature.batches import Batch
+from .curvature.batches import Batch, Batched, together
 from .curvature.observe import undisturbed
 from .measure import Measure
 from .measured_spectra import measured_spectra, with_draws
 from .operators import Group, groups
 from .records.record import Failure, Record
-from .scores import pooled, scores_of
+from .scores import pooled, scores_over
 from .setup import Setup
 from .tracking import Tracker
 from .tracks import Found, found_pairs, tracks
@@ -72,7 +72,7 @@ class Probing:
 
     def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Loss, accuracy, statistics, measures and spectra on the probe sample of this step."""
-        batch: Batch | None = None
+        batch: Batched | None = None
         with self.alone("sample"), self._timed("sample"):
             batch = self._setup.batch(self.record.step, 0)
         if batch is None:
@@ -93,7 +93,7 @@ class Probing:
                 self.keep(
                     tracks=tracks(self._setup, self.record.step, module, batch, found, tracker)
                 )
-        if self._thorough and self._setup.measurement.draws > 1 and callable(self._setup.sample):
+        if self._thorough and self._setup.measurement.draws > 1 and self._setup.source.varies:
             with self.alone("draws"), self._timed("draws"):
                 self._take_draws(module)
 
@@ -116,21 +116,22 @@ class Probing:
         """Put something into the record."""
         self.record = replace(self.record, **found)
 
-    def _take_statistics(self, theory: Theory[Any], module: nn.Module, batch: Batch) -> None:
+    def _take_statistics(self, theory: Theory[Any], module: nn.Module, batch: Batched) -> None:
         self._reference = theory.reference(module)
         with self._setup.processes.agreed(), undisturbed(module, self._setup.loss) as observed:
-            statistics = observed.apart(lambda own: theory.statistics(module, own), batch)
+            whole = together(batch)
+            statistics = observed.apart(lambda own: theory.statistics(module, own), whole)
         self.keep(measured=Geometry(statistics.quantities()))
         self.statistics = statistics
 
-    def _take_scores(self, module: nn.Module, batch: Batch) -> None:
+    def _take_scores(self, module: nn.Module, batch: Batched) -> None:
         with self._setup.processes.agreed():
-            own = scores_of(module, self._setup.loss, *batch)
+            own = scores_over(module, self._setup.loss, batch)
         scores, operator = pooled(own, self._setup.processes)
         quantities = (*scores, *self.record.measured.quantities)
         self.keep(measured=Geometry(quantities), operator=operator)
 
-    def _take_measures(self, module: nn.Module, batch: Batch) -> None:
+    def _take_measures(self, module: nn.Module, batch: Batched) -> None:
         for measure in self._setup.measures:
             with self.alone(measure.name), self._timed("measures"):
                 with self._setup.processes.agreed():
@@ -138,7 +139,7 @@ class Probing:
                     self._require_new(found)
                 self._keep_measured(quantities=(*self.record.measured.quantities, *found))
 
-    def _taken(self, measure: Measure, module: nn.Module, batch: Batch) -> tuple[Quantity, ...]:
+    def _taken(self, measure: Measure, module: nn.Module, batch: Batched) -> tuple[Quantity, ...]:
         setup = self._setup
         own = zlib.crc32(measure.name.encode())  # whatever other measures there are
 
@@ -147,7 +148,7 @@ class Probing:
             return tuple(measure(module, setup.loss, batch, generator))
 
         with undisturbed(module, setup.loss) as observed:
-            return observed.apart(body, batch)
+            return observed.apart(body, together(batch))
 
     def _require_new(self, found: Sequence[Quantity]) -> None:
         """Refuse quantities whose names are taken."""
@@ -170,7 +171,7 @@ class Probing:
                     found.append(Selection(name, block.name, parameters, block.rows))
         return found
 
-    def _take_spectra(self, module: nn.Module, batch: Batch, tracker: Tracker) -> list[Found]:
+    def _take_spectra(self, module: nn.Module, batch: Batched, tracker: Tracker) -> list[Found]:
         """Put the spectra into the record; their eigenpairs, in the same order."""
         found = self._spectra(module, batch, 0, tracker)
         ordered = [found[key] for s in self._selections if (key := (s.matrix, s.block)) in found]
@@ -194,7 +195,7 @@ class Probing:
         )
 
     def _spectra(
-        self, module: nn.Module, batch: Batch, draw: int, tracker: Tracker | None
+        self, module: nn.Module, batch: Batched, draw: int, tracker: Tracker | None
     ) -> dict[tuple[str, str], tuple[Spectrum, Found | None]]:
         """What can be had of the spectra, with their eigenpairs, by matrix and block."""
         setup = self._setup
