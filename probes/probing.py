@@ -17,8 +17,10 @@ from ..theory.protocol import Reference, Selection, Statistics, Theory
 from ..theory.quantity import Quantity
 from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
+from .budget import Meter, SpentError
 from .curvature.batches import Batch, Batched, together
 from .curvature.observe import undisturbed
+from .curvature.out_of_memory import is_out_of_memory, let_go
 from .measure import Measure
 from .measured_spectra import measured_spectra, with_draws
 from .operators import Group, groups
@@ -44,6 +46,11 @@ class _Alone(AbstractContextManager[None, bool]):
         if not isinstance(error, Exception):
             return False
         part, matrix, block = self._place
+        if isinstance(error, SpentError):
+            self._probing.end_early(part, str(error), matrix, block)
+            return True
+        if is_out_of_memory(error):
+            let_go(error)
         failure = Failure(part, f"{type(error).__name__}: {error}", matrix, block)
         self._probing.errors.append(error)
         self._probing.keep(failures=(*self._probing.record.failures, failure))
@@ -61,12 +68,12 @@ class Probing:
         errors: what the failures of the record were raised as, in their order.
     """
 
-    def __init__(self, setup: Setup, record: Record, thorough: bool) -> None:
+    def __init__(self, setup: Setup, record: Record, thorough: bool, meter: Meter) -> None:
         matrices = tuple(matrix.kind for matrix in setup.matrices)
         self.record = replace(record, matrices=matrices)
         self.statistics: Statistics | None = None
         self.errors: list[Exception] = []
-        self._setup, self._thorough = setup, thorough
+        self._setup, self._thorough, self._meter = setup, thorough, meter
         self._selections: list[Selection] = []
         self._reference: Reference | None = None
 
@@ -93,7 +100,7 @@ class Probing:
                 self.keep(
                     tracks=tracks(self._setup, self.record.step, module, batch, found, tracker)
                 )
-        if self._thorough and self._setup.measurement.draws > 1 and self._setup.source.varies:
+        if self._draws > 1:
             with self.alone("draws"), self._timed("draws"):
                 self._take_draws(module)
 
@@ -111,6 +118,16 @@ class Probing:
         """Quantities and outliers from the initial statistics alone, so many steps later."""
         with self.alone("forecast"), self._timed("forecast"):
             self.keep(forecast=theory.forecast(initial, steps, self._selections))
+
+    def end_early(self, part: str, reason: str, matrix: str = "", block: str = "") -> None:
+        """Note what the budget has ended."""
+        self.keep(early=(*self.record.early, Failure(part, reason, matrix, block)))
+
+    @property
+    def _draws(self) -> int:
+        """Of the probe sample."""
+        several = self._thorough and self._setup.source.varies
+        return self._setup.measurement.draws if several else 1
 
     def keep(self, **found: Any) -> None:
         """Put something into the record."""
@@ -182,7 +199,7 @@ class Probing:
         """Eigenvalues on more draws of the probe sample."""
         setup = self._setup
         others = []
-        for draw in range(1, setup.measurement.draws):
+        for draw in range(1, self._draws):
             batch = setup.batch(self.record.step, draw)
             found = self._spectra(module, batch, draw, None)
             others.append({key: spectrum for key, (spectrum, _) in found.items()})
@@ -201,8 +218,18 @@ class Probing:
         setup = self._setup
         generator = setup.generator(self.record.step, draw, (1,))
         density = setup.measurement.density and draw == 0
+        meter, part = self._meter, "draws" if draw else "spectra"
 
-        def measured(group: Group) -> None:
+        def measured(group: Group, parts: int) -> None:
+            with meter.part(parts):
+                measured_freely(group)
+            if meter.early:
+                for each in group.selections:
+                    self.end_early(part, meter.early, each.matrix, each.block)
+                    if draw:  # beside eigenvalues that are settled it would say nothing
+                        del found[each.matrix, each.block]
+
+        def measured_freely(group: Group) -> None:
             operator = group.build()
             start = None
             if tracker and not density and not operator.batch:
@@ -212,7 +239,7 @@ class Probing:
             spectra, pairs, passes = measured_spectra(
                 operator,
                 group.selections,
-                setup.measurement,
+                meter.measurement(setup.measurement, operator),
                 generator,
                 None if draw else self._reference,
                 density=density,
@@ -228,17 +255,20 @@ class Probing:
             return groups(setup, module, batch, selections, self.record.operator == "head")
 
         found: dict[tuple[str, str], tuple[Spectrum, Found | None]] = {}
-        for group in grouped(self._selections):
-            if len(group.selections) == 1:
-                with self.alone("spectra", group.selections[0].matrix, group.selections[0].block):
-                    measured(group)
-                continue
-            try:
-                measured(group)
-            except Exception:  # one of them is to blame: the others are had without it
-                for selection in group.selections:
-                    with self.alone("spectra", selection.matrix, selection.block):
-                        measured(grouped([selection])[0])
+        todo = grouped(self._selections)
+        for place, group in enumerate(todo):
+            parts = len(todo) * (self._draws - draw) - place
+            if len(group.selections) > 1:
+                try:
+                    measured(group, parts)
+                    continue
+                except Exception as error:
+                    if is_out_of_memory(error):
+                        let_go(error)
+                # One of them is to blame: the others are had without it.
+            for each in group.selections:
+                with self.alone(part, each.matrix, each.block):
+                    measured(group if len(group.selections) == 1 else grouped([each])[0], parts)
         return found
 
     def _keep_measured(self, **found: Any) -> None:

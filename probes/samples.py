@@ -180,8 +180,9 @@ class _Form:
 
 def _is_of_several(drawn: Any) -> bool:
     """Whether it is a list of batches, and no list [inputs, targets] with a tensor in it."""
-    kinds = tuple | list | Mapping
-    return isinstance(drawn, list) and all(isinstance(v, kinds) or is_graph(v) for v in drawn)
+    return isinstance(drawn, list) and all(
+        isinstance(each, tuple | list | Mapping) or is_graph(each) for each in drawn
+    )
 
 
 def _is_dataset(sample: Any) -> bool:

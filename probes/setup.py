@@ -23,7 +23,7 @@ from .measurement import Measurement
 from .samples import Sample, Source, source_of
 from .stability import LearningRate, require_learning_rate
 
-__all__ = ["Sample", "Setup", "default_blocks"]
+__all__ = ["Sample", "Setup", "default_blocks", "default_measurement"]
 
 
 @dataclass(frozen=True)
@@ -117,3 +117,10 @@ def default_blocks(module: nn.Module) -> list[Block]:
             for row in range(module.head.directions)
         ]
     return [Block("all")]
+
+
+def default_measurement(module: nn.Module, theory: Theory[Any] | None) -> Measurement:
+    """A cheap one where products are derivatives and no prediction asks for more."""
+    if theory is None and not isinstance(module, HeadModel):
+        return Measurement.cheap()
+    return Measurement.moderate()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tqdm import tqdm
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.optim.lr_scheduler import LRScheduler
 
 __all__ = ["Callback", "ProgressBar", "ScheduleStep"]
@@ -20,6 +21,10 @@ class Callback(Protocol):
 
     def on_train_start(self, step: int, epoch: int) -> None:
         """Before the first step, also of a run that is continued."""
+        return
+
+    def on_loss(self, loss: Tensor) -> None:
+        """The loss that a step of the optimiser started from, (); a callback may do without."""
         return
 
     def on_step_end(self, step: int, epoch: int) -> None:

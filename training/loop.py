@@ -52,6 +52,7 @@ def fit(
         raise ValueError(f"finished_epochs: expected 0 to {epochs}, got {finished_epochs}")
     batches = iter(data)
     step = finished_epochs * steps_per_epoch
+    listeners = [callback.on_loss for callback in callbacks if hasattr(callback, "on_loss")]
     model.train()
     for callback in callbacks:
         callback.on_train_start(step, finished_epochs)
@@ -60,6 +61,8 @@ def fit(
         for _ in range(steps_per_epoch):
             losses.append(_gradient_step(model, loss, _next(batches, step), optimiser))
             step += 1
+            for hear in listeners:
+                hear(losses[-1])
             for callback in callbacks:
                 callback.on_step_end(step, epoch)
         _require_finite(losses, step, epoch + 1)

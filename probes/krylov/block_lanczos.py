@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..curvature.operator import CurvatureOperator
+from .allowance import taken
 
 __all__ = [
     "BlockLanczos",
@@ -297,7 +298,8 @@ def krylov_space(
     """A Krylov space from a random frame, grown until the wanted eigenvalues have converged.
 
     One run for eigenvalues (`extreme_eigenpairs`) and density together. A matrix that is as cheap
-    to form (`is_formed`) is formed: its space is complete and its eigenvalues are exact.
+    to form (`is_formed`) is formed: its space is complete and its eigenvalues are exact. An
+    `allowance` of products ends it with what it has, once the wanted eigenvalues fit in.
 
     Args:
         operator: H, one matrix or a batch.
@@ -326,6 +328,7 @@ def krylov_space(
             f"got {width}, {max_steps}, {tolerance}"
         )
     if is_formed(operator, width, min_steps, max_steps):
+        taken(operator.size)
         return whole_space(operator)
     if largest + smallest > width * max_steps:
         raise ValueError(
@@ -341,10 +344,11 @@ def krylov_space(
     checkpoints = Checkpoints(max(min_steps, first, -(-(largest + smallest) // width)))
     for step in range(1, max_steps + 1):
         run.advance()
-        if checkpoints.due(step, run.columns) or step == max_steps:
+        ended = taken(width) and run.columns >= largest + smallest
+        if checkpoints.due(step, run.columns) or ended or step == max_steps:
             krylov = run.krylov()
             worst = _worst_residual(krylov, largest, smallest) / tolerance
-            if worst <= 1:
+            if worst <= 1 or ended:
                 break
             checkpoints.note(step, worst)
     return krylov
