@@ -278,7 +278,9 @@ class SpectralProbe:
     def _due(self, step: int, epoch: float, loss: Tensor | float | None) -> tuple[bool, float]:
         """Whether a probing is due, and the seconds it may take: as the first process says."""
         schedule, processes = self.schedule, self.setup.processes
-        known = float(loss) if schedule.reads_loss and loss is not None else None
+        known = None
+        if schedule.reads_loss and loss is not None:
+            known = float(loss.detach() if isinstance(loss, Tensor) else loss)
         due = schedule.due(step, epoch, known)
         if processes.alone or schedule.alike:
             return due, schedule.seconds

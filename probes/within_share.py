@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ["WithinShare"]
 
-# A probing is not begun with less of the time that the last whole one took.
-_ENOUGH = 0.5
+# A probing that was ended early is taken to need so much more time than it had.
+_MORE = 1.5
 
 
 class WithinShare(Schedule):
     """Another schedule, as far as  P <= s T:  P the seconds of probings, T of all since the first.
 
     The interval adapts: what is due waits until (s T - P) / (1 - s) seconds, the longest that a
-    probing may take without breaking the bound, are at least half of what the last one took that no
-    bound had ended early. The products adapt: the probing may take no longer than that, and ends
-    early with what it has (`Record.early`). The first is taken whatever it costs, and paid off
-    afterwards. The share kept is in `Record.share`.
+    probing may take without breaking the bound, are as many as the last one took. The products
+    adapt: a probing that would take more ends early with what it has (`Record.early`), and the next
+    waits for half as much again. The first is taken whatever it costs, and paid off afterwards. The
+    share kept is in `Record.share`.
 
     Args:
         share: s, between 0 and 1.
@@ -49,7 +49,7 @@ class WithinShare(Schedule):
         self._schedule = schedule or EverySteps(1)
         self._start: float | None = None
         self._begun: float | None = None
-        self._spent, self._whole, self._waiting = 0.0, 0.0, False
+        self._spent, self._needed, self._waiting = 0.0, 0.0, False
 
     @property
     def alike(self) -> bool:
@@ -81,7 +81,7 @@ class WithinShare(Schedule):
         """Whether it is, or was and had to wait, and there is time for it."""
         self._elapsed()
         self._waiting |= self._schedule.due(step, epoch, loss)
-        return self._waiting and self.seconds >= _ENOUGH * self._whole
+        return self._waiting and self.seconds >= self._needed
 
     def begun(self) -> None:
         """Look at the clock."""
@@ -93,16 +93,15 @@ class WithinShare(Schedule):
         """Count what it took."""
         took = self._clock() - self._begun if self._begun is not None else 0.0
         self._spent, self._begun, self._waiting = self._spent + took, None, False
-        if not record.early:
-            self._whole = took
+        self._needed = _MORE * took if record.early else took
         self._schedule.probed(record)
 
     def state_dict(self) -> dict[str, Any]:
-        """Seconds of all, of probings and of the last whole one; whether one waits."""
+        """Seconds of all, of probings, and that the next one needs; whether one waits."""
         return {
             "elapsed": self._elapsed(),
             "spent": self._spent,
-            "whole": self._whole,
+            "needed": self._needed,
             "waiting": self._waiting,
             "schedule": self._schedule.state_dict(),
         }
@@ -110,7 +109,7 @@ class WithinShare(Schedule):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from that: the time in between does not count."""
         self._start = self._clock() - state["elapsed"]
-        self._spent, self._whole = state["spent"], state["whole"]
+        self._spent, self._needed = state["spent"], state["needed"]
         self._waiting = state["waiting"]
         self._schedule.load_state_dict(state["schedule"])
 

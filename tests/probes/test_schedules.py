@@ -190,6 +190,28 @@ def test_probings_keep_within_their_share(share, cost):
     assert spent + cost > share * clock.now - cost
 
 
+def test_dearer_probings_end_early_until_the_interval_has_grown():
+    clock = Clock()
+    schedule = WithinShare(0.1, clock=clock)
+    found = []
+    for step in range(3000):
+        if schedule.due(step):
+            cost, allowed = (1.0 if step < 500 else 4.0), schedule.seconds
+            schedule.begun()
+            clock.now += min(cost, allowed)
+            early = cost > allowed
+            schedule.probed(SimpleNamespace(step=step, early=("cut",) if early else ()))
+            found.append((step, early))
+        clock.now += 1.0
+    cut = [step for step, early in found if early]
+    # 1.5^4 > 4: at most four are cut, the first ones that are dear.
+    assert 1 <= len(cut) <= 4
+    assert cut == [step for step, _ in found if step >= 500][: len(cut)]
+    intervals = np.diff([step for step, _ in found])
+    assert 9 <= intervals[5] <= 11
+    assert 36 <= intervals[-1] <= 40
+
+
 def test_what_is_due_waits_for_its_time():
     clock = Clock()
     schedule = WithinShare(0.1, AtSteps([0, 5]), clock=clock)
@@ -204,9 +226,9 @@ def test_what_is_due_waits_for_its_time():
             found.append((step, schedule.seconds))
             schedule.begun()
             schedule.probed(Record(step))
-    # (0.1 T - 9) / 0.9 = 4.5 seconds at T = 130.5
-    assert [step for step, _ in found] == [122]
-    assert found[0][1] == pytest.approx((0.1 * 131 - 9) / 0.9)
+    # (0.1 T - 9) / 0.9 = 9 seconds at T = 171
+    assert [step for step, _ in found] == [162]
+    assert found[0][1] == pytest.approx((0.1 * 171 - 9) / 0.9)
 
 
 @pytest.mark.parametrize(
