@@ -16,6 +16,7 @@ from .curvature.derived import Counted
 from .curvature.operator import CurvatureOperator
 from .curvature.sample_space import SampleSpace
 from .krylov.alignment import Alignment, alignment, lies_along
+from .krylov.allowance import taken
 from .krylov.block_lanczos import Krylov, krylov_space
 from .krylov.column_rules import may_miss_copies
 from .krylov.density import resolvent_traces, spectral_densities
@@ -92,7 +93,7 @@ def _space(
             tolerance=measurement.tolerance,
             start=start,
         )
-        if not may_miss_copies(krylov, largest, smallest):
+        if taken(0) or not may_miss_copies(krylov, largest, smallest):
             break
     return krylov
 

@@ -65,6 +65,24 @@ class Measurement:
                 f"{self.eigenvalues + self.smallest}, got {self.max_products}"
             )
 
+    @classmethod
+    def cheap(cls) -> Measurement:
+        """Both ends, density and trace within a percent or a few: a few percent of the cost.
+
+        What is taken of a module without theory, if nothing else is said.
+        """
+        return cls(tolerance=1e-2, max_products=160)
+
+    @classmethod
+    def moderate(cls) -> Measurement:
+        """The default with theory: eigenvalues to a residual of 1e-3 of the largest."""
+        return cls()
+
+    @classmethod
+    def expensive(cls) -> Measurement:
+        """More of both ends, to 1e-4, with four draws of the sample at thorough probings."""
+        return cls(eigenvalues=20, smallest=10, tolerance=1e-4, max_products=2560, draws=4)
+
     def widths(self, operator: CurvatureOperator, *, density: bool, warm: bool) -> tuple[int, ...]:
         """Vectors multiplied at once; more of them where copies of an eigenvalue may be missing."""
         if self.width:

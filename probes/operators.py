@@ -10,17 +10,20 @@ from torch import nn
 
 from ..models.heads import HeadModel
 from ..theory.protocol import Selection
-from .curvature.batches import Batch, ordinary
+from .curvature.batches import Batched, ordinary, together
 from .curvature.block import Block
 from .curvature.borrowed import counted
 from .curvature.distributed import shared
 from .curvature.head_curvature import HeadMatrix, head_curvature
-from .curvature.matrix import Covariance, Hessian, Information
+from .curvature.matrix import Covariance, GaussNewton, Hessian, Information
 from .curvature.operator import CurvatureOperator
 from .setup import Setup
 from .shared_spaces import SharedSpaces
 
 __all__ = ["Group", "groups"]
+
+# Means over batches, where there are several.
+_OVER_BATCHES = (Hessian, Information, GaussNewton, Covariance)
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,14 @@ class Group:
 
 
 def groups(
-    setup: Setup, module: nn.Module, batch: Batch, selections: Sequence[Selection], by_head: bool
+    setup: Setup, module: nn.Module, batch: Batched, selections: Sequence[Selection], by_head: bool
 ) -> list[Group]:
     """Groups that cover all selections: blocks of equal size of a head are in one.
 
     Args:
         setup: of the probe.
         module: unwrapped.
-        batch: the probe sample of this process.
+        batch: the probe sample of this process, in one batch or several.
         selections: what is asked for.
         by_head: whether the loss is that of the module's head, whose products are hand-written.
     """
@@ -70,7 +73,7 @@ def groups(
 def _differentiated(
     setup: Setup,
     module: nn.Module,
-    batch: Batch,
+    batch: Batched,
     selection: Selection,
     spaces: SharedSpaces | None,
 ) -> Group:
@@ -80,20 +83,24 @@ def _differentiated(
             return known
         block = Block(selection.block, selection.parameters, selection.rows)
         with setup.processes.agreed():
-            local = setup.matrix(selection.matrix).operator(module, setup.loss, batch, block)
+            matrix = setup.matrix(selection.matrix)
+            if isinstance(matrix, _OVER_BATCHES):
+                local = matrix.operator(module, setup.loss, batch, block)
+            else:
+                local = matrix.operator(module, setup.loss, together(batch), block)
         return shared(local, counted(batch, local.weight), setup.processes)
 
     return Group((selection,), build)
 
 
 def _hand_written(
-    setup: Setup, module: nn.Module, batch: Batch, selections: Sequence[Selection]
+    setup: Setup, module: nn.Module, batch: Batched, selections: Sequence[Selection]
 ) -> Group:
-    inputs, targets = batch
     chosen = [(cast(HeadMatrix, each.matrix), each.rows) for each in selections]
 
     def build() -> CurvatureOperator:
         with setup.processes.agreed():
+            inputs, targets = together(batch)
             head = head_curvature(module, ordinary(inputs), ordinary(targets), chosen)
         return shared(head, counted(batch, head.weight), setup.processes)
 

@@ -9,13 +9,15 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from ..models.arguments import require_arguments
 from ..theory.protocol import SampleKind, Statistics, Theory
 from ..theory.quantity import Quantity
 from ..theory.transitions import TransitionTracker
 from .alike import described, fingerprints
+from .budget import Budget, Meter
+from .curvature.batches import batches_of
 from .curvature.block import Block
 from .curvature.distributed import gathered, group_of
 from .curvature.losses import Loss
@@ -31,12 +33,13 @@ from .probing import Probing
 from .probing_estimate import probing_estimate
 from .records.record import Record
 from .records.sink import Sink, deliver
+from .schedules import EveryEpochs, Schedule
 from .second_derivative import (
     SecondDerivative,
     require_second_derivatives,
     second_derivative,
 )
-from .setup import Sample, Setup, default_blocks
+from .setup import Sample, Setup, default_blocks, default_measurement
 from .stability import LearningRate
 from .tracking import Tracker
 
@@ -59,8 +62,13 @@ class SpectralProbe:
         model: any module. One that is a `HeadModel` gets hand-written products.
         loss: of (outputs, targets), the mean over samples, twice differentiable. One with weights,
             masks or counts of its own is a `WeightedMean`, which some losses of torch are known as.
-        sample: the probe sample: a batch (inputs, targets), or a function that draws one from a
-            generator.
+        sample: the probe sample: a batch (inputs, targets), or what stands for one or several:
+            a mapping or a graph's ``Data`` (the model gets the fields that its forward takes, or
+            the ``Data``; the loss all of it as targets), a list of batches, a `DataLoader` or
+            dataset, or a function that draws any of these from a generator. Several batches are
+            measured as micro-batches, one after another. A loader is never iterated over: its
+            items are read past it, the same at every step, see `Loaded`.
+        max_samples: most samples; default: all that is given, 1024 of a loader or dataset.
         sinks: receive every record.
         theory: predicts; without it everything is measured that can be.
         blocks: of parameters, one spectrum each for every matrix; default: each direction of a
@@ -68,7 +76,8 @@ class SpectralProbe:
         rare_blocks: blocks measured at thorough probings only.
         matrices: whose spectra are taken of each block, in this order.
         measures: take further quantities; each fails alone.
-        measurement: what is measured, and how closely.
+        measurement: what is measured, and how closely; default: `Measurement.moderate`, but
+            `Measurement.cheap` of a module that is no `HeadModel` and comes without theory.
         seed: of the probe samples and of the Lanczos starts.
         sample_kind: what the sample is to the training. A theory says for which kinds its
             predictions hold: none is made for others.
@@ -94,7 +103,9 @@ class SpectralProbe:
             to be; default: in the parameters' own, which must be one of these.
         check_first: at the first probing, compare second derivatives with differences of gradients;
             see `check`. What differs is among the record's failures.
-        every: as a callback, probe at the start and after every so many epochs.
+        every: as a callback, and in `maybe`, probe at the start and after every so many epochs, or
+            by a `Schedule`.
+        budget: what a probing may take before it ends early with what it has.
         thorough_epochs: epochs (0 is the start) at which a probing as a callback is thorough: it
             takes ``measurement.draws`` samples, and the rare blocks too.
         on_failure: "record" writes the reason into the record, warns of the first failure of each
@@ -113,6 +124,7 @@ class SpectralProbe:
         loss: Loss,
         sample: Sample,
         *,
+        max_samples: int | None = None,
         sinks: Sequence[Sink] = (),
         theory: Theory[Any] | None = None,
         blocks: Sequence[Block] | None = None,
@@ -129,7 +141,8 @@ class SpectralProbe:
         mode: Mode = "eval",
         dtype: torch.dtype | None = None,
         check_first: bool = False,
-        every: int = 1,
+        every: int | Schedule = 1,
+        budget: Budget | None = None,
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
     ) -> None:
@@ -151,15 +164,16 @@ class SpectralProbe:
                 rare_blocks=tuple(rare_blocks),
                 matrices=tuple(matrices),
                 measures=tuple(measures),
-                measurement=measurement or Measurement(),
+                measurement=measurement or default_measurement(module, theory),
                 seed=seed,
                 sample_kind=sample_kind,
                 learning_rate=learning_rate,
                 processes=processes,
+                max_samples=max_samples,
             )
             if on_failure not in ("record", "raise"):
                 raise ValueError(f"on_failure: expected 'record' or 'raise', got {on_failure!r}")
-            if every < 1:
+            if not isinstance(every, Schedule) and every < 1:
                 raise ValueError(f"every: expected at least 1, got {every}")
             if mode not in get_args(Mode):
                 raise ValueError(f"mode: expected one of {list(get_args(Mode))}, got {mode!r}")
@@ -179,7 +193,11 @@ class SpectralProbe:
         self.sinks, self.skeleton, self.on_failure = tuple(sinks), skeleton, on_failure
         self.mode, self.dtype, self._unchecked = mode, dtype, check_first
         self.run_hooks, self._told, self._unreached_told = run_hooks, False, False
-        self.every, self.thorough_epochs = every, frozenset(thorough_epochs)
+        self.schedule = every if isinstance(every, Schedule) else EveryEpochs(every)
+        self.budget, self.thorough_epochs = budget or Budget(), frozenset(thorough_epochs)
+        self._seconds = math.inf
+        self._loss: Tensor | None = None
+        self._last: int | None = None
         self._tracker = Tracker()
         self._transitions = TransitionTracker()
         self._initial: tuple[int, Statistics] | None = None
@@ -204,6 +222,8 @@ class SpectralProbe:
                 "raise"; the other sinks have the record.
         """
         theory, processes = self.setup.theory, self.setup.processes
+        self._last = step
+        self.schedule.begun()
         record = Record(step, epoch)
         if theory is not None:
             clock = theory.clock(step)
@@ -215,7 +235,8 @@ class SpectralProbe:
                 reference=theory.directions,
                 sources=theory.sources,
             )
-        probing = Probing(self.setup, record, thorough)
+        meter = Meter(self.budget, self._seconds, processes)
+        probing = Probing(self.setup, record, thorough, meter)
         call = f"the {'thorough ' if thorough else ''}probing at step {step}"
         with probing.alone("probing"), self._observed(step, call) as observed:
             if self._unchecked:
@@ -240,9 +261,11 @@ class SpectralProbe:
                     self._initial = step, probing.statistics
                 start, initial = self._initial
                 probing.forecast(predicting, initial, step - start)
+        probing.keep(share=self.schedule.share)
         with processes.agreed() if processes.reachable else nullcontext():
             if processes.rank == 0:
                 deliver(probing.record, self.sinks, self.on_failure)
+        self.schedule.probed(probing.record)
         if probing.errors and self.on_failure == "raise":
             raise probing.errors[0]
         self._warn(probing)
@@ -250,6 +273,43 @@ class SpectralProbe:
             self._unreached_told = True
             warn_of_unreached(probing.record.unreached, stacklevel=2)
         return probing.record
+
+    def maybe(
+        self,
+        step: int,
+        epoch: float = math.nan,
+        loss: Tensor | float | None = None,
+        *,
+        thorough: bool = False,
+    ) -> Record | None:
+        """Probe if the schedule says so; once at a step. To be called after every step.
+
+        Args:
+            step: optimiser steps taken so far.
+            epoch: epochs finished, whole or in part.
+            loss: of the last batch, for a schedule that reads it.
+            thorough: as in a call.
+        """
+        due, seconds = self._due(step, epoch, loss)
+        if not due or step == self._last:
+            return None
+        self._seconds = seconds
+        try:
+            return self(step, epoch, thorough=thorough)
+        finally:
+            self._seconds = math.inf
+
+    def _due(self, step: int, epoch: float, loss: Tensor | float | None) -> tuple[bool, float]:
+        """Whether a probing is due, and the seconds it may take: as the first process says."""
+        schedule, processes = self.schedule, self.setup.processes
+        known = None
+        if schedule.reads_loss and loss is not None:
+            known = float(loss.detach() if isinstance(loss, Tensor) else loss)
+        due = schedule.due(step, epoch, known)
+        if processes.alone or schedule.alike:
+            return due, schedule.seconds
+        first = processes.gather([float(due), schedule.seconds if due else 0.0])[0]
+        return bool(first[0]), float(first[1])
 
     def estimate(self) -> Estimate:
         """What a probing that is not thorough will take, from trial products of each block.
@@ -278,7 +338,7 @@ class SpectralProbe:
 
     def _checks(self, observed: Observed, step: int) -> tuple[SecondDerivative, ...]:
         setup = self.setup
-        batch = setup.batch(step, 0)
+        (batch, *_) = batches_of(setup.batch(step, 0))
         with setup.processes.agreed():
             return tuple(
                 second_derivative(
@@ -339,15 +399,21 @@ class SpectralProbe:
     def on_train_start(self, step: int, epoch: int) -> None:
         """Probe before the first step (not when a run is continued)."""
         if epoch == 0:
-            self(step, epoch, thorough=0 in self.thorough_epochs)
+            self.maybe(step, epoch, self._loss, thorough=0 in self.thorough_epochs)
+        else:
+            self._due(step, epoch, self._loss)  # known from now on, and not made up for
+
+    def on_loss(self, loss: Tensor) -> None:
+        """Keep the loss of a step for the schedule."""
+        self._loss = loss
 
     def on_step_end(self, step: int, epoch: int) -> None:
-        """Nothing."""
+        """Probe if that is due after so many steps."""
+        self.maybe(step, epoch, self._loss)
 
     def on_epoch_end(self, step: int, epoch: int) -> None:
-        """Probe after every so many epochs."""
-        if epoch % self.every == 0:
-            self(step, epoch, thorough=epoch in self.thorough_epochs)
+        """Probe if that is due after so many epochs."""
+        self.maybe(step, epoch, self._loss, thorough=epoch in self.thorough_epochs)
 
     def on_train_end(self, step: int, epoch: int) -> None:
         """Nothing: sinks are closed by who opened them."""
@@ -372,6 +438,7 @@ class SpectralProbe:
             "initial": initial,
             "transitions": self._transitions.state_dict(),
             "tracker": self._tracker.state_dict(vectors),
+            "schedule": {"kind": type(self.schedule).__name__, **self.schedule.state_dict()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -389,6 +456,9 @@ class SpectralProbe:
             self._initial = initial["step"], theory.restore(quantities)
         self._transitions.load_state_dict(state["transitions"])
         self._tracker.load_state_dict(state["tracker"])
+        schedule = state.get("schedule", {})
+        if schedule.get("kind") == type(self.schedule).__name__:
+            self.schedule.load_state_dict(schedule)
 
 
 def _state(quantity: Quantity) -> dict[str, Any]:

@@ -17,16 +17,18 @@ from ..theory.protocol import Reference, Selection, Statistics, Theory
 from ..theory.quantity import Quantity
 from ..theory.spectrum import Spectrum
 from ..theory.transitions import TransitionTracker
-from .curvature.batches import Batch
+from .budget import Meter, SpentError
+from .curvature.batches import Batch, Batched, together
 from .curvature.borrowed import Borrowed, counted
 from .curvature.observe import undisturbed
+from .curvature.out_of_memory import is_out_of_memory, let_go
 from .curvature.processes import ProcessesLostError
 from .curvature.sample_space import SampleSpace
 from .measure import Measure
 from .measured_spectra import measured_spectra, with_draws
 from .operators import Group, groups
 from .records.record import Failure, Record
-from .scores import pooled, scores_of
+from .scores import pooled, scores_over
 from .setup import Setup
 from .tracking import Tracker
 from .tracks import Found, found_pairs, tracks
@@ -52,6 +54,11 @@ class _Alone(AbstractContextManager[None, bool]):
             return False
         if isinstance(error, ProcessesLostError) and part != "probing":
             return False  # no other part can be had either
+        if isinstance(error, SpentError):
+            self._probing.end_early(part, str(error), matrix, block)
+            return True
+        if is_out_of_memory(error):
+            let_go(error)
         failure = Failure(part, f"{type(error).__name__}: {error}", matrix, block)
         self._probing.errors.append(error)
         self._probing.keep(failures=(*self._probing.record.failures, failure))
@@ -69,18 +76,18 @@ class Probing:
         errors: what the failures of the record were raised as, in their order.
     """
 
-    def __init__(self, setup: Setup, record: Record, thorough: bool) -> None:
+    def __init__(self, setup: Setup, record: Record, thorough: bool, meter: Meter) -> None:
         matrices = tuple(matrix.kind for matrix in setup.matrices)
         self.record = replace(record, matrices=matrices)
         self.statistics: Statistics | None = None
         self.errors: list[Exception] = []
-        self._setup, self._thorough = setup, thorough
+        self._setup, self._thorough, self._meter = setup, thorough, meter
         self._selections: list[Selection] = []
         self._reference: Reference | None = None
 
     def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Loss, accuracy, statistics, measures and spectra on the probe sample of this step."""
-        batch: Batch | None = None
+        batch: Batched | None = None
         with self.alone("sample"), self._timed("sample"):
             batch = self._setup.batch(self.record.step, 0)
         if batch is None:
@@ -101,7 +108,7 @@ class Probing:
                 self.keep(
                     tracks=tracks(self._setup, self.record.step, module, batch, found, tracker)
                 )
-        if self._thorough and self._setup.measurement.draws > 1 and callable(self._setup.sample):
+        if self._draws > 1:
             with self.alone("draws"), self._timed("draws"):
                 self._take_draws(module)
 
@@ -120,31 +127,40 @@ class Probing:
         with self.alone("forecast"), self._timed("forecast"):
             self.keep(forecast=theory.forecast(initial, steps, self._selections))
 
+    def end_early(self, part: str, reason: str, matrix: str = "", block: str = "") -> None:
+        """Note what the budget has ended."""
+        self.keep(early=(*self.record.early, Failure(part, reason, matrix, block)))
+
+    @property
+    def _draws(self) -> int:
+        """Of the probe sample."""
+        several = self._thorough and self._setup.source.varies
+        return self._setup.measurement.draws if several else 1
+
     def keep(self, **found: Any) -> None:
         """Put something into the record."""
         self.record = replace(self.record, **found)
 
-    def _take_statistics(self, theory: Theory[Any], module: nn.Module, batch: Batch) -> None:
+    def _take_statistics(self, theory: Theory[Any], module: nn.Module, batch: Batched) -> None:
         self._reference = theory.reference(module)
         with self._setup.processes.agreed(), undisturbed(module, self._setup.loss) as observed:
-            statistics = (
-                None
-                if isinstance(batch, Borrowed)
-                else observed.apart(lambda own: theory.statistics(module, own), batch)
-            )
+            statistics = None
+            if not isinstance(batch, Borrowed):
+                whole = together(batch)
+                statistics = observed.apart(lambda own: theory.statistics(module, own), whole)
         statistics = self._of_first(statistics, batch)
         self.keep(measured=Geometry(statistics.quantities()))
         self.statistics = statistics
 
-    def _take_scores(self, module: nn.Module, batch: Batch) -> None:
+    def _take_scores(self, module: nn.Module, batch: Batched) -> None:
         with self._setup.processes.agreed():
-            own = scores_of(module, self._setup.loss, *batch)
+            own = scores_over(module, self._setup.loss, batch)
             own = replace(own, weight=counted(batch, own.weight))
         scores, operator = pooled(own, self._setup.processes)
         quantities = (*scores, *self.record.measured.quantities)
         self.keep(measured=Geometry(quantities), operator=operator)
 
-    def _take_measures(self, module: nn.Module, batch: Batch) -> None:
+    def _take_measures(self, module: nn.Module, batch: Batched) -> None:
         for measure in self._setup.measures:
             with self.alone(measure.name), self._timed("measures"):
                 with self._setup.processes.agreed():
@@ -154,7 +170,7 @@ class Probing:
                 found = self._of_first(found, batch)
                 self._keep_measured(quantities=(*self.record.measured.quantities, *found))
 
-    def _of_first(self, found: Any, batch: Batch) -> Any:
+    def _of_first(self, found: Any, batch: Batched) -> Any:
         """What the first process that has samples found."""
         processes = self._setup.processes
         if processes.alone:
@@ -162,7 +178,7 @@ class Probing:
         first = int(processes.gather([counted(batch, 1.0)])[:, 0].argmax())
         return processes.told(found, by=first)
 
-    def _taken(self, measure: Measure, module: nn.Module, batch: Batch) -> tuple[Quantity, ...]:
+    def _taken(self, measure: Measure, module: nn.Module, batch: Batched) -> tuple[Quantity, ...]:
         setup = self._setup
         own = zlib.crc32(measure.name.encode())  # whatever other measures there are
 
@@ -171,7 +187,7 @@ class Probing:
             return tuple(measure(module, setup.loss, batch, generator))
 
         with undisturbed(module, setup.loss) as observed:
-            return observed.apart(body, batch)
+            return observed.apart(body, together(batch))
 
     def _require_new(self, found: Sequence[Quantity]) -> None:
         """Refuse quantities whose names are taken."""
@@ -194,7 +210,7 @@ class Probing:
                     found.append(Selection(name, block.name, parameters, block.rows))
         return found
 
-    def _take_spectra(self, module: nn.Module, batch: Batch, tracker: Tracker) -> list[Found]:
+    def _take_spectra(self, module: nn.Module, batch: Batched, tracker: Tracker) -> list[Found]:
         """Put the spectra into the record; their eigenpairs, in the same order."""
         found = self._spectra(module, batch, 0, tracker)
         ordered = [found[key] for s in self._selections if (key := (s.matrix, s.block)) in found]
@@ -205,7 +221,7 @@ class Probing:
         """Eigenvalues on more draws of the probe sample."""
         setup = self._setup
         others = []
-        for draw in range(1, setup.measurement.draws):
+        for draw in range(1, self._draws):
             batch = setup.batch(self.record.step, draw)
             found = self._spectra(module, batch, draw, None)
             others.append({key: spectrum for key, (spectrum, _) in found.items()})
@@ -218,14 +234,24 @@ class Probing:
         )
 
     def _spectra(
-        self, module: nn.Module, batch: Batch, draw: int, tracker: Tracker | None
+        self, module: nn.Module, batch: Batched, draw: int, tracker: Tracker | None
     ) -> dict[tuple[str, str], tuple[Spectrum, Found | None]]:
         """What can be had of the spectra, with their eigenpairs, by matrix and block."""
         setup = self._setup
         generator = setup.generator(self.record.step, draw, (1,))
         density = setup.measurement.density and draw == 0
+        meter, part = self._meter, "draws" if draw else "spectra"
 
-        def measured(group: Group) -> None:
+        def measured(group: Group, parts: int) -> None:
+            with meter.part(parts):
+                measured_freely(group)
+            if meter.early:
+                for each in group.selections:
+                    self.end_early(part, meter.early, each.matrix, each.block)
+                    if draw:  # beside eigenvalues that are settled it would say nothing
+                        del found[each.matrix, each.block]
+
+        def measured_freely(group: Group) -> None:
             operator = group.build()
             start = None
             known = isinstance(operator, SampleSpace)
@@ -238,7 +264,7 @@ class Probing:
             spectra, pairs, passes = measured_spectra(
                 operator,
                 group.selections,
-                setup.measurement,
+                setup.measurement if known else meter.measurement(setup.measurement, operator),
                 generator,
                 None if draw else self._reference,
                 density=density,
@@ -255,17 +281,20 @@ class Probing:
             return groups(setup, module, batch, selections, by_head)
 
         found: dict[tuple[str, str], tuple[Spectrum, Found | None]] = {}
-        for group in grouped(self._selections):
-            if len(group.selections) == 1:
-                with self.alone("spectra", group.selections[0].matrix, group.selections[0].block):
-                    measured(group)
-                continue
-            try:
-                measured(group)
-            except Exception:  # one of them is to blame: the others are had without it
-                for selection in group.selections:
-                    with self.alone("spectra", selection.matrix, selection.block):
-                        measured(grouped([selection])[0])
+        todo = grouped(self._selections)
+        for place, group in enumerate(todo):
+            parts = len(todo) * (self._draws - draw) - place
+            if len(group.selections) > 1:
+                try:
+                    measured(group, parts)
+                    continue
+                except Exception as error:
+                    if is_out_of_memory(error):
+                        let_go(error)
+                # One of them is to blame: the others are had without it.
+            for each in group.selections:
+                with self.alone(part, each.matrix, each.block):
+                    measured(group if len(group.selections) == 1 else grouped([each])[0], parts)
         return found
 
     def _keep_measured(self, **found: Any) -> None:

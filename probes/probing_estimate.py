@@ -11,15 +11,16 @@ from dataclasses import replace
 from torch import nn
 
 from ..theory.protocol import Selection
+from .curvature.batches import together
 from .curvature.borrowed import counted
-from .curvature.loss_gradient import loss_gradient
+from .curvature.loss_gradient import mean_gradient
 from .curvature.observe import undisturbed
 from .curvature.sample_space import SampleSpace
 from .estimate import Estimate, LiveTensors, krylov_cost
 from .krylov.block_lanczos import random_frame
 from .operators import groups
 from .sample_spectra import sample_spectrum
-from .scores import pooled, scores_of
+from .scores import pooled, scores_over
 from .setup import Setup
 
 __all__ = ["probing_estimate"]
@@ -48,7 +49,7 @@ def probing_estimate(setup: Setup, module: nn.Module) -> Estimate:
         batch = setup.batch(0, 0)
     with _timed(parts, "loss"):
         with setup.processes.agreed():
-            own = scores_of(module, setup.loss, *batch)
+            own = scores_over(module, setup.loss, batch)
             own = replace(own, weight=counted(batch, own.weight))
         by_head = pooled(own, setup.processes)[1] == "head"
     with _timed(parts, "spectra"):
@@ -81,11 +82,13 @@ def probing_estimate(setup: Setup, module: nn.Module) -> Estimate:
     parts["spectra"] += spared
     if measurement.tracking:
         with _timed(parts, "tracking"), setup.processes.agreed():
-            loss_gradient(module, setup.loss, *batch)
+            mean_gradient(module, setup.loss, batch)
     if theory is not None:
         with _timed(parts, "prediction"), setup.processes.agreed():
             with undisturbed(module, setup.loss) as observed:
-                statistics = observed.apart(lambda own: theory.statistics(module, own), batch)
+                statistics = observed.apart(
+                    lambda own: theory.statistics(module, own), together(batch)
+                )
             theory.predict(statistics, selections, measurement.density)
         # A forecast is another prediction.
         parts["forecast"] = parts["prediction"] if not math.isnan(theory.clock(0).time) else 0.0

@@ -13,14 +13,14 @@ from ..models.heads import HeadModel, ModelHead
 from ..models.heads import sample_losses as head_losses
 from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray
-from .curvature.batches import Inputs, ordinary, sample_number
+from .curvature.batches import Batched, Inputs, batches_of, ordinary, sample_number
 from .curvature.graph_ends import graph_ends
 from .curvature.losses import Loss, sample_losses
 from .curvature.observe import Observed, undisturbed
 from .curvature.processes import Processes
 from .curvature.stand_ins import alias
 
-__all__ = ["Scores", "pooled", "scores_of"]
+__all__ = ["Scores", "pooled", "scores_of", "scores_over"]
 
 # Relative difference of two ways to compute the same number beyond which they are two numbers.
 _SAME = 1e-4
@@ -45,6 +45,27 @@ class Scores:
     weights: Tensor | None
     correct: Tensor | None
     operator: Literal["head", "autograd"]
+
+
+def scores_over(module: nn.Module, loss: Loss, data: Batched) -> Scores:
+    """`scores_of` of all batches together."""
+    each = [scores_of(module, loss, *batch) for batch in batches_of(data)]
+    if len(each) == 1:
+        return each[0]
+    weight = sum(scores.weight for scores in each)
+
+    def joined(values: list[Tensor | None]) -> Tensor | None:
+        known = [value for value in values if value is not None]
+        return torch.cat(known) if len(known) == len(values) else None
+
+    return Scores(
+        weight=weight,
+        loss=sum(scores.weight * scores.loss for scores in each) / weight,
+        losses=joined([scores.losses for scores in each]),
+        weights=joined([scores.weights for scores in each]),
+        correct=joined([scores.correct for scores in each]),
+        operator="head" if all(scores.operator == "head" for scores in each) else "autograd",
+    )
 
 
 def scores_of(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> Scores:

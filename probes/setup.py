@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..models.heads import HeadModel
 from ..theory.protocol import SampleKind, Theory
-from .curvature.batches import Batch
+from .curvature.batches import Batched
 from .curvature.block import Block
 from .curvature.borrowed import borrowed_if_empty
 from .curvature.losses import Loss
@@ -22,11 +22,10 @@ from .curvature.wrappers import unwrap
 from .measure import Measure
 from .measurement import Measurement
 from .records.tag_names import safe
+from .samples import Sample, Source, source_of
 from .stability import LearningRate, require_learning_rate
 
-__all__ = ["Sample", "Setup", "default_blocks"]
-
-Sample = Batch | Callable[[torch.Generator], Batch]
+__all__ = ["Sample", "Setup", "default_blocks", "default_measurement"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class Setup:
     sample_kind: SampleKind
     learning_rate: LearningRate | None
     processes: Processes
+    max_samples: int | None = None
 
     def __post_init__(self) -> None:
         names = [block.name for block in (*self.blocks, *self.rare_blocks)]
@@ -73,8 +73,7 @@ class Setup:
             )
         if self.seed < 0:
             raise ValueError(f"seed: expected at least 0, got {self.seed}")
-        if not callable(self.sample):
-            _require_samples(self.sample, 0 if self.processes.size > 1 else 1)
+        self.source  # noqa: B018 (refuses what is no sample)
         require_learning_rate(self.learning_rate)
 
     @property
@@ -95,23 +94,32 @@ class Setup:
         state = int(seed.generate_state(1, np.uint64)[0])
         return torch.Generator(device).manual_seed(state)
 
-    def batch(self, step: int, draw: int) -> Batch:
-        """The probe sample of this process, or one more draw of it.
+    @cached_property
+    def source(self) -> Source:
+        """Where the batches come from."""
+        return source_of(
+            self.sample, self.model, self.max_samples, least=0 if self.processes.size > 1 else 1
+        )
+
+    def batch(self, step: int, draw: int) -> Batched:
+        """The probe sample of this process, or one more draw of it: a batch, or several.
 
         A process without samples borrows some, which do not count: a `Borrowed`.
 
         Raises:
-            ValueError: if it is no pair (inputs, targets), or is empty on all processes.
+            ValueError: if it is not of pairs (inputs, targets), or is empty on all processes.
         """
-        sample, processes = self.sample, self.processes
+        processes = self.processes
+        # Alone or first, a process draws the same samples.
+        purpose = (0, processes.rank) if processes.rank else (0,)
+
+        def generator(by_step: bool) -> torch.Generator:
+            device = next(unwrap(self.model).parameters()).device
+            return self.generator(step if by_step else 0, draw, purpose, device)
+
         with processes.agreed():
-            if callable(sample):
-                parameter = next(unwrap(self.model).parameters())
-                # Alone or first, a process draws the same samples.
-                purpose = (0, processes.rank) if processes.rank else (0,)
-                sample = sample(self.generator(step, draw, purpose, parameter.device))
-            _require_samples(sample, 0 if processes.size > 1 else 1)
-        return sample if processes.alone else borrowed_if_empty(sample, processes)
+            own = self.source.batches(generator, draw)
+        return own if processes.alone else borrowed_if_empty(own, processes)
 
 
 def default_blocks(module: nn.Module) -> list[Block]:
@@ -124,10 +132,8 @@ def default_blocks(module: nn.Module) -> list[Block]:
     return [Block("all")]
 
 
-def _require_samples(batch: Batch, least: int) -> None:
-    """Refuse what is not a pair (inputs, targets) with at least so many samples, 0 or 1."""
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise ValueError(f"sample: expected (inputs, targets), got {type(batch).__name__}")
-    targets = batch[1]
-    if isinstance(targets, Tensor) and (targets.ndim == 0 or len(targets) < least):
-        raise ValueError(f"sample: expected at least one sample, got {tuple(targets.shape)}")
+def default_measurement(module: nn.Module, theory: Theory[Any] | None) -> Measurement:
+    """A cheap one where products are derivatives and no prediction asks for more."""
+    if theory is None and not isinstance(module, HeadModel):
+        return Measurement.cheap()
+    return Measurement.moderate()

@@ -8,8 +8,9 @@ from math import prod
 from torch import nn
 
 from ..theory.protocol import Selection
-from .curvature.batches import Batch, sample_number
+from .curvature.batches import Batched, batches_of, sample_number
 from .curvature.block import Block
+from .curvature.borrowed import Borrowed
 from .curvature.matrix import Covariance
 from .curvature.sample_gradients import SampleGradients
 from .curvature.sample_space import MOST, SampleRows, SampleSpace, sample_spaces
@@ -33,7 +34,7 @@ class SharedSpaces:
     """
 
     def __init__(
-        self, setup: Setup, module: nn.Module, batch: Batch, selections: Sequence[Selection]
+        self, setup: Setup, module: nn.Module, batch: Batched, selections: Sequence[Selection]
     ) -> None:
         self._setup, self._module, self._batch = setup, module, batch
         self._selections = selections
@@ -48,9 +49,11 @@ class SharedSpaces:
     def _taken(self) -> dict[tuple[str, str], SampleSpace | None]:
         processes = self._setup.processes
         try:
-            number = sample_number(self._batch)
+            number = sum(map(sample_number, batches_of(self._batch)))
         except ValueError:
             number = 0
+        if isinstance(self._batch, Borrowed):
+            number = 0  # none of its own: there are products, in which these count by 0
         numbers = processes.gather([number])
         if not numbers.all():
             return {}

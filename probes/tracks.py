@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from ..theory.matrix_kind import HESSIAN
 from ..theory.protocol import Selection
-from .curvature.batches import Batch
+from .curvature.batches import Batched
 from .curvature.block import Block
 from .curvature.borrowed import counted
-from .curvature.loss_gradient import gradient_and_weight
+from .curvature.loss_gradient import mean_gradient
 from .curvature.wrappers import unwrap
 from .krylov.eigenpairs import Eigenpairs
 from .records.track import Track
@@ -65,13 +65,13 @@ def tracks(
     setup: Setup,
     step: int,
     module: nn.Module,
-    batch: Batch,
+    batch: Batched,
     found: Sequence[Found],
     tracker: Tracker,
 ) -> tuple[Track, ...]:
     """How each block's eigenpairs go on, in their order; the tracker goes on with them."""
     with setup.processes.agreed():
-        gradient, weight = gradient_and_weight(module, setup.loss, *batch)
+        gradient, weight = mean_gradient(module, setup.loss, batch)
     gradient = setup.processes.mean(gradient, counted(batch, weight))
     trained = dict(unwrap(setup.model).named_parameters())
     weights = {

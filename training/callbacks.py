@@ -9,6 +9,7 @@ from tqdm import tqdm
 from ..models.arguments import require_arguments, require_whole
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.optim.lr_scheduler import LRScheduler
 
 __all__ = ["Callback", "ProgressBar", "ScheduleStep"]
@@ -22,6 +23,10 @@ class Callback(Protocol):
 
     def on_train_start(self, step: int, epoch: int) -> None:
         """Before the first step, also of a run that is continued."""
+        return
+
+    def on_loss(self, loss: Tensor) -> None:
+        """The loss that a step of the optimiser started from, (); a callback may do without."""
         return
 
     def on_step_end(self, step: int, epoch: int) -> None:

@@ -14,7 +14,6 @@ from ..probes.curvature.block import Block
 from ..probes.curvature.losses import Loss
 from ..probes.curvature.matrix import CurvatureMatrix, Hessian, Information
 from ..probes.measure import Measure
-from ..probes.setup import Sample
 from ..probes.stability import LearningRate
 from ..theory.protocol import SampleKind, Theory
 from ..theory.quantity import Quantity
@@ -93,7 +92,7 @@ class System:
     loss: Loss
     optimiser: torch.optim.Optimizer
     batches: Callable[[torch.Generator], Batches]
-    sample: Sample
+    sample: Batch | Callable[[torch.Generator], Batch]
     sample_kind: SampleKind = "fresh"
     theory: Theory[Any] | None = None
     blocks: Sequence[Block] | None = None

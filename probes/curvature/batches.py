@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-__all__ = ["Batch", "Batches", "Data", "Inputs", "divided", "is_empty", "ordinary", "sample_number"]
+__all__ = [
+    "Batch",
+    "Batched",
+    "Batches",
+    "Data",
+    "Inputs",
+    "batches_of",
+    "divided",
+    "is_empty",
+    "is_graph",
+    "ordinary",
+    "sample_number",
+    "together",
+]
 
 # Passed to the module as model(x), model(*x) for a sequence, model(**x) for a mapping.
 Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
 Batch = tuple[Inputs, Any]
 Data = Batch | Iterable[Any]
+# One batch, or several that are held in memory.
+Batched = Batch | list[Batch]
 
 
 class Batches:
@@ -74,14 +90,15 @@ class Batches:
 def sample_number(batch: Batch) -> int:
     """Length of the first axis of the targets' first tensor that has one, else of the inputs'.
 
-    Targets that are a list of mappings have one for each sample, as the boxes of images.
+    Targets that are a list of mappings have one for each sample, as the boxes of images. A graph
+    has as many as its ``y``.
 
     Raises:
         ValueError: if there is no such tensor or no sample.
     """
     if _one_each(batch[1]):
         return len(batch[1])
-    for leaf in tree_leaves(batch[::-1]):
+    for leaf in tree_leaves([_opened(leaf) for leaf in tree_leaves(batch[::-1])]):
         if isinstance(leaf, Tensor) and leaf.ndim:
             if len(leaf):
                 return len(leaf)
@@ -89,14 +106,68 @@ def sample_number(batch: Batch) -> int:
     raise ValueError("data: expected tensors with samples along the first axis, got none")
 
 
-def is_empty(batch: Batch) -> bool:
-    """Whether the tensor that tells how many samples there are has none."""
+def is_empty(data: Batched) -> bool:
+    """Whether the tensors that tell how many samples there are have none."""
+    return all(map(_is_empty, batches_of(data)))
+
+
+def _is_empty(batch: Batch) -> bool:
     if _one_each(batch[1]):
         return False
     lengths = (
         len(leaf) for leaf in tree_leaves(batch[::-1]) if isinstance(leaf, Tensor) and leaf.ndim
     )
     return next(lengths, 1) == 0
+
+
+def is_graph(value: Any) -> bool:
+    """Whether it is an object like the ``Data`` of torch_geometric."""
+    edges = ("edge_index", "edge_index_dict")
+    return hasattr(value, "to_dict") and any(hasattr(value, name) for name in edges)
+
+
+def _opened(leaf: Any) -> Any:
+    """The fields of a graph, its labels first."""
+    if isinstance(leaf, Tensor) or not is_graph(leaf):
+        return leaf
+    fields = leaf.to_dict()
+    return [fields.get("y"), fields]
+
+
+def batches_of(data: Batched) -> list[Batch]:
+    """One batch or several as several."""
+    return data if isinstance(data, list) else [data]
+
+
+def together(data: Batched) -> Batch:
+    """Several batches as one: tensors one after another along their first axis.
+
+    Raises:
+        ValueError: if they are not of the same tree, with tensors that fit.
+    """
+    batches = batches_of(data)
+    if len(batches) == 1:
+        return batches[0]
+    leaves, trees = zip(*(tree_flatten(batch) for batch in batches), strict=True)
+
+    def joined(parts: tuple[Any, ...]) -> Any:
+        if all(isinstance(part, Tensor) and part.ndim for part in parts):
+            return torch.cat(parts)
+        first = parts[0]
+        same = torch.equal if isinstance(first, Tensor) else operator.eq
+        if not all(type(part) is type(first) and same(part, first) for part in parts):
+            raise TypeError(f"got {type(first).__name__} that is another in each")
+        return first
+
+    try:
+        if any(tree != trees[0] for tree in trees):
+            raise TypeError("got batches of different trees")
+        whole = tree_unflatten([joined(parts) for parts in zip(*leaves, strict=True)], trees[0])
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"sample: expected batches that can be put together for this, {error}"
+        ) from error
+    return cast(Batch, whole)
 
 
 def divided(batch: Batch, samples: int) -> list[Batch]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import register_pytree_node, tree_map
 
-from .batches import Batch, divided, is_empty
+from .batches import Batched, batches_of, divided, is_empty
 from .processes import Processes
 
 __all__ = ["Borrowed", "borrowed_if_empty", "counted"]
@@ -25,12 +25,12 @@ class Borrowed(tuple[Any, Any]):
 register_pytree_node(Borrowed, lambda batch: (list(batch), None), lambda parts, _: Borrowed(parts))
 
 
-def counted(batch: Batch, weight: float) -> float:
+def counted(batch: Batched, weight: float) -> float:
     """What the batch counts by among those of all processes."""
     return 0.0 if isinstance(batch, Borrowed) else weight
 
 
-def borrowed_if_empty(batch: Batch, processes: Processes) -> Batch:
+def borrowed_if_empty(batch: Batched, processes: Processes) -> Batched:
     """The batch, or where it has no sample the first two of the first process that has some.
 
     Raises:
@@ -42,7 +42,7 @@ def borrowed_if_empty(batch: Batch, processes: Processes) -> Batch:
     if not counts.any():
         raise ValueError("sample: expected at least one sample on some process, got none on any")
     lender = int(counts.argmax())
-    own = divided(batch, _LENT)[0] if processes.rank == lender else None
+    own = divided(batches_of(batch)[0], _LENT)[0] if processes.rank == lender else None
     lent = processes.told(_moved(own, "cpu"), by=lender)
     return batch if counts[processes.rank] else Borrowed(_moved(lent, processes.device))
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .batches import Inputs, sample_number
+from .batches import Batched, Inputs, batches_of, sample_number
 from .losses import Loss
 from .observe import undisturbed
 from .stand_ins import alias
 
-__all__ = ["gradient_and_weight", "loss_gradient"]
+__all__ = ["gradient_and_weight", "loss_gradient", "mean_gradient"]
 
 
 def loss_gradient(module: nn.Module, loss: Loss, inputs: Inputs, targets: Any) -> dict[str, Tensor]:
@@ -43,3 +43,18 @@ def gradient_and_weight(
 
         found, weight = observed.evaluated(gradient, leaves)
         return dict(zip(leaves, found, strict=True)), weight
+
+
+def mean_gradient(module: nn.Module, loss: Loss, data: Batched) -> tuple[dict[str, Tensor], float]:
+    """sum_b w_b g_b / sum_b w_b over batches with gradients g_b and weights w_b, and sum_b w_b."""
+    batches = batches_of(data)
+    if len(batches) == 1:
+        return gradient_and_weight(module, loss, *batches[0])
+    sums: dict[str, Tensor] = {}
+    whole = 0.0
+    for batch in batches:
+        gradient, weight = gradient_and_weight(module, loss, *batch)
+        for name, part in gradient.items():
+            sums[name] = part * weight + sums.get(name, 0.0)
+        whole += weight
+    return {name: part / whole for name, part in sums.items()}, whole

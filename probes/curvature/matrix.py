@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import nn
 
 from ...theory.matrix_kind import COVARIANCE, GAUSS_NEWTON, HESSIAN, INFORMATION, MatrixKind
-from .batches import Batch
+from .batches import Batch, Batched
 from .block import Block
 from .losses import Loss
 from .module_curvature import (
@@ -32,7 +32,10 @@ class CurvatureMatrix(Protocol):
     def operator(
         self, module: nn.Module, loss: Loss, batch: Batch, block: Block
     ) -> CurvatureOperator:
-        """The matrix of one block on one batch (inputs, targets), known by its products.
+        """The matrix of one block on a batch (inputs, targets), known by its products.
+
+        Those of this module also take a list of batches, over which they are a mean; others are
+        given one.
 
         Raises:
             ValueError: naming why this module, loss or block has none.
@@ -49,7 +52,7 @@ class Hessian:
         return HESSIAN
 
     def operator(
-        self, module: nn.Module, loss: Loss, batch: Batch, block: Block
+        self, module: nn.Module, loss: Loss, batch: Batched, block: Block
     ) -> CurvatureOperator:
         """By automatic differentiation."""
         return HessianOperator(module, loss, batch, block)
@@ -65,7 +68,7 @@ class Information:
         return INFORMATION
 
     def operator(
-        self, module: nn.Module, loss: Loss, batch: Batch, block: Block
+        self, module: nn.Module, loss: Loss, batch: Batched, block: Block
     ) -> CurvatureOperator:
         """By automatic differentiation."""
         return InformationOperator(module, loss, batch, block)
@@ -81,7 +84,7 @@ class GaussNewton:
         return GAUSS_NEWTON
 
     def operator(
-        self, module: nn.Module, loss: Loss, batch: Batch, block: Block
+        self, module: nn.Module, loss: Loss, batch: Batched, block: Block
     ) -> CurvatureOperator:
         """By automatic differentiation."""
         return GaussNewtonOperator(module, loss, batch, block)
@@ -97,7 +100,7 @@ class Covariance:
         return COVARIANCE
 
     def operator(
-        self, module: nn.Module, loss: Loss, batch: Batch, block: Block
+        self, module: nn.Module, loss: Loss, batch: Batched, block: Block
     ) -> CurvatureOperator:
         """By automatic differentiation."""
         return CovarianceOperator(module, loss, batch, block)

@@ -22,6 +22,7 @@ from .losses import Loss, Reduction, scalar_loss
 from .marks import marks
 from .observe import Mode, undisturbed, warn_of_unreached
 from .operator import CurvatureOperator
+from .out_of_memory import is_out_of_memory
 from .precision import require_precision
 from .pullback import SavedTensors, saved_tensors
 from .shared_products import SharedProducts
@@ -278,9 +279,9 @@ class ModuleOperator(CurvatureOperator):
                     create_graph=differentiable,
                     allow_unused=True,
                 )
-            except torch.OutOfMemoryError:
-                raise
             except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
                 raise ValueError(
                     f"loss: expected derivatives in block {self._block.name!r}, got {error}"
                 ) from error
@@ -420,6 +421,8 @@ class ModuleOperator(CurvatureOperator):
             )
             self._calls_back = self._observed.changed
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             raise ValueError(
                 f"loss: expected a second derivative in {self._variables}, got {error}"
             ) from error

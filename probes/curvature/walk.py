@@ -17,7 +17,7 @@ from .generators import GENERATORS, generator_state
 from .places import Attributes, Cell, Empty, Items, Members, Names, Place
 from .reach import Kind, Path, Reach, noted
 
-__all__ = ["reached"]
+__all__ = ["met", "reached"]
 
 # Of containers with more values than this the values are data, such as words of a dictionary.
 _MANY = 10_000
@@ -43,10 +43,19 @@ def reached(roots: dict[str, Any], *, hooks: bool = False) -> Reach:
         roots: by the name that starts the names of what is found, without it for "".
         hooks: whether modules' hooks are run, and so part of the code.
     """
+    return _walked(roots, hooks).found
+
+
+def met(roots: dict[str, Any]) -> list[Any]:
+    """All objects on the way that `reached` goes, other than tensors, arrays and plain values."""
+    return list(_walked(roots, False).seen.values())
+
+
+def _walked(roots: dict[str, Any], hooks: bool) -> _Walk:
     walk = _Walk(roots, hooks)
     while walk.ahead:
         walk.step(*walk.ahead.pop())
-    return walk.found
+    return walk
 
 
 class _Walk:
@@ -56,7 +65,7 @@ class _Walk:
         self._empty = Empty()
         self.found.places.append(self._empty)
         self.ahead: list[tuple[Any, Path]] = []
-        self._seen: dict[int, Any] = {}
+        self.seen: dict[int, Any] = {}
         self._roots = {id(root) for root in roots.values()}
         self._homes = {_home(part) for root in roots.values() for part in _parts(root)} - _LIBRARIES
         self._globals: dict[int, tuple[Names, list[Any]]] = {}
@@ -65,9 +74,9 @@ class _Walk:
 
     def step(self, value: Any, path: Path) -> None:
         """Go into one object."""
-        if id(value) in self._seen:
+        if id(value) in self.seen:
             return
-        self._seen[id(value)] = value  # kept alive, so that no other gets its identity
+        self.seen[id(value)] = value  # kept alive, so that no other gets its identity
         if isinstance(value, nn.Module):
             self.found.modules.append((path, value))
             self._object(value, path)
@@ -101,14 +110,14 @@ class _Walk:
             slots = [name for kind in type(value).__mro__ for name in _slots(kind)]
             if slots:
                 self._into(Attributes(value, lambda: [n for n in slots if hasattr(value, n)]), path)
-        if id(type(value)) not in self._seen:
+        if id(type(value)) not in self.seen:
             self.ahead.append((type(value), path))
 
     def _class(self, kind: type, path: Path) -> None:
         for base in kind.__mro__:
-            if _home(base) not in self._homes or (base is not kind and id(base) in self._seen):
+            if _home(base) not in self._homes or (base is not kind and id(base) in self.seen):
                 continue
-            self._seen[id(base)] = base
+            self.seen[id(base)] = base
             self._into(Attributes(base, partial(_values, base)), path)
             for function in _functions(base):
                 self.ahead.append((function, path))
@@ -117,8 +126,8 @@ class _Walk:
         for name, cell in zip(
             function.__code__.co_freevars, function.__closure__ or (), strict=True
         ):
-            if id(cell) not in self._seen:
-                self._seen[id(cell)] = cell
+            if id(cell) not in self.seen:
+                self.seen[id(cell)] = cell
                 place = Cell(cell)
                 self.found.places.append(place)
                 self._hold(place, place.read(), path, name)
@@ -176,7 +185,7 @@ class _Walk:
         if isinstance(value, tuple | frozenset):
             found = [self._note(part, (path, i)) for i, part in enumerate(value)]
             return any(found)
-        if type(value) not in _NOTHING and id(value) not in self._seen:
+        if type(value) not in _NOTHING and id(value) not in self.seen:
             self.ahead.append((value, path))
         return False
 

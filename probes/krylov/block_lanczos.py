@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...models.arguments import require_arguments
 from ..curvature.operator import CurvatureOperator
+from .allowance import taken
 
 __all__ = [
     "BlockLanczos",
@@ -305,7 +306,8 @@ def krylov_space(
 
     One run for eigenvalues (`extreme_eigenpairs`) and density together. A matrix that is as cheap
     to form (`is_formed`) is formed: its space is complete and its eigenvalues are exact. Products
-    that are dear are kept (`keeps_images`), so that no more are needed for residuals.
+    that are dear are kept (`keeps_images`), so that no more are needed for residuals. An
+    `allowance` of products ends it with what it has, once the wanted eigenvalues fit in.
 
     Args:
         operator: H, one matrix or a batch.
@@ -334,6 +336,7 @@ def krylov_space(
             f"got {width}, {max_steps}, {tolerance}"
         )
     if is_formed(operator, width, min_steps, max_steps):
+        taken(operator.size)
         return whole_space(operator)
     if largest + smallest > width * max_steps:
         raise ValueError(
@@ -351,10 +354,11 @@ def krylov_space(
     checkpoints = Checkpoints(max(min_steps, first, -(-(largest + smallest) // width)))
     for step in range(1, max_steps + 1):
         run.advance()
-        if checkpoints.due(step, run.columns) or run.complete or step == max_steps:
+        ended = taken(width) and run.columns >= largest + smallest
+        if checkpoints.due(step, run.columns) or run.complete or ended or step == max_steps:
             krylov = run.krylov()
             worst = _worst_residual(krylov, largest, smallest) / tolerance
-            if worst <= 1 or run.complete:
+            if worst <= 1 or run.complete or ended:
                 break
             checkpoints.note(step, worst)
     return krylov

@@ -67,6 +67,10 @@ class Record:
         mode: "eval" or "train": what the modules were in.
         unreached: parameters that no gradient of the loss reached: their curvature counts as 0.
         failures: what could not be had; empty if everything was.
+        early: what a `Budget` ended early: measured with a larger error, or left out as the reason
+            says. It is no failure.
+        share: of the training's time that probings have taken so far, where a `WithinShare` keeps
+            it; not reproducible.
         seconds: wall time of each part of the probing; not reproducible.
     """
 
@@ -88,6 +92,8 @@ class Record:
     mode: str = field(default="eval", metadata={"unit": "none"})
     unreached: tuple[str, ...] = field(default=(), metadata={"unit": "none"})
     failures: tuple[Failure, ...] = field(default=(), metadata={"unit": "see Failure"})
+    early: tuple[Failure, ...] = field(default=(), metadata={"unit": "see Failure"})
+    share: float = field(default=math.nan, metadata={"unit": "share"})
     seconds: dict[str, float] = field(default_factory=dict, metadata={"unit": "s"})
 
     @property

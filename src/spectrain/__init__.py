@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .models.mixture import GaussianMixture
     from .models.softmax_regression import SoftmaxRegression
     from .models.two_layer import TwoLayerNetwork
+    from .probes.budget import Budget
     from .probes.curvature.block import Block
     from .probes.curvature.weighted_mean import WeightedMean
     from .probes.measurement import Measurement
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from .probes.records.record import Record
     from .probes.records.record_file import RecordFile, Run, load
     from .probes.records.sink import Sink
+    from .probes.schedules import AtSteps, EveryEpochs, EverySteps, Logarithmic
+    from .probes.triggers import LossSpike, SharpnessCrossing, TransitionNear
+    from .probes.within_share import WithinShare
     from .theory.mixture.dynamics import SGD
     from .theory.mixture.mixture_theory import MixtureTheory
     from .training.integrations.attach import attach
@@ -33,25 +37,34 @@ if TYPE_CHECKING:
 # Where each name lives: it is imported at its first use, since torch takes seconds to import.
 _HOMES = {
     "SGD": "theory.mixture.dynamics",
+    "AtSteps": "probes.schedules",
     "Block": "probes.curvature.block",
+    "Budget": "probes.budget",
     "ConsoleSink": "views.sinks.console",
+    "EveryEpochs": "probes.schedules",
+    "EverySteps": "probes.schedules",
     "GaussianMixture": "models.mixture",
+    "Logarithmic": "probes.schedules",
     "LogisticMixtureConfig": "training.systems",
     "LogisticRegression": "models.logistic_regression",
+    "LossSpike": "probes.triggers",
     "Measurement": "probes.measurement",
     "MixtureTheory": "theory.mixture.mixture_theory",
     "Record": "probes.records.record",
     "RecordFile": "probes.records.record_file",
     "Run": "probes.records.record_file",
+    "SharpnessCrossing": "probes.triggers",
     "Sink": "probes.records.sink",
     "SoftmaxMixtureConfig": "training.systems",
     "SoftmaxRegression": "models.softmax_regression",
     "SpectralProbe": "probes.probe",
     "TensorBoardSink": "views.sinks.tensorboard",
+    "TransitionNear": "probes.triggers",
     "TwoLayerMixtureConfig": "training.systems",
     "TwoLayerNetwork": "models.two_layer",
     "WandbSink": "views.sinks.wandb",
     "WeightedMean": "probes.curvature.weighted_mean",
+    "WithinShare": "probes.within_share",
     "attach": "training.integrations.attach",
     "fit": "training.loop",
     "load": "probes.records.record_file",
@@ -60,25 +73,34 @@ _HOMES = {
 
 __all__ = [
     "SGD",
+    "AtSteps",
     "Block",
+    "Budget",
     "ConsoleSink",
+    "EveryEpochs",
+    "EverySteps",
     "GaussianMixture",
+    "Logarithmic",
     "LogisticMixtureConfig",
     "LogisticRegression",
+    "LossSpike",
     "Measurement",
     "MixtureTheory",
     "Record",
     "RecordFile",
     "Run",
+    "SharpnessCrossing",
     "Sink",
     "SoftmaxMixtureConfig",
     "SoftmaxRegression",
     "SpectralProbe",
     "TensorBoardSink",
+    "TransitionNear",
     "TwoLayerMixtureConfig",
     "TwoLayerNetwork",
     "WandbSink",
     "WeightedMean",
+    "WithinShare",
     "__version__",
     "attach",
     "fit",

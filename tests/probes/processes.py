@@ -6,6 +6,7 @@ Every check returns numbers (or text) of this process; they are saved for the te
 import contextlib
 import copy
 import dataclasses
+import itertools
 import os
 import sys
 from datetime import timedelta
@@ -17,6 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from spectrain import GaussianMixture, MixtureTheory, SoftmaxRegression
+from spectrain.probes.budget import Budget
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.curvature.distributed import SharedOperator, shared
 from spectrain.probes.curvature.matrix import Covariance, Hessian
@@ -31,6 +33,7 @@ from spectrain.probes.curvature.processes import Processes
 from spectrain.probes.krylov.eigenpairs import eigenpairs
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
+from spectrain.probes.within_share import WithinShare
 
 N, CUT = 200, 60  # samples, and how many of them the first process has
 LOSS = nn.CrossEntropyLoss()
@@ -301,6 +304,20 @@ def draws():
     return seen
 
 
+def kept_share():
+    """Steps of the probings, by clocks that differ: a schedule, and a budget of time."""
+    clock = itertools.count(step=1 + 7 * distributed.get_rank()).__next__
+    probe = SpectralProbe(
+        DistributedDataParallel(network()),
+        *(LOSS, shard(whole_batch())),
+        measurement=LANCZOS,
+        every=WithinShare(0.2, clock=clock),
+        budget=Budget(seconds=1e-9 if distributed.get_rank() else 60.0),
+    )
+    records = [record for step in range(60) if (record := probe.maybe(step)) is not None]
+    return [(r.step, len(r.early), len(r.measured.spectra), r.failure) for r in records]
+
+
 def fully_sharded():
     """Parameters in two halves, gathered into a skeleton without memory of its own."""
     model, batch = network(), whole_batch()
@@ -452,6 +469,7 @@ CHECKS = [
     broken_sink,
     draws,
     agreed_width,
+    kept_share,
     fully_sharded,
 ]
 ONLY_IF_NAMED = [dies]

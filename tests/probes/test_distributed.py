@@ -129,6 +129,14 @@ def test_every_process_draws_its_own_samples(found):
     assert second != first
 
 
+def test_the_first_process_says_when_a_probing_is_due_and_when_its_time_is_over(found):
+    first, second = found["kept_share"]
+    assert first == second
+    assert 1 < len(first) < 60
+    assert all(failure == "" for *_, failure in first)
+    assert first[0][1:3] == (0, 2)
+
+
 def test_sharded_parameters_are_gathered_into_a_skeleton_and_let_go(found):
     for errors, stability, freed in found["fully_sharded"]:
         assert errors[".measured.spectra.top.value"] < 1e-10

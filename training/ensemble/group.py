@@ -30,7 +30,7 @@ def train_group(configs: Sequence[TrainingConfig]) -> list[bytes]:
     config, descent = configs[0], members[0].running.system.descent
     assert descent is not None
     advance = descent([member.running for member in members])
-    probe, every = JointProbe(members), members[0].probe.every
+    probe, every = JointProbe(members), config.probe.every
     records: list[list[Record]] = [[] for _ in members]
     for epoch in range(config.epochs + 1):
         step = epoch * config.steps_per_epoch

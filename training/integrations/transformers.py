@@ -89,7 +89,8 @@ class _Hooks:
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Make the probe, and probe before the first step."""
         model = kwargs["model"]
-        sample, arguments = self._sample, dict[str, Any]()
+        sample: Any = self._sample
+        arguments = dict[str, Any]()
         if sample is None:
             sample, arguments["sample_kind"] = self._evaluation_batch(model), "held-out"
         loss = self._loss_of(model, sample)
@@ -158,7 +159,7 @@ class _Hooks:
             stacklevel=2,
         )
 
-    def _loss_of(self, model: nn.Module, sample: Sample) -> Loss:
+    def _loss_of(self, model: nn.Module, sample: Any) -> Loss:
         if callable(self._loss):
             return self._loss
         if self._loss is None and not callable(sample) and isinstance(sample[0], Mapping):

@@ -14,10 +14,10 @@ from spectrain import Measurement, SpectralProbe
 from spectrain.probes.curvature import sample_gradients
 from spectrain.probes.curvature.batches import divided
 from spectrain.probes.curvature.block import Block
-from spectrain.probes.curvature.distributed import Processes
 from spectrain.probes.curvature.leave_one_out import removals
 from spectrain.probes.curvature.matrix import Covariance, Information
 from spectrain.probes.curvature.module_curvature import CovarianceOperator, InformationOperator
+from spectrain.probes.curvature.processes import Processes
 from spectrain.probes.curvature.sample_gradients import SampleGradients
 from spectrain.probes.curvature.sample_space import SampleRows, sample_spaces
 from spectrain.probes.curvature.weighted_mean import WeightedMean
