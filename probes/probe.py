@@ -16,6 +16,7 @@ from ..theory.quantity import Quantity
 from ..theory.transitions import TransitionTracker
 from .curvature.block import Block
 from .curvature.distributed import Processes, gathered, group_of
+from .curvature.layers import Layers
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian, Information
 from .curvature.observe import Mode, Observed, undisturbed, warn_of_unreached
@@ -33,7 +34,7 @@ from .second_derivative import (
     require_second_derivatives,
     second_derivative,
 )
-from .setup import Sample, Setup, default_blocks
+from .setup import Sample, Setup, chosen_blocks
 from .stability import LearningRate
 from .tracking import Tracker
 
@@ -57,7 +58,8 @@ class SpectralProbe:
             generator.
         sinks: receive every record.
         theory: predicts; without it everything is measured that can be.
-        blocks: of parameters, one spectrum each for every matrix; default: each direction of a
+        blocks: of parameters, one spectrum each for every matrix: a list of them, or "layers",
+            "modules" or a depth for those of `layer_blocks`; default: each direction of a
             `HeadModel`, or all parameters together.
         rare_blocks: blocks measured at thorough probings only.
         matrices: whose spectra are taken of each block, in this order.
@@ -73,8 +75,9 @@ class SpectralProbe:
             alone.
         skeleton: for a model sharded by `fully_shard`: the same module unsharded, best on the meta
             device. Every process then gathers all parameters for the time of a probing.
-        learning_rate: the SGD optimiser, or a function of the step: the sharpness is compared with
-            the one at which its steps grow. It is read and never changed.
+        learning_rate: the optimiser, or a function of the step: the sharpness, preconditioned as
+            the steps are, is compared with the one at which they grow, see `critical_curvature`.
+            It is read and never changed.
         run_hooks: whether the user's hooks on the modules of model and loss are run, as they must
             be where one changes what the model returns. Otherwise they are left out, as if they had
             never been registered, which is warned of once. `Record.hooks` names them.
@@ -107,7 +110,7 @@ class SpectralProbe:
         *,
         sinks: Sequence[Sink] = (),
         theory: Theory[Any] | None = None,
-        blocks: Sequence[Block] | None = None,
+        blocks: Sequence[Block] | Layers | None = None,
         rare_blocks: Sequence[Block] = (),
         matrices: Sequence[CurvatureMatrix] = (Hessian(), Information()),
         measures: Sequence[Measure] = (),
@@ -126,7 +129,7 @@ class SpectralProbe:
         on_failure: Literal["record", "raise"] = "record",
     ) -> None:
         module = unwrap(model) if skeleton is None else skeleton
-        chosen = tuple(default_blocks(module) if blocks is None else blocks)
+        chosen = chosen_blocks(module, blocks)
         for block in (*chosen, *rare_blocks):
             block.resolve(module)  # refuses a block of no parameters, or of unknown ones
         require_precision(module, dtype)

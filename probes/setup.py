@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from ..theory.protocol import SampleKind, Theory
 from .curvature.batches import Batch
 from .curvature.block import Block
 from .curvature.distributed import Processes
+from .curvature.layers import Layers, layer_blocks
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix
 from .curvature.wrappers import unwrap
@@ -22,7 +23,7 @@ from .measure import Measure
 from .measurement import Measurement
 from .stability import LearningRate, require_learning_rate
 
-__all__ = ["Sample", "Setup", "default_blocks"]
+__all__ = ["Sample", "Setup", "chosen_blocks", "default_blocks"]
 
 Sample = Batch | Callable[[torch.Generator], Batch]
 
@@ -102,6 +103,19 @@ class Setup:
                 sample = sample(self.generator(step, draw, purpose, parameter.device))
             _require_samples(sample)
         return sample
+
+
+def chosen_blocks(module: nn.Module, blocks: Sequence[Block] | Layers | None) -> tuple[Block, ...]:
+    """The blocks that are meant, see `SpectralProbe`.
+
+    Raises:
+        ValueError: if it is neither a list of blocks nor what `layer_blocks` takes.
+    """
+    if blocks is None:
+        return tuple(default_blocks(module))
+    if isinstance(blocks, str | int):
+        return tuple(layer_blocks(module, blocks))
+    return tuple(blocks)
 
 
 def default_blocks(module: nn.Module) -> list[Block]:

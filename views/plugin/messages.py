@@ -34,6 +34,8 @@ __all__ = ["Message", "heading", "history", "moment", "outline", "plain", "text"
 
 Message = dict[str, Any]
 
+_MOST_ENTRIES = 64
+
 
 def text(message: Any) -> str:
     """Strict JSON."""
@@ -55,6 +57,18 @@ def heading(record: Record) -> Message:
             for name, entries in compared_quantities(record).items()
             if len(entries) == 1 and entries[0].is_single
         },
+        "thresholds": {
+            entry.any.name: _number(entry.any.threshold)
+            for entries in compared_quantities(record).values()
+            for entry in entries
+            if entry.is_single and math.isfinite(entry.any.threshold)
+        },
+        # Those that are drawn over time.
+        "vectors": {
+            quantity.name: _numbers(quantity.values)
+            for quantity in record.measured.quantities
+            if _has_path(quantity)
+        },
         "transitions": [
             {
                 "matrix": transition.matrix,
@@ -74,6 +88,7 @@ def outline(record: Record) -> Message:
             "title": title(quantity.name),
             "unit": quantity.unit,
             "axes": quantity.values.ndim,
+            "entries": list(quantity.axes[0]) if _has_path(quantity) else None,
         }
     return {
         "kinds": {
@@ -83,6 +98,11 @@ def outline(record: Record) -> Message:
         "directions": [plain(direction) for direction in record.reference],
         "clock": record.clock,
     }
+
+
+def _has_path(quantity: Quantity) -> bool:
+    """Whether it is a vector, and short enough for a row of each entry over time."""
+    return quantity.values.ndim == 1 and 2 <= len(quantity.values) <= _MOST_ENTRIES
 
 
 def plain(direction: Direction) -> str:
@@ -134,6 +154,7 @@ def _quantity(quantity: Quantity) -> Message:
         "values": _numbers(quantity.values),
         "errors": None if quantity.errors is None else _numbers(quantity.errors),
         "band": None if quantity.band is None else _numbers(quantity.band),
+        "threshold": None if quantity.threshold is None else _numbers(quantity.threshold),
     }
 
 
