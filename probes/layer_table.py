@@ -19,7 +19,7 @@ from .curvature.loss_gradient import loss_gradient
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian
 from .curvature.operator import CurvatureOperator
-from .krylov.block_lanczos import block_lanczos, random_frame, whole_space
+from .krylov.block_lanczos import Krylov, block_lanczos, random_frame, whole_space
 from .krylov.diagonal import DiagonalEstimate, diagonal_estimate
 from .krylov.lanczos_quadrature import LanczosQuadrature, krylov_quadrature
 
@@ -47,7 +47,8 @@ class LayerTable:
 
     Traces of all layers come from the same ``products`` with the matrix of the whole module
     (`diagonal_estimate`); the last four rows take ``layer_products`` with each layer's own, and are
-    left out for 0. A product with a layer costs nearly as much as one with the whole module.
+    left out for 0. A product with a layer costs nearly as much as one with the whole module. With
+    few of them small negative eigenvalues stay unseen: the error of the negative share says so.
 
     Attributes:
         layers: see `layer_blocks`.
@@ -154,7 +155,8 @@ class LayerTable:
         (rule,) = krylov_quadrature(krylov, starts, steps, generator)
         values, residuals = krylov.eigen[0], krylov.residual_estimates()
         ends = [(float(values[end]), float(residuals[end])) for end in (-1, 0)]
-        return (*ends, *_rank_and_share(rule))
+        rank, (share, share_error) = _rank_and_share(rule)
+        return (*ends, rank, (share, math.hypot(share_error, _unseen_share(krylov))))
 
 
 _NOTHING = ((0.0, 0.0),) * 4
@@ -170,6 +172,20 @@ class _Columns:
     def add(self, column: str, values: FloatArray, unit: str, errors: FloatArray | None) -> None:
         name = f"{self._name}_{column}"
         self.quantities.append(Quantity(name, values, unit, (self._layers,), errors=errors))
+
+
+def _unseen_share(krylov: Krylov) -> float:
+    """What share of negative curvature the Ritz values may hide, each within its residual.
+
+    One at theta that stands for eigenvalues as far as r on both sides has (theta^2 + r^2)^(1/2) for
+    the mean of their sizes, half of what that is more than |theta| being negative.
+    """
+    values, vectors = krylov.eigen
+    weights = vectors[: krylov.width].square().mean(0)
+    sizes = torch.hypot(values, krylov.residual_estimates())
+    hidden = (weights * (sizes - values.abs())).sum() / 2
+    total = float((weights * sizes).sum())
+    return float(hidden) / total if total else 0.0
 
 
 def _rank_and_share(rule: LanczosQuadrature) -> tuple[tuple[float, float], tuple[float, float]]:

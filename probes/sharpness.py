@@ -29,7 +29,7 @@ SHARPNESS = "sharpness"
 PRECONDITIONED = "preconditioned_sharpness"
 _UNITS = {
     SHARPNESS: HESSIAN.unit,
-    PRECONDITIONED: "1 per unit of learning rate",
+    PRECONDITIONED: "1 / learning rate",
 }
 
 
