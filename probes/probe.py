@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import distributed, nn
 
 from ..theory.protocol import SampleKind, Statistics, Theory
 from ..theory.quantity import Quantity
+from ..theory.source import Source
 from ..theory.transitions import TransitionTracker
 from .curvature.block import Block
 from .curvature.distributed import Processes, gathered, group_of
@@ -27,8 +30,11 @@ from .measure import Measure
 from .measurement import Measurement
 from .probing import Probing
 from .probing_estimate import probing_estimate
+from .records.citation import bibtex
+from .records.folder import folder_sinks
 from .records.record import Record
 from .records.sink import Sink, deliver
+from .records.sources import sources
 from .second_derivative import (
     SecondDerivative,
     require_second_derivatives,
@@ -56,7 +62,9 @@ class SpectralProbe:
             masks or counts of its own is a `WeightedMean`, which some losses of torch are known as.
         sample: the probe sample: a batch (inputs, targets), or a function that draws one from a
             generator.
-        sinks: receive every record.
+        sinks: receive every record; who made them closes them.
+        logdir: a folder for a record file and TensorBoard's events, in which the tab Spectrum finds
+            the run. Their sinks come before the others, and `close` closes them.
         theory: predicts; without it everything is measured that can be.
         blocks: of parameters, one spectrum each for every matrix: a list of them, or "layers",
             "modules" or a depth for those of `layer_blocks`; default: each direction of a
@@ -109,6 +117,7 @@ class SpectralProbe:
         sample: Sample,
         *,
         sinks: Sequence[Sink] = (),
+        logdir: str | os.PathLike[str] | None = None,
         theory: Theory[Any] | None = None,
         blocks: Sequence[Block] | Layers | None = None,
         rare_blocks: Sequence[Block] = (),
@@ -166,9 +175,15 @@ class SpectralProbe:
         self._transitions = TransitionTracker()
         self._initial: tuple[int, Statistics] | None = None
         self._warned: set[tuple[str, str, type[Exception]]] = set()
+        self._sources: dict[Source, None] = {}
         self._attached = ExitStack()
         if theory is not None:
             self._attached.enter_context(theory.attach(module))
+        if logdir is not None and self.setup.processes.rank == 0:
+            own = folder_sinks(Path(logdir))
+            self.sinks = (*own, *self.sinks)
+            for sink in own:
+                self._attached.callback(sink.close)
 
     def __call__(self, step: int, epoch: float = math.nan, *, thorough: bool = False) -> Record:
         """Probe now.
@@ -219,6 +234,7 @@ class SpectralProbe:
                     self._initial = step, probing.statistics
                 start, initial = self._initial
                 probing.forecast(predicting, initial, step - start)
+        self._sources |= dict.fromkeys(sources([probing.record]))
         with processes.agreed():
             if processes.rank == 0:
                 deliver(probing.record, self.sinks, self.on_failure)
@@ -268,8 +284,21 @@ class SpectralProbe:
         )
 
     def close(self) -> None:
-        """Take off what the theory has attached to the model; sinks stay open."""
+        """Take off what the theory has attached to the model, and close the sinks of ``logdir``.
+
+        Other sinks stay open. A second call does nothing; ``with probe:`` calls it at the end.
+        """
         self._attached.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def citation(self) -> str:
+        """BibTeX of this software and of the papers that the records so far rest on."""
+        return bibtex(self._sources)
 
     @contextmanager
     def _observed(self, step: int) -> Iterator[Observed]:

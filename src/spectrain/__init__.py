@@ -7,14 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .moved import MovedModules
+from .probes.records.folder import SINKS_OF_A_FOLDER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .models.logistic_regression import LogisticRegression
     from .models.mixture import GaussianMixture
     from .models.softmax_regression import SoftmaxRegression
     from .models.two_layer import TwoLayerNetwork
+    from .probes.batch_sharpness import BatchSharpness
     from .probes.curvature.block import Block
     from .probes.curvature.weighted_mean import WeightedMean
+    from .probes.layer_table import LayerTable
     from .probes.measurement import Measurement
     from .probes.probe import SpectralProbe
     from .probes.records.record import Record
@@ -32,9 +37,11 @@ if TYPE_CHECKING:
 # Where each name lives: it is imported at its first use, since torch takes seconds to import.
 _HOMES = {
     "SGD": "theory.mixture.dynamics",
+    "BatchSharpness": "probes.batch_sharpness",
     "Block": "probes.curvature.block",
     "ConsoleSink": "views.sinks.console",
     "GaussianMixture": "models.mixture",
+    "LayerTable": "probes.layer_table",
     "LogisticMixtureConfig": "training.systems",
     "LogisticRegression": "models.logistic_regression",
     "Measurement": "probes.measurement",
@@ -58,9 +65,11 @@ _HOMES = {
 
 __all__ = [
     "SGD",
+    "BatchSharpness",
     "Block",
     "ConsoleSink",
     "GaussianMixture",
+    "LayerTable",
     "LogisticMixtureConfig",
     "LogisticRegression",
     "Measurement",
@@ -83,6 +92,14 @@ __all__ = [
     "run",
 ]
 
+
+def _tensorboard(folder: Path) -> Sink:
+    from .views.sinks.tensorboard import TensorBoardSink
+
+    return TensorBoardSink(folder)
+
+
+SINKS_OF_A_FOLDER.append(_tensorboard)
 sys.meta_path.append(MovedModules())  # behind all others: it is asked for unknown names alone
 
 
