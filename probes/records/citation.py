@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from importlib import metadata
+from string import ascii_lowercase
 
 from ...theory.source import Source
 
@@ -82,5 +83,5 @@ def _key(paper: Source, taken: set[str]) -> str:
     """The first author's last name and the year, and a letter where that is taken."""
     first = paper.authors.partition(",")[0].split()[-1].lower()
     key = re.sub(r"[^a-z]", "", first) + _year(paper.arxiv)
-    letters = ("", *"bcdefghijklmnopqrstuvwxyz")
+    letters: list[str] = ["", *ascii_lowercase[1:]]
     return next(key + letter for letter in letters if key + letter not in taken)
