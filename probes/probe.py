@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, distributed, nn
@@ -14,12 +16,14 @@ from torch import Tensor, distributed, nn
 from ..models.arguments import require_arguments
 from ..theory.protocol import SampleKind, Statistics, Theory
 from ..theory.quantity import Quantity
+from ..theory.source import Source
 from ..theory.transitions import TransitionTracker
 from .alike import described, fingerprints
 from .budget import Budget, Meter
 from .curvature.batches import batches_of
 from .curvature.block import Block
 from .curvature.distributed import gathered, group_of
+from .curvature.layers import Layers
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian, Information
 from .curvature.observe import Mode, Observed, undisturbed, warn_of_unreached
@@ -31,15 +35,18 @@ from .measure import Measure
 from .measurement import Measurement
 from .probing import Probing
 from .probing_estimate import probing_estimate
+from .records.citation import bibtex
+from .records.folder import folder_sinks
 from .records.record import Record
 from .records.sink import Sink, deliver
+from .records.sources import sources
 from .schedules import EveryEpochs, Schedule
 from .second_derivative import (
     SecondDerivative,
     require_second_derivatives,
     second_derivative,
 )
-from .setup import Sample, Setup, default_blocks, default_measurement
+from .setup import Sample, Setup, chosen_blocks, default_measurement
 from .stability import LearningRate
 from .tracking import Tracker
 
@@ -69,9 +76,12 @@ class SpectralProbe:
             measured as micro-batches, one after another. A loader is never iterated over: its
             items are read past it, the same at every step, see `Loaded`.
         max_samples: most samples; default: all that is given, 1024 of a loader or dataset.
-        sinks: receive every record.
+        sinks: receive every record; who made them closes them.
+        logdir: a folder for a record file and TensorBoard's events, in which the tab Spectrum finds
+            the run. Their sinks come before the others, and `close` closes them.
         theory: predicts; without it everything is measured that can be.
-        blocks: of parameters, one spectrum each for every matrix; default: each direction of a
+        blocks: of parameters, one spectrum each for every matrix: a list of them, or "layers",
+            "modules" or a depth for those of `layer_blocks`; default: each direction of a
             `HeadModel`, or all parameters together.
         rare_blocks: blocks measured at thorough probings only.
         matrices: whose spectra are taken of each block, in this order.
@@ -90,8 +100,9 @@ class SpectralProbe:
             alone.
         skeleton: for a model sharded by `fully_shard`: the same module unsharded, best on the meta
             device. Every process then gathers all parameters for the time of a probing.
-        learning_rate: the SGD optimiser, or a function of the step: the sharpness is compared with
-            the one at which its steps grow. It is read and never changed.
+        learning_rate: the optimiser, or a function of the step: the sharpness, preconditioned as
+            the steps are, is compared with the one at which they grow, see `critical_curvature`.
+            It is read and never changed.
         run_hooks: whether the user's hooks on the modules of model and loss are run, as they must
             be where one changes what the model returns. Otherwise they are left out, as if they had
             never been registered, which is warned of once. `Record.hooks` names them.
@@ -126,8 +137,9 @@ class SpectralProbe:
         *,
         max_samples: int | None = None,
         sinks: Sequence[Sink] = (),
+        logdir: str | os.PathLike[str] | None = None,
         theory: Theory[Any] | None = None,
-        blocks: Sequence[Block] | None = None,
+        blocks: Sequence[Block] | Layers | None = None,
         rare_blocks: Sequence[Block] = (),
         matrices: Sequence[CurvatureMatrix] = (Hessian(), Information()),
         measures: Sequence[Measure] = (),
@@ -151,7 +163,7 @@ class SpectralProbe:
         devices = (parameter.device for parameter in unwrap(model).parameters())
         processes = Processes(process_group or group_of(model), next(devices, torch.device("cpu")))
         with processes.agreed():
-            chosen = tuple(default_blocks(module) if blocks is None else blocks)
+            chosen = chosen_blocks(module, blocks)
             for block in (*chosen, *rare_blocks):
                 block.resolve(module)  # refuses a block of no parameters, or of unknown ones
             require_precision(module, dtype)
@@ -202,9 +214,15 @@ class SpectralProbe:
         self._transitions = TransitionTracker()
         self._initial: tuple[int, Statistics] | None = None
         self._warned: set[tuple[str, str, type[Exception]]] = set()
+        self._sources: dict[Source, None] = {}
         self._attached = ExitStack()
         if theory is not None:
             self._attached.enter_context(theory.attach(module))
+        if logdir is not None and self.setup.processes.rank == 0:
+            own = folder_sinks(Path(logdir))
+            self.sinks = (*own, *self.sinks)
+            for sink in own:
+                self._attached.callback(sink.close)
 
     def __call__(self, step: int, epoch: float = math.nan, *, thorough: bool = False) -> Record:
         """Probe now.
@@ -261,6 +279,7 @@ class SpectralProbe:
                     self._initial = step, probing.statistics
                 start, initial = self._initial
                 probing.forecast(predicting, initial, step - start)
+        self._sources |= dict.fromkeys(sources([probing.record]))
         probing.keep(share=self.schedule.share)
         with processes.agreed() if processes.reachable else nullcontext():
             if processes.rank == 0:
@@ -350,8 +369,21 @@ class SpectralProbe:
             )
 
     def close(self) -> None:
-        """Take off what the theory has attached to the model; sinks stay open."""
+        """Take off what the theory has attached to the model, and close the sinks of ``logdir``.
+
+        Other sinks stay open. A second call does nothing; ``with probe:`` calls it at the end.
+        """
         self._attached.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def citation(self) -> str:
+        """BibTeX of this software and of the papers that the records so far rest on."""
+        return bibtex(self._sources)
 
     @contextmanager
     def _observed(self, step: int, call: str) -> Iterator[Observed]:

@@ -30,6 +30,8 @@ from .operators import Group, groups
 from .records.record import Failure, Record
 from .scores import pooled, scores_over
 from .setup import Setup
+from .sharpness import Sharpness, sharpness_quantities, sharpnesses
+from .spectral_shares import share_quantities
 from .tracking import Tracker
 from .tracks import Found, found_pairs, tracks
 
@@ -84,6 +86,7 @@ class Probing:
         self._setup, self._thorough, self._meter = setup, thorough, meter
         self._selections: list[Selection] = []
         self._reference: Reference | None = None
+        self._sharpnesses: dict[str, Sharpness] = {}
 
     def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Loss, accuracy, statistics, measures and spectra on the probe sample of this step."""
@@ -103,10 +106,16 @@ class Probing:
         self._selections = self._resolved(module)
         with self._timed("spectra"):
             found = self._take_spectra(module, batch, tracker)
+        if self._setup.theory is None:
+            with self.alone("shares"):
+                self._take_shares()
+        if self._setup.learning_rate is not None:
+            with self.alone("sharpness"), self._timed("sharpness"):
+                self._take_sharpness(module, batch)
         if self._setup.measurement.tracking:
             with self.alone("tracking"), self._timed("tracking"):
                 self.keep(
-                    tracks=tracks(self._setup, self.record.step, module, batch, found, tracker)
+                    tracks=tracks(*(self._setup, module, batch, found, tracker), self._sharpnesses)
                 )
         if self._draws > 1:
             with self.alone("draws"), self._timed("draws"):
@@ -216,6 +225,31 @@ class Probing:
         ordered = [found[key] for s in self._selections if (key := (s.matrix, s.block)) in found]
         self._keep_measured(spectra=tuple(spectrum for spectrum, _ in ordered))
         return [pairs for _, pairs in ordered if pairs is not None]
+
+    def _take_shares(self) -> None:
+        """Trace, effective rank and negative share of what is always measured."""
+        setup, measured = self._setup, self.record.measured
+        blocks = {block.name for block in setup.blocks}
+        always = [spectrum for spectrum in measured.spectra if spectrum.block in blocks]
+        units = {matrix.kind.name: matrix.kind.unit for matrix in setup.matrices}
+        quantities = share_quantities(always, units)
+        self._require_new(quantities)
+        self._keep_measured(quantities=(*measured.quantities, *quantities))
+
+    def _take_sharpness(self, module: nn.Module, batch: Batched) -> None:
+        """Of each block, and what it is compared with."""
+        setup, measured = self._setup, self.record.measured
+        known = [
+            (selection, spectrum)
+            for selection in self._selections
+            if (spectrum := measured.spectrum(selection.matrix, selection.block)) is not None
+        ]
+        by_head = self.record.operator.startswith("head")
+        found = sharpnesses(setup, self.record.step, module, batch, known, by_head)
+        self._sharpnesses = {each.block: each for each in found}
+        quantities = sharpness_quantities(found, [block.name for block in setup.blocks])
+        self._require_new(quantities)
+        self._keep_measured(quantities=(*measured.quantities, *quantities))
 
     def _take_draws(self, module: nn.Module) -> None:
         """Eigenvalues on more draws of the probe sample."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args
@@ -15,6 +16,7 @@ from ..theory.protocol import SampleKind, Theory
 from .curvature.batches import Batched
 from .curvature.block import Block
 from .curvature.borrowed import borrowed_if_empty
+from .curvature.layers import Layers, layer_blocks
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix
 from .curvature.processes import Processes
@@ -25,7 +27,7 @@ from .records.tag_names import safe
 from .samples import Sample, Source, source_of
 from .stability import LearningRate, require_learning_rate
 
-__all__ = ["Sample", "Setup", "default_blocks", "default_measurement"]
+__all__ = ["Sample", "Setup", "chosen_blocks", "default_blocks", "default_measurement"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,19 @@ class Setup:
         with processes.agreed():
             own = self.source.batches(generator, draw)
         return own if processes.alone else borrowed_if_empty(own, processes)
+
+
+def chosen_blocks(module: nn.Module, blocks: Sequence[Block] | Layers | None) -> tuple[Block, ...]:
+    """The blocks that are meant, see `SpectralProbe`.
+
+    Raises:
+        ValueError: if it is neither a list of blocks nor what `layer_blocks` takes.
+    """
+    if blocks is None:
+        return tuple(default_blocks(module))
+    if isinstance(blocks, str | int):
+        return tuple(layer_blocks(module, blocks))
+    return tuple(blocks)
 
 
 def default_blocks(module: nn.Module) -> list[Block]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
@@ -14,11 +14,10 @@ from .curvature.batches import Batched
 from .curvature.block import Block
 from .curvature.borrowed import counted
 from .curvature.loss_gradient import mean_gradient
-from .curvature.wrappers import unwrap
 from .krylov.eigenpairs import Eigenpairs
 from .records.track import Track
 from .setup import Setup
-from .stability import critical_sharpness
+from .sharpness import Sharpness
 from .tracking import Tracker
 
 __all__ = ["Found", "found_pairs", "tracks"]
@@ -63,17 +62,25 @@ def found_pairs(
 
 def tracks(
     setup: Setup,
-    step: int,
     module: nn.Module,
     batch: Batched,
     found: Sequence[Found],
     tracker: Tracker,
+    sharpnesses: Mapping[str, Sharpness],
 ) -> tuple[Track, ...]:
-    """How each block's eigenpairs go on, in their order; the tracker goes on with them."""
+    """How each block's eigenpairs go on, in their order; the tracker goes on with them.
+
+    Args:
+        setup: of the probe.
+        module: unwrapped.
+        batch: the probe sample of this process.
+        found: eigenpairs.
+        tracker: of the probe.
+        sharpnesses: of the blocks, where steps can be compared with them.
+    """
     with setup.processes.agreed():
         gradient, weight = mean_gradient(module, setup.loss, batch)
     gradient = setup.processes.mean(gradient, counted(batch, weight))
-    trained = dict(unwrap(setup.model).named_parameters())
     weights = {
         name: parameter.detach().to(gradient.get(name, parameter).dtype)
         for name, parameter in module.named_parameters()
@@ -92,12 +99,12 @@ def tracks(
             gradient,
             weights,
         )
-        stability = math.nan
-        if setup.learning_rate is not None and selection.matrix == HESSIAN.name:
-            parameters = [trained[name] for name in block.parameters]
-            critical = critical_sharpness(setup.learning_rate, step, parameters)
-            stability = float(each.values[0]) / critical
-        result.append(replace(track, stability=stability, passes=each.passes, warm=each.warm))
+        sharp = sharpnesses.get(block.name) if selection.matrix == HESSIAN.name else None
+        stability = math.nan if sharp is None else sharp.stability
+        reason = "" if sharp is None else sharp.critical.reason
+        result.append(
+            replace(track, stability=stability, reason=reason, passes=each.passes, warm=each.warm)
+        )
     used = {name for each in found for name in each.selection.parameters}
     tracker.remember(weights, used)
     return tuple(result)

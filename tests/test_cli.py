@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -315,3 +316,46 @@ def test_the_figures_that_need_no_run_go_where_they_are_asked_to(capsys, empty_f
         "there/phase-diagram.png",
     ]
     assert (empty_folder / "there" / "phase-diagram.pdf").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dimensionn: 10\nepochs: x", "dimensionn: no such key; did you mean dimension?"),
+        ("probe: {eigenvaluess: 2}", "probe.eigenvaluess: no such key; did you mean probe.eigenva"),
+        ("training_samples: [3]", "training_samples: expected a whole number or null, got [3]"),
+        (
+            "mixture: {weightss: [1]}",
+            "mixture.weightss: no such key; did you mean mixture.weights?",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_configuration_is_said_without_internals(text, words, capsys):
+    Path("config.yaml").write_text(f"system: softmax-mixture\n{text}\n", "utf-8")
+    assert words in refused(["train", "config.yaml"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--probe", "3"], "probe: expected keys and values, got 3"),
+        (["--system", "low-rank", "--eigenvalues", "3"], "eigenvalues: expected a list, got 3"),
+        (["--system", "linear", "--features", "x"], "features: expected a whole number or null, g"),
+    ],
+)
+def test_kinds_of_values_are_named_in_words(arguments, words, capsys):
+    assert words in refused(["train", *arguments], capsys)
+
+
+def test_a_misspelt_key_of_a_specification_is_named_before_the_missing_one(capsys):
+    Path("spec.json").write_text('{"system": "mixture", "direction": 3}', "utf-8")
+    message = refused(["predict", "spec.json"], capsys)
+    assert "direction: no such key; did you mean directions?" in message
+
+
+def test_the_help_names_the_figures(capsys):
+    with pytest.raises(SystemExit):
+        main(["figures", "--help"])
+    text = "".join(capsys.readouterr().out.split())
+    for name in ("vector-maps", "split-losses", "phase-diagram"):
+        assert name in text

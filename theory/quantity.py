@@ -36,6 +36,8 @@ class Quantity(Deferred):
             numerical error of what is predicted; None where nothing is said of it.
         band: standard deviation over runs, of the shape of ``values``; NaN where it is unknown.
         symmetric: whether entries with the two axes exchanged are the same number.
+        threshold: of the shape of ``values``: beyond it something else happens, as for a sharpness
+            at which steps grow; NaN where there is none.
 
     Raises:
         ValueError: if the name is empty or the shapes do not fit.
@@ -49,12 +51,13 @@ class Quantity(Deferred):
     errors: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_ERROR)
     band: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_ERROR)
     symmetric: bool = field(default=False, metadata={"unit": "none"})
+    threshold: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_UNIT)
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("name: expected one for the quantity, got an empty text")
         shape = tuple(len(names) for names in self.axes)
-        for part in ("values", "errors", "band"):
+        for part in ("values", "errors", "band", "threshold"):
             given = getattr(self, part)
             if given is None and part != "values":
                 continue
@@ -77,14 +80,21 @@ class Quantity(Deferred):
             )
 
     @classmethod
-    def number(cls, name: str, value: float, unit: str, error: float = math.nan) -> Quantity:
-        """A single number; an error that is NaN is unknown."""
-        return cls(
-            name,
-            np.array(float(value)),
-            unit,
-            errors=None if math.isnan(error) else np.array(float(error)),
-        )
+    def number(
+        cls,
+        name: str,
+        value: float,
+        unit: str,
+        error: float = math.nan,
+        threshold: float = math.nan,
+    ) -> Quantity:
+        """A single number; an error or a threshold that is NaN is unknown."""
+
+        def known(number: float) -> FloatArray | None:
+            return None if math.isnan(number) else np.array(float(number))
+
+        values = np.array(float(value))
+        return cls(name, values, unit, errors=known(error), threshold=known(threshold))
 
     def entries(self) -> Iterator[Entry]:
         """Each number under a name of its own, "gram/x0.mu1"; of a symmetric one the upper half."""
@@ -97,6 +107,7 @@ class Quantity(Deferred):
                 float(self.values[place]),
                 math.nan if self.errors is None else float(self.errors[place]),
                 math.nan if self.band is None else float(self.band[place]),
+                math.nan if self.threshold is None else float(self.threshold[place]),
             )
 
 
@@ -109,12 +120,14 @@ class Entry:
         value: the number.
         error: see `Quantity`; NaN where nothing is said of it.
         band: likewise.
+        threshold: likewise.
     """
 
     name: str
     value: float
     error: float
     band: float
+    threshold: float = math.nan
 
 
 def quantity_named(name: str, quantities: Iterable[Quantity]) -> Quantity | None:

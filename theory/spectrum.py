@@ -198,7 +198,7 @@ class Jacobi(Deferred):
     off_diagonal_errors: FloatArray = field(metadata=_ERROR)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spectrum(Deferred):
     """Spectrum of one block of one matrix, measured or predicted.
 
@@ -224,3 +224,12 @@ class Spectrum(Deferred):
     density: Density | None = field(default=None, metadata={"unit": "see Density"})
     inside: tuple[Eigenpair, ...] = field(default_factory=tuple, metadata={"unit": "see Eigenpair"})
     jacobi: Jacobi | None = field(default=None, metadata={"unit": "see Jacobi"})
+
+    def __repr__(self) -> str:
+        ends = [
+            f"{word} {pairs[0].value:.4g}"
+            for word, pairs in (("largest", self.top), ("smallest", self.bottom))
+            if pairs
+        ]
+        size = [f"{self.size} eigenvalues"] if self.size else []
+        return f"Spectrum({', '.join([self.matrix, self.block, *size, *ends])})"

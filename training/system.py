@@ -81,8 +81,8 @@ class System:
         rare_blocks: are probed at the start, in the middle and at the end.
         matrices: whose spectra are taken of each block.
         measures: take further quantities at each probing.
-        learning_rate: with whose critical sharpness the measured one is compared: the optimiser if
-            its steps are plain SGD's, or a function of the step; None for no comparison.
+        learning_rate: with whose critical sharpness the measured one is compared: the optimiser, or
+            a function of the step; None for no comparison.
         runs: trains many configurations at once; None where nothing is won by that.
         descent: trains the members of an ensemble; None where nothing is won by that.
         schedule: of the learning rate; it takes a step after each of the optimiser's.

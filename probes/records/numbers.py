@@ -59,6 +59,7 @@ class Number(NamedTuple):
         is_fixed: whether it is one of directions that stay, so that there is nothing to predict.
         side: of an eigenvalue or what belongs to it: "top", "bottom" or "inside".
         along: of an alignment, the direction.
+        threshold: see `Quantity`; NaN where there is none.
     """
 
     kind: Kind
@@ -76,6 +77,7 @@ class Number(NamedTuple):
     is_fixed: bool = False
     side: str = ""
     along: Direction | None = None
+    threshold: float = math.nan
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -132,6 +134,7 @@ def _entries(quantity: Quantity, kind: Kind, reference: Sequence[Direction]) -> 
             quantity=quantity.name,
             is_product=is_product,
             is_fixed=is_product and entry.name in fixed,
+            threshold=entry.threshold,
         )  # fmt: skip
 
 
@@ -175,7 +178,7 @@ def _pair(
 ) -> list[Number]:
     kind, matrix, block = place
     names, nan = _Names.of(side, rank), math.nan
-    rest = (nan, nan, nan, "", False, False, side, None)
+    rest = (nan, nan, nan, "", False, False, side, None, nan)
 
     # Hundreds of them in a record: this takes half as long as a call of the class.
     def one(name: str, value: float, unit: str, part: Part) -> Number:
@@ -189,10 +192,10 @@ def _pair(
         one(names.overlap, pair.overlap, SHARE, "overlap"),
         one(names.parameter_overlap, pair.parameter_overlap, SHARE, "parameter overlap"),
     ]  # fmt: skip
-    start = rest[:-1]
+    start = rest[:-2]
     for along, share in zip(reference, pair.alignment.tolist(), strict=False):
         name = names.alignment + along.name
-        fields = (kind, matrix, block, name, share, SHARE, "alignment", *start, along)
+        fields = (kind, matrix, block, name, share, SHARE, "alignment", *start, along, nan)
         found.append(tuple.__new__(Number, fields))
     if len(pair.draws) > 1:
         for draw, value in enumerate(pair.draws.tolist(), start=1):

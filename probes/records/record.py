@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ...theory.direction import Direction
 from ...theory.geometry import Geometry
@@ -38,7 +41,7 @@ class Failure:
         return " ".join((f"{place}: {self.reason}" if place else self.reason).split())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Record:
     """What one probing yields.
 
@@ -105,6 +108,36 @@ class Record:
     def failure(self) -> str:
         """Why something could not be had, a line for each; empty if everything was."""
         return "\n".join(map(str, self.failures))
+
+    def summary(self) -> str:
+        """The record in a few lines of text."""
+        from .summary import summary  # it reads records
+
+        return summary(self)
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Every number, one row for each, as columns of equal length: see `record_table`.
+
+        ``pandas.DataFrame(record.table())`` is a data frame.
+        """
+        from .record_table import record_table
+
+        return record_table([self])
+
+    def __repr__(self) -> str:
+        found = [f"step {self.step}"]
+        if not math.isnan(self.measured.loss):
+            found.append(f"loss {self.measured.loss:.4g}")
+        found += [
+            f"{len(part)} {name if len(part) > 1 else name_of_one}"
+            for part, name, name_of_one in (
+                (self.measured.spectra, "spectra", "spectrum"),
+                (self.measured.quantities, "quantities", "quantity"),
+                (self.failures, "failures", "failure"),
+            )
+            if part
+        ]
+        return f"Record({', '.join(found)})"
 
     def track(self, matrix: str, block: str) -> Track | None:
         """The track of one block, or None if it is not here."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ...models.arguments import require_arguments
 from .append import WholeEntries
+from .citation import bibtex
 from .lines import (
     VERSION,
     begins_header,
@@ -34,6 +35,7 @@ from .lines import (
 )
 from .record import Record
 from .record_table import record_table
+from .sources import sources
 
 __all__ = [
     "CONFIG",
@@ -233,7 +235,7 @@ def _warn_of_header(first: bytes, file: BinaryIO, path: Path) -> bytes:
     return record if record is not None and first.endswith(record) else b""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What a run folder holds.
 
@@ -251,6 +253,16 @@ class Run:
     def table(self) -> dict[str, NDArray[Any]]:
         """Every number of the records, one row for each step and quantity; see `record_table`."""
         return record_table(self.records)
+
+    def citation(self) -> str:
+        """BibTeX of this software and of the papers that the records rest on."""
+        return bibtex(sources(self.records))
+
+    def __repr__(self) -> str:
+        steps = [record.step for record in self.records]
+        span = f", steps {steps[0]} to {steps[-1]}" if steps else ""
+        system = f"{self.config['system']}, " if "system" in self.config else ""
+        return f"Run({system}{len(steps)} record{'s' * (len(steps) != 1)}{span})"
 
     @property
     def dimension(self) -> int | None:

@@ -29,8 +29,8 @@ class Row:
         step: optimiser steps taken.
         epoch: epochs finished.
         time: of the clock of the dynamics, see `Record`.
-        kind: "measured", "predicted" (from the statistics measured at this step) or "forecast"
-            (from the initial ones).
+        kind: "measured", "predicted" (from the statistics measured at this step), "forecast" (from
+            the initial ones) or "threshold" (of what is measured, see `Quantity`).
         matrix: "hessian", "information", ..., or empty for what belongs to no matrix.
         block: name of the block of parameters.
         quantity: what the number is; the same name under every kind is the same quantity.
@@ -121,4 +121,10 @@ def rows(record: Record) -> Iterator[Row]:
                 number.matrix, number.block, number.name, number.value,
                 number.error, number.spread, number.value - half, number.value + half,
                 number.unit,
+            )  # fmt: skip
+        if not math.isnan(number.threshold):
+            yield Row(
+                record.step, record.epoch, record.time, "threshold",
+                number.matrix, number.block, number.name, number.threshold,
+                *(math.nan,) * 4, number.unit,
             )  # fmt: skip

@@ -48,9 +48,10 @@ class Track:
         block: name of the block of parameters.
         top: the eigenvectors of `Spectrum.top`.
         bottom: those of `Spectrum.bottom`.
-        stability: the largest eigenvalue as a share of the one at which the optimiser's steps
-            along it would grow (see `critical_sharpness`); NaN if unknown, and for the information
-            matrix.
+        stability: the largest eigenvalue, preconditioned as the optimiser's steps are, over the one
+            beyond which these grow (see `critical_curvature`); NaN if unknown, and for other
+            matrices than the Hessian.
+        reason: why the stability is not known though a learning rate was given.
         passes: products with a panel that the eigenpairs took.
         warm: whether the search started from the eigenvectors found before.
     """
@@ -60,5 +61,6 @@ class Track:
     top: Followed = field(metadata={"unit": "see Followed"})
     bottom: Followed = field(metadata={"unit": "see Followed"})
     stability: float = field(default=math.nan, metadata={"unit": "1"})
+    reason: str = field(default="", metadata={"unit": "none"})
     passes: int = field(default=0, metadata={"unit": "panel products"})
     warm: bool = field(default=False, metadata={"unit": "none"})

@@ -7,15 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .moved import MovedModules
+from .probes.records.folder import SINKS_OF_A_FOLDER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .models.logistic_regression import LogisticRegression
     from .models.mixture import GaussianMixture
     from .models.softmax_regression import SoftmaxRegression
     from .models.two_layer import TwoLayerNetwork
+    from .probes.batch_sharpness import BatchSharpness
     from .probes.budget import Budget
     from .probes.curvature.block import Block
     from .probes.curvature.weighted_mean import WeightedMean
+    from .probes.layer_table import LayerTable
     from .probes.measurement import Measurement
     from .probes.probe import SpectralProbe
     from .probes.records.record import Record
@@ -38,12 +43,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "SGD": "theory.mixture.dynamics",
     "AtSteps": "probes.schedules",
+    "BatchSharpness": "probes.batch_sharpness",
     "Block": "probes.curvature.block",
     "Budget": "probes.budget",
     "ConsoleSink": "views.sinks.console",
     "EveryEpochs": "probes.schedules",
     "EverySteps": "probes.schedules",
     "GaussianMixture": "models.mixture",
+    "LayerTable": "probes.layer_table",
     "Logarithmic": "probes.schedules",
     "LogisticMixtureConfig": "training.systems",
     "LogisticRegression": "models.logistic_regression",
@@ -74,12 +81,14 @@ _HOMES = {
 __all__ = [
     "SGD",
     "AtSteps",
+    "BatchSharpness",
     "Block",
     "Budget",
     "ConsoleSink",
     "EveryEpochs",
     "EverySteps",
     "GaussianMixture",
+    "LayerTable",
     "Logarithmic",
     "LogisticMixtureConfig",
     "LogisticRegression",
@@ -108,6 +117,14 @@ __all__ = [
     "run",
 ]
 
+
+def _tensorboard(folder: Path) -> Sink:
+    from .views.sinks.tensorboard import TensorBoardSink
+
+    return TensorBoardSink(folder)
+
+
+SINKS_OF_A_FOLDER.append(_tensorboard)
 sys.meta_path.append(MovedModules())  # behind all others: it is asked for unknown names alone
 
 

@@ -12,9 +12,19 @@ from jsonargparse import ArgumentParser
 
 __all__ = ["Arguments", "in_words", "meant"]
 
-_TYPES = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
+_TYPES = {
+    "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false",
+    "NoneType": "null", "tuple": "a list", "list": "a list", "dict": "keys and values",
+}  # fmt: skip
 _KEY = re.compile(r'^Parser key "(?P<key>[^"]*)":\s*(?P<rest>.*)$', re.DOTALL)
 _EXPECTED = re.compile(r"^Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)$", re.DOTALL)
+_UNION = re.compile(
+    r"^Does not validate against any of the Union subtypes\s+Subtypes: \[(?P<types>.*?)\]\s+Errors:"
+    r".*Given value: (?P<value>.*)$",
+    re.DOTALL,
+)
+_CONFIG = re.compile(r"^Unable to load config '(?P<value>.*?)'", re.DOTALL)
+_GROUP = re.compile(r"^Group '(?P<group>.*)' does not accept option '(?P<key>.*)'$")
 _UNKNOWN = re.compile(r"^(?:unrecognized arguments: (?P<flag>\S+)|Option '(?P<key>.*)' is not acc)")
 
 
@@ -46,7 +56,18 @@ def in_words(message: str, known: Iterable[str] = ()) -> str:
         expected = _EXPECTED.match(found["rest"])
         if expected:
             return f"{found['key']}: expected {_kind(expected['type'])}, got {expected['value']}"
+        union = _UNION.match(found["rest"])
+        if union:
+            kinds = " or ".join(_kind(each) for each in _parts(union["types"]))
+            return f"{found['key']}: expected {kinds}, got {union['value']}"
+        config = _CONFIG.match(found["rest"])
+        if config:
+            return f"{found['key']}: expected keys and values, got {config['value']}"
         return f"{found['key']}: {_without_types(found['rest'])}"
+    group = _GROUP.match(message)
+    if group:
+        name = f"{group['group']}.{group['key']}"
+        return f"{name}: no such key{meant(name, [each.removeprefix('--') for each in known])}"
     unknown = _UNKNOWN.match(message)
     if unknown:
         if unknown["key"]:
@@ -62,8 +83,15 @@ def meant(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def _parts(types: str) -> list[str]:
+    """Annotations that are listed, "<class 'int'>, list[int, ...]", one by one."""
+    return re.findall(r"(?:[^,\[]|\[.*?\])+", types)
+
+
 def _kind(annotation: str) -> str:
-    words = _without_types(annotation)
+    """A type in words."""
+    annotation = annotation.strip()
+    words = _TYPES.get(annotation) or _without_types(annotation)
     return words if words != annotation or " " in annotation else f"a value of type {annotation}"
 
 

@@ -121,6 +121,11 @@ def figures(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--animate", action="store_true", help="write the density over training as a GIF as well"
     )
+    if {"-h", "--help"} & set(arguments):
+        from .figures.catalogue import figure_names
+
+        of_runs, others = map(", ".join, figure_names())
+        parser.epilog = f"figures of a run: {of_runs}. Those that need none: {others}."
     asked = parser.parse_args(list(arguments))
     _require_run(asked.run)
     if asked.animate and asked.run is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from .argument_errors import Arguments
+from .argument_errors import Arguments, meant
 from .probes.records.record_file import CONFIG
 from .training.config import TrainingConfig
 from .training.systems import SYSTEMS, SoftmaxMixtureConfig
@@ -122,10 +122,19 @@ def _check(content: dict[str, Any], system: type[TrainingConfig]) -> None:
         raise ValueError(
             f"resume: expected as a flag, got {content['resume']!r} in the configuration"
         )
+    known = [field.name for field in fields(system)]
+    for key in content:
+        if key not in (*known, "system", "folder"):
+            raise ValueError(f"{key}: no such key{meant(str(key), known)}")
     for field in fields(system):
         given = content.get(field.name, {})
         if is_dataclass(field.type) and not isinstance(given, dict):
             raise ValueError(f"{field.name}: expected keys and values, got {given!r}")
+        if is_dataclass(field.type):
+            inner = [f"{field.name}.{each.name}" for each in fields(field.type)]
+            for key in (f"{field.name}.{key}" for key in given):
+                if key not in inner:
+                    raise ValueError(f"{key}: no such key{meant(key, inner)}")
 
 
 def _system(name: object) -> type[TrainingConfig]:

@@ -573,6 +573,41 @@ def test_parts_are_stacked_over_time(open_tab, logs, screenshots):
     shutil.rmtree(logs / "parts")
 
 
+def test_a_threshold_is_a_line_with_a_gauge_and_a_vector_a_map_over_time(
+    open_tab, logs, screenshots
+):
+    layers = tuple(f"blocks.{i}" for i in range(5))
+
+    def of(place):
+        sharp = Quantity.number("sharpness", 4.0 * place, "loss", threshold=10.0)
+        traces = Quantity("layer_trace", np.arange(5.0) - place, "loss", (layers,))
+        return replace(make_record(place), measured=Geometry((sharp, traces)), predicted=None)
+
+    write(logs / "layered", map(of, range(4)))
+    tab = open_tab()
+    tab.choose("layered")
+    tab.wait_for_step(30)
+    tab.get("quantity-name").select_option("sharpness")
+    panel = tab.get("quantities")
+    panel.locator("h2").filter(has_text="Sharpness (loss)").wait_for()
+    assert tab.get("gauge-text").inner_text() == "120 %"
+    assert float(tab.get("gauge").evaluate("meter => meter.value")) == pytest.approx(1.2)
+    assert "threshold" in panel.locator("svg.chart:visible").text_content()
+    assert tab.points("quantity-threshold").count("L") == 3  # a line through four points
+    assert not tab.get("quantity-over-time").is_visible()
+    tab.page.screenshot(path=screenshots / "threshold.png")
+    tab.get("quantity-name").select_option("layer_trace")
+    tab.get("quantity-over-time").check()
+    cells = panel.locator("[data-testid=quantity-path] [data-value]")
+    cells.last.wait_for()
+    values = [float(cell.get_attribute("data-value")) for cell in cells.all()]
+    assert values == [row - place for row in range(5) for place in range(4)]
+    assert not tab.get("gauge").is_visible()
+    assert "blocks.4" in panel.locator("svg.chart:visible").text_content()
+    tab.page.screenshot(path=screenshots / "layers.png")
+    shutil.rmtree(logs / "layered")
+
+
 def test_cells_are_read_with_the_arrow_keys(open_tab, records):
     tab = open_tab()
     tab.choose("plain")

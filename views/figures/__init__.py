@@ -8,6 +8,7 @@ from .phase_diagram import phase_diagram
 from .quantities import quantities
 from .spectra import spectra
 from .static_transition import static_transition
+from .vector_maps import vector_maps
 
 __all__ = [
     "dynamic_transitions",
@@ -18,4 +19,5 @@ __all__ = [
     "quantities",
     "spectra",
     "static_transition",
+    "vector_maps",
 ]

@@ -34,6 +34,7 @@ class Series:
         errors: standard errors of ``measured``.
         half: half widths of the band about ``forecast``, or about ``predicted`` without it.
         is_lost: where a probing failed that it is missing from.
+        threshold: what ``measured`` is compared with.
     """
 
     label: str = field(metadata={"unit": "none"})
@@ -43,6 +44,7 @@ class Series:
     forecast: FloatArray = field(metadata=_OWN)
     half: FloatArray = field(metadata=_OWN)
     is_lost: NDArray[np.bool_] = field(metadata={"unit": "none"})
+    threshold: FloatArray = field(metadata=_OWN)
 
 
 def series_of(records: Sequence[Record], quantity: str) -> dict[str, Series]:
@@ -51,9 +53,10 @@ def series_of(records: Sequence[Record], quantity: str) -> dict[str, Series]:
     columns: dict[str, FloatArray] = {}
     for place, entries in enumerate(held):
         for entry in entries:
-            column = columns.setdefault(entry.any.name, np.full((5, len(records)), math.nan))
+            column = columns.setdefault(entry.any.name, np.full((6, len(records)), math.nan))
             if entry.measured is not None:
                 column[:2, place] = entry.measured.value, entry.measured.standard_error
+                column[5, place] = entry.measured.threshold
             for row, number in ((2, entry.predicted), (3, entry.forecast)):
                 if number is not None:
                     column[row, place] = number.value
@@ -68,6 +71,7 @@ def series_of(records: Sequence[Record], quantity: str) -> dict[str, Series]:
             forecast=column[3],
             half=column[4],
             is_lost=incomplete & np.isnan(column[0]),
+            threshold=column[5],
         )
         for name, column in columns.items()
     }
@@ -89,6 +93,8 @@ def draw_series(axes: Axes, times: FloatArray, shown: Sequence[Series]) -> None:
                 times, center - one.half, center + one.half, alpha=0.13, linewidth=0, zorder=1,
                 color=color if several else style.FORECAST["color"],
             )  # fmt: skip
+        if np.isfinite(one.threshold).any():
+            style.draw_line(axes, times, one.threshold, **(style.THRESHOLD | own))
         both = np.isfinite(one.predicted).any()
         if both:
             style.draw_line(axes, times, one.predicted, **(style.PREDICTED | own))

@@ -125,6 +125,7 @@ def _draw_vector(axes: Axes, found: Sequence[Series], place: int) -> None:
     axes.fill_between(
         x, center - half, center + half, alpha=0.13, linewidth=0, color=style.FORECAST["color"]
     )
+    style.draw_line(axes, x, at("threshold"), **style.THRESHOLD)
     style.draw_line(axes, x, predicted, **style.PREDICTED)
     style.draw_line(axes, x, forecast, **style.FORECAST)
     axes.errorbar(x, at("measured"), yerr=at("errors"), **style.MEASURED)
@@ -148,6 +149,8 @@ def _legend(figure: Figure, drawn: Sequence[Series], columns: style.Columns) -> 
     if has("half"):
         band = axes.fill_between([], [], [], color=style.FORECAST["color"], alpha=0.15, linewidth=0)
         entries["± 2 standard deviations of a run"] = band
+    if has("threshold"):
+        entries["threshold"] = axes.plot([], [], **style.THRESHOLD)[0]
     if any(one.is_lost.any() for one in drawn):
         entries["failed probing"] = axes.plot([], [], **style.FAILED)[0]
     figure.legend(

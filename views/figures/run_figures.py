@@ -11,6 +11,7 @@ from .gram_entries import has_gram
 from .matrix_maps import matrix_quantities
 from .overlaps import has_overlaps
 from .quantities import shown_quantities
+from .vector_maps import vector_quantities
 
 __all__ = ["RUN_FIGURES"]
 
@@ -51,6 +52,14 @@ RUN_FIGURES: tuple[RunFigure, ...] = (
         "long vector over its entries, at the last probing.",
         lambda run: bool(shown_quantities(run.records)),
         lambda run, columns: figures.quantities(run.records, columns),
+    ),
+    RunFigure(
+        "vector-maps",
+        "Vectors along training",
+        "Each measured vector, such as a number of every layer, in a panel: a row for each entry "
+        "over time, its value as a colour, with the unit at the scale; grey where it is unknown.",
+        lambda run: bool(vector_quantities(run.records)),
+        lambda run, columns: figures.vector_maps(run.records, columns),
     ),
     RunFigure(
         "gram-entries",

@@ -34,6 +34,7 @@ __all__ = [
     "MEASURED_BULK",
     "PREDICTED",
     "SERIES",
+    "THRESHOLD",
     "WIDTHS",
     "Columns",
     "axis_names",
@@ -90,6 +91,9 @@ DETECTION: dict[str, Any] = {
 }  # fmt: skip
 ARROW: dict[str, Any] = {
     "color": "#111111", "linestyle": "none", "marker": "v", "markersize": 4.5, "zorder": 4,
+}  # fmt: skip
+THRESHOLD: dict[str, Any] = {
+    "color": "#8A1C1C", "linewidth": 1.1, "linestyle": (0, (6, 1.5, 1, 1.5)), "zorder": 2.2,
 }  # fmt: skip
 FAILED: dict[str, Any] = {
     "color": "#111111", "linestyle": "none", "marker": "x", "markersize": 4.5, "clip_on": False,

@@ -34,6 +34,8 @@ __all__ = ["Message", "heading", "history", "moment", "outline", "plain", "text"
 
 Message = dict[str, Any]
 
+_MOST_ENTRIES = 64
+
 
 def text(message: Any) -> str:
     """Strict JSON."""
@@ -56,6 +58,18 @@ def heading(record: Record) -> Message:
             if len(entries) == 1 and entries[0].is_single
         },
         "parts": _parts(record),
+        "thresholds": {
+            entry.any.name: _number(entry.any.threshold)
+            for entries in compared_quantities(record).values()
+            for entry in entries
+            if entry.is_single and math.isfinite(entry.any.threshold)
+        },
+        # Those that are drawn over time.
+        "vectors": {
+            quantity.name: _numbers(quantity.values)
+            for quantity in record.measured.quantities
+            if _has_path(quantity)
+        },
         "transitions": [
             {
                 "matrix": transition.matrix,
@@ -77,6 +91,7 @@ def outline(record: Record) -> Message:
             "axes": quantity.values.ndim,
             "parts": list(quantity.axes[0]) if quantity.total else None,
             "total": quantity.total,
+            "entries": list(quantity.axes[0]) if _has_path(quantity) else None,
         }
     return {
         "kinds": {
@@ -97,6 +112,11 @@ def _parts(record: Record) -> Message:
             if quantity.total:
                 found.setdefault(quantity.name, {})[kind] = _numbers(quantity.values)
     return found
+
+
+def _has_path(quantity: Quantity) -> bool:
+    """Whether it is a vector, and short enough for a row of each entry over time."""
+    return quantity.values.ndim == 1 and 2 <= len(quantity.values) <= _MOST_ENTRIES
 
 
 def plain(direction: Direction) -> str:
@@ -148,6 +168,7 @@ def _quantity(quantity: Quantity) -> Message:
         "values": _numbers(quantity.values),
         "errors": None if quantity.errors is None else _numbers(quantity.errors),
         "band": None if quantity.band is None else _numbers(quantity.band),
+        "threshold": None if quantity.threshold is None else _numbers(quantity.threshold),
     }
 
 

@@ -11,13 +11,13 @@ import yaml
 
 from ...probes.records.record import Record
 from ...probes.records.record_file import Run
+from ...probes.records.sources import sources
 from ..figures.figure import RunFigure
 from ..figures.run_figures import RUN_FIGURES
 from ..readings import blocks, clock, failed
 from ..timeline import Happening, Timeline, rows
 from .errors import error_tables
 from .markup import number, paragraph, picture, preformatted, section, table
-from .sources import sources
 
 __all__ = ["is_report", "report"]
 

@@ -106,8 +106,11 @@ def _columns(record: Record) -> Iterator[_Column]:
     else:
         name = "epoch" if label == EPOCHS else "t"
         yield _Column(first, ("step", name), (str(record.step), f"{time:.4g}"), (8, 6))
+    # Numbers of a whole spectrum, "hessian_trace", would take a screen's width: tables have them.
+    whole = tuple(f"{each.matrix.replace('-', '_')}_" for each in record.measured.spectra)
     for name, entries in compared_quantities(record).items():
-        yield from _quantity(name, entries)
+        if not (whole and name.startswith(whole)):
+            yield from _quantity(name, entries)
     for spectrum in record.measured.spectra:
         letter = kind_named(spectrum.matrix, record.matrices).letter
         place = f"{letter} {spectrum.block}"

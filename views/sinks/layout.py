@@ -96,8 +96,8 @@ def _error_charts(quantities: Collection[str], tags: Collection[str]) -> Layout:
 
 
 def _lines(name: str) -> Chart:
-    """Measured, predicted and forecast curves; tags are regular expressions here."""
-    return ["Multiline", [rf"^(measured|predicted|forecast)/{name}$"]]
+    """Curves of all kinds, and thresholds; tags are regular expressions here."""
+    return ["Multiline", [rf"^(measured|predicted|forecast|threshold)/{name}$"]]
 
 
 def _margin(name: str) -> Chart:

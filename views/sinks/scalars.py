@@ -31,7 +31,8 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
     ``band/NAME/measured`` is what was measured at the steps that have both; ``detection/`` holds
     the edges beyond which an eigenvalue is called an outlier. The edge that is measured is the last
     eigenvalue within it, and the one that is predicted is its typical place. ``error/`` holds the
-    largest deviations over all blocks (see `spectrain.views.errors`).
+    largest deviations over all blocks (see `spectrain.views.errors`), and ``threshold/`` what a
+    measured number is compared with, such as the sharpness at which steps grow.
 
     Args:
         record: one probing.
@@ -48,6 +49,7 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
         if math.isfinite(number.value) and _is_curve(number):
             kind = number.kind
             curves[kind][_curve(kind, number.matrix, number.block, number.name)] = number.value
+        found |= _finite(f"threshold/{tag(number)}", number.threshold)
     for each in curves.values():
         found |= each
     found.update(_shares(walked))

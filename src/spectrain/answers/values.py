@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from typing import TypeVar
 
 import numpy as np
@@ -37,6 +38,7 @@ __all__ = [
 T = TypeVar("T")
 Reader = Callable[[str, object], T]
 
+_LIKE = 0.8  # how like a key one must be that was misspelt
 _SHOWN = 60  # characters of a refused value
 _EXACT = 2**53  # integers below are exact as floating numbers
 
@@ -65,9 +67,16 @@ class Table:
         """Take the value of a key that must be there.
 
         Raises:
-            ValueError: if it is not, or if the reader refuses its value.
+            ValueError: if it is not, naming a key like it if there is one that is not known, or if
+                the reader refuses its value.
         """
         if key not in self._values:
+            # A key that was misspelt, where it can be told.
+            near = get_close_matches(key, list(self._values), n=1, cutoff=_LIKE)
+            if near:
+                raise ValueError(
+                    f"{self._prefix}{near[0]}: no such key; did you mean {self._prefix}{key}?"
+                )
             raise ValueError(f"{self._prefix}{key}: expected a value, got none")
         self._known.append(key)
         return reader(self._prefix + key, self._values.pop(key))

@@ -22,6 +22,7 @@ from .drawing import Drawing
 __all__ = [
     "drawings_of_run",
     "drawings_without_run",
+    "figure_names",
     "report_texts",
     "run_figures",
     "system_figures",
@@ -48,6 +49,14 @@ def system_figures(
     modules = dict.fromkeys(config.figures for config in chosen if config.figures)
     made = (getattr(import_module(name), "system_figures", None) for name in modules)
     return tuple(figure for make in made if make is not None for figure in make(quick))
+
+
+def figure_names() -> tuple[list[str], list[str]]:
+    """Of all figures that a run may have, whatever its system, and of those that need no run."""
+    modules = [import_module(config.figures) for config in SYSTEMS.values() if config.figures]
+    own = (figure for module in modules for figure in getattr(module, "RUN_FIGURES", ()))
+    of_runs = dict.fromkeys(figure.name for figure in (*RUN_FIGURES, *own))
+    return list(of_runs), [figure.name for figure in system_figures(quick=True)]
 
 
 def drawings_of_run(run: Run, only: Sequence[str] = ()) -> dict[str, Drawing]:

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from spectrain.cli import main
 from spectrain.probes.records.record import Failure, Record
 from spectrain.probes.records.record_file import RecordFile, Run
+from spectrain.probes.records.sources import sources
 from spectrain.theory.direction import Direction
 from spectrain.views.figures import style
 from spectrain.views.figures.figure import RunFigure
 from spectrain.views.figures.run_figures import RUN_FIGURES
 from spectrain.views.report import report
-from spectrain.views.report.sources import sources
 from spectrain.views.timeline import Timeline, rows
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=\"alert(1)\"> & $$ ${title} größe"

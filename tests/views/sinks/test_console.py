@@ -7,6 +7,7 @@ from dataclasses import replace
 from tqdm import tqdm
 
 from spectrain.probes.records.record import Failure, Geometry, Record
+from spectrain.theory.quantity import Quantity
 from spectrain.views.sinks.console import ConsoleSink
 
 
@@ -54,6 +55,15 @@ def test_without_theory_nothing_is_said_of_predictions(records):
     assert "/" not in line
     assert "Gram" not in titles
     assert names.split(" | ")[0].split() == ["step", "epoch"]
+
+
+def test_numbers_of_a_whole_spectrum_have_no_column(records):
+    bare = replace(records[0], predicted=None, forecast=None)
+    trace = Quantity.number("hessian_trace", 1.0, "loss")
+    more = replace(
+        bare, measured=replace(bare.measured, quantities=(*bare.measured.quantities, trace))
+    )
+    assert lines([more]) == lines([bare])
 
 
 def test_failures_are_one_line_and_the_head_is_printed_when_it_changes(records):

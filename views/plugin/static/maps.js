@@ -26,7 +26,7 @@ export class Maps {
     new ResizeObserver(() => this.maps && this.#render()).observe(host);
   }
 
-  /** @param maps [{title, rows: names, columns: names, values, limit, test}] */
+  /** @param maps [{title, rows: names, columns: names, values, limit, test, axis}] */
   draw(theme, maps) {
     this.theme = theme;
     this.maps = maps;
@@ -104,7 +104,7 @@ export class Maps {
     this.svg.querySelector(".marked")?.remove();
   }
 
-  #map({ title, rows, columns, values, limit, test }, left, width, height) {
+  #map({ title, rows, columns, values, limit, test, axis }, left, width, height) {
     const { theme } = this;
     const longest = Math.max(...rows.map((name) => name.length));
     const margin = 9 + 6.4 * longest;
@@ -120,13 +120,14 @@ export class Maps {
     const y0 = TITLE + 6;
     const group = svg("g", { "data-testid": test });
     group.append(svg("text", { x: x0, y: 12, fill: theme.ink }, title));
+    const gap = Math.min(1, cell.width / 8);
     const hasText = cell.width > 27 && cell.height > 12;
     values.forEach((row, i) => row.forEach((value, j) => {
       const x = x0 + j * cell.width;
       const y = y0 + i * cell.height;
       const colour = diverging(theme, (value ?? 0) / (limit || 1));
       group.append(svg("rect", {
-        x, y, width: cell.width - 1, height: cell.height - 1,
+        x, y, width: cell.width - gap, height: cell.height - 1,
         fill: value == null ? "none" : colour.fill,
         stroke: value == null ? theme.grid : "none",
         "data-tip": `${title}, ${rows[i]}, ${columns[j]}: ${number(value, 5)}`,
@@ -142,21 +143,22 @@ export class Maps {
       }
     }));
     rows.forEach((name, i) => {
-      if (cell.height < 9 && i % 2) return;
+      if (i % Math.max(1, Math.ceil(9 / cell.height))) return;
       group.append(svg("text", {
         x: x0 - 4, y: y0 + (i + 0.5) * cell.height + 4, "text-anchor": "end", fill: theme.faint,
       }, name));
     });
     const bottom = y0 + rows.length * cell.height + 12;
+    const letters = Math.max(...columns.map((name) => name.length));
     columns.forEach((name, j) => {
-      if (cell.width < 7.5 * name.length && j % 2) return;
+      if (j % Math.max(1, Math.ceil((6.5 * letters + 4) / cell.width))) return;
       group.append(svg("text", {
         x: x0 + (j + 0.5) * cell.width, y: bottom, "text-anchor": "middle", fill: theme.faint,
       }, name));
     });
     const isSigned = values.flat().some((value) => value < 0);
     group.append(svg("text", { x: x0, y: bottom + 15, fill: theme.faint },
-      `colours ${isSigned ? "±" : "0 to "}${number(limit, 2)}`));
+      `${axis ? `${axis}; ` : ""}colours ${isSigned ? "±" : "0 to "}${number(limit, 2)}`));
     return group;
   }
 

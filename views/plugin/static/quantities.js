@@ -3,7 +3,7 @@
 
 import { Chart } from "./chart.js";
 import { runLegend } from "./density.js";
-import { element, menu, withError } from "./dom.js";
+import { element, menu, number, withError } from "./dom.js";
 import { Maps, mapRows } from "./maps.js";
 import { Panel } from "./panel.js";
 import { extent, padded } from "./scale.js";
@@ -11,7 +11,8 @@ import { stackModel, stackRows } from "./stacks.js";
 
 const BAND = 2; // half width in standard deviations
 const KINDS = ["measured", "predicted", "forecast"];
-const DASHES = { predicted: null, forecast: "5 3" };
+const DASHES = { predicted: null, forecast: "5 3", threshold: "7 2 1 2" };
+const MOST_COLUMNS = 120; // of a heat map over time
 
 export class QuantityPanel {
   /** @param redraw called when another quantity or run is chosen */
@@ -31,6 +32,14 @@ export class QuantityPanel {
     this.choice.setAttribute("aria-label", "Quantity");
     [this.detail, this.detailLabel] = menu("of", "detail", redraw);
     this.panel.tools.prepend(choice, this.detailLabel);
+    this.overTime = this.panel.toggle("over time", "A row for each entry, along training", redraw);
+    this.overTimeLabel = this.overTime.closest("label");
+    this.overTime.dataset.testid = "quantity-over-time";
+    // How far a number is from what it is compared with, such as a sharpness at which steps grow.
+    this.gauge = element("meter", { min: 0, max: 2, high: 1, optimum: 0, "data-testid": "gauge" });
+    this.gaugeText = element("output", { "data-testid": "gauge-text" });
+    this.gaugeLabel = element("label", { class: "gauge", hidden: true }, this.gauge, this.gaugeText);
+    this.panel.tools.prepend(this.gaugeLabel);
     this.choiceLabel = choice;
     this.runs = [];
   }
@@ -71,7 +80,10 @@ export class QuantityPanel {
     const about = this.known?.get(name);
     if (!about) return;
     this.panel.rename(`${about.title} (${about.unit})`);
-    const isMatrix = about.axes === 2;
+    const hasPath = about.axes === 1 && Boolean(about.entries);
+    this.overTimeLabel.hidden = !hasPath;
+    const isMatrix = about.axes === 2 || (hasPath && this.overTime.checked);
+    this.#drawGauge(name);
     [this.chartHost.hidden, this.mapsHost.hidden] = [isMatrix, !isMatrix];
     this.detailLabel.hidden = !(isMatrix || about.total) || runs.length < 2;
     const content = isMatrix ? this.#maps()
@@ -90,14 +102,33 @@ export class QuantityPanel {
 
   #maps() {
     const run = this.#detailed();
-    return run ? matrixMaps(run.moment, this.choice.value) : null;
+    const about = this.known.get(this.choice.value);
+    if (!run) return null;
+    return about.axes === 1 ? pathMaps(run.history, this.choice.value, about, this.clock)
+      : matrixMaps(run.moment, this.choice.value);
+  }
+
+  /** The largest share of a threshold, of the first run. */
+  #drawGauge(name) {
+    const found = quantityOf(this.runs[0]?.moment, name)?.measured;
+    const values = [found?.values ?? []].flat(2);
+    const thresholds = [found?.threshold ?? []].flat(2);
+    const shares = values.map((value, place) => value / thresholds[place])
+      .filter((share) => Number.isFinite(share));
+    this.gaugeLabel.hidden = !shares.length;
+    if (!shares.length) return;
+    const share = Math.max(...shares);
+    this.gauge.value = share;
+    const percent = `${number(100 * share, 3)} %`;
+    this.gaugeText.textContent = percent;
+    this.gaugeLabel.title = `${percent} of the threshold${shares.length > 1 ? ", at most" : ""}`;
   }
 
   #rows() {
     const name = this.choice.value;
     const axes = this.known?.get(name)?.axes;
     if (!this.runs.length || axes === undefined) return null;
-    if (axes === 2) {
+    if (!this.mapsHost.hidden) {
       const maps = this.#maps();
       return maps && mapRows(this.#detailed().name, this.#detailed().moment, maps);
     }
@@ -147,8 +178,17 @@ function layersOf(points, colours, isLine, ys) {
   ];
 }
 
+/** What numbers are compared with; `points` are [x, y]. */
+function thresholdLayer(theme, points, isLine, ys) {
+  ys.push(...points.map(([, y]) => y));
+  return {
+    kind: isLine ? "line" : "dashes", points, color: theme.high, width: 1.4,
+    dash: isLine ? DASHES.threshold : null, test: "quantity-threshold",
+  };
+}
+
 /** What there is, and what it looks like. */
-function legendOf(theme, runs, has) {
+function legendOf(theme, runs, has, hasThreshold) {
   const color = (own) => (runs.length === 1 ? own : theme.faint);
   return [
     ...(has("measured", "value")
@@ -159,6 +199,8 @@ function legendOf(theme, runs, has) {
     ...(has("forecast", "value")
       ? [{ kind: "line", color: color(theme.forecast), dash: DASHES.forecast,
         label: has("forecast", "spread") ? "forecast ± 2 s.d. of a run" : "forecast" }] : []),
+    ...(hasThreshold
+      ? [{ kind: "line", color: theme.high, dash: DASHES.threshold, label: "threshold" }] : []),
     ...runLegend(runs),
   ];
 }
@@ -173,6 +215,8 @@ function numberModel(theme, runs, name, about, clock) {
     const lost = history.records.filter((record) =>
       record.heading.failure && numberOf(record, name, "measured").value == null);
     return [
+      thresholdLayer(theme, history.records.map((record) =>
+        [x(record), record.heading.thresholds?.[name] ?? null]), true, ys),
       ...layersOf((kind) => history.records.map((record) =>
         [x(record), numberOf(record, name, kind)]), colours, true, ys),
       { kind: "crosses", color: colours.measured, places: lost.map(x) },
@@ -185,7 +229,8 @@ function numberModel(theme, runs, name, about, clock) {
     layers,
     cursor: clock.place,
     legend: legendOf(theme, runs, (kind, part) =>
-      records.some((record) => numberOf(record, name, kind)[part] != null)),
+      records.some((record) => numberOf(record, name, kind)[part] != null),
+    records.some(({ heading }) => heading.thresholds?.[name] != null)),
     x: { label: clock.label, isLog: false, domain: padded(wide, false, 0.03) },
     y: { label: about.unit, isLog: false, domain: padded(tall, false, 0.06) },
     hover: (place) => runs.flatMap((run) => {
@@ -195,7 +240,9 @@ function numberModel(theme, runs, name, about, clock) {
       }, null);
       if (!near) return [];
       const at = `${runs.length > 1 ? `${run.name}, ` : ""}step ${near.heading.step}`;
-      return [at, ...words((kind) => numberOf(near, name, kind))];
+      const threshold = near.heading.thresholds?.[name];
+      return [at, ...words((kind) => numberOf(near, name, kind)),
+        ...(threshold == null ? [] : [`threshold ${number(threshold)}`])];
     }),
   };
 }
@@ -221,15 +268,18 @@ function vectorModel(theme, runs, name, about) {
   const names = held.reduce((most, { quantity }) =>
     (quantity.axes[0].length > most.length ? quantity.axes[0] : most), []);
   const places = names.map((_, place) => place);
-  const layers = held.flatMap(({ quantity, colours }) =>
-    layersOf((kind) => places.map((place) => [place, entryOf(quantity, kind, place)]),
-      colours, false, ys));
+  const thresholdOf = (quantity, place) => quantity.measured?.threshold?.[place] ?? null;
+  const layers = held.flatMap(({ quantity, colours }) => [
+    thresholdLayer(theme, places.map((place) => [place, thresholdOf(quantity, place)]), false, ys),
+    ...layersOf((kind) => places.map((place) => [place, entryOf(quantity, kind, place)]),
+      colours, false, ys)]);
   const tall = extent(ys);
   return {
     theme,
     layers,
     legend: legendOf(theme, held, (kind, part) => held.some(({ quantity }) =>
-      places.some((place) => entryOf(quantity, kind, place)[part] != null))),
+      places.some((place) => entryOf(quantity, kind, place)[part] != null)),
+    held.some(({ quantity }) => places.some((place) => thresholdOf(quantity, place) != null))),
     x: { label: "entry", names, isLog: false, domain: [-0.6, names.length - 0.4] },
     y: { label: about.unit, isLog: false, domain: padded(tall, false, 0.06) },
     hover: (x) => held.flatMap((run) => {
@@ -243,6 +293,21 @@ function vectorModel(theme, runs, name, about) {
 
 const largest = (values) =>
   Math.max(...values.flat().map((value) => Math.abs(value ?? 0)), 0) || 1;
+
+/** A vector over time: a row for each entry, a column for each step, or for some of many. */
+function pathMaps(history, name, about, clock) {
+  const held = history.records.filter(({ heading }) => heading.vectors?.[name]);
+  const stride = Math.ceil(held.length / MOST_COLUMNS);
+  const shown = held.filter((_, place) => place % stride === 0);
+  if (!shown.length) return null;
+  const values = about.entries.map((_, row) =>
+    shown.map(({ heading }) => heading.vectors[name][row] ?? null));
+  const columns = shown.map(({ heading }) => number(heading[clock.name], 4));
+  return [{
+    title: "measured", rows: about.entries, columns, values, limit: largest(values),
+    test: "quantity-path", axis: clock.label,
+  }];
+}
 
 /** Measured, predicted or else forecast, and their difference, as far as they are there. */
 export function matrixMaps(moment, name) {
