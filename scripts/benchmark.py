@@ -17,11 +17,11 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    from benchmarks import curvature, logging, low_rank, probing, records, spiked, theory
+    from benchmarks import cost, curvature, logging, low_rank, probing, records, spiked, theory
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     suites = parser.add_subparsers(dest="suite", required=True)
-    for suite in (curvature, logging, low_rank, probing, records, spiked, theory):
+    for suite in (cost, curvature, logging, low_rank, probing, records, spiked, theory):
         name, summary = suite.__name__.rpartition(".")[2], suite.__doc__.splitlines()[0]
         command = suites.add_parser(name, help=summary, description=summary)
         suite.add_arguments(command)

@@ -125,7 +125,8 @@ class SharedOperator(Derived):
     ) -> None:
         super().__init__(local)
         self._weight, self._processes = weight, processes
-        self._width = int(processes.gather([local.panel_width]).min())
+        known = processes.gather([local.panel_width, local.dense_cost])
+        self._width, self._dense_cost = int(known[:, 0].min()), float(known[:, 1].max())
         self._deviation = None
         if mean is not None:
             total = processes.sum(torch.cat([weight * mean, mean.new_tensor([weight])]))
@@ -143,8 +144,8 @@ class SharedOperator(Derived):
 
     @property
     def dense_cost(self) -> float:
-        """That of the local operators: the same choice is then made as by one process."""
-        return self.original.dense_cost
+        """The most of the local operators': the same choice is then made by all processes."""
+        return self._dense_cost
 
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for V (*batch, size, width); same shape."""
