@@ -18,6 +18,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     from benchmarks import (
+        cost,
         curvature,
         ensemble,
         information,
@@ -31,7 +32,10 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="suite", required=True)
-    suites = curvature, ensemble, information, logging, low_rank, probing, records, spiked, theory
+    suites = (
+        *(cost, curvature, ensemble, information, logging),
+        *(low_rank, probing, records, spiked, theory),
+    )
     for suite in suites:
         name, summary = suite.__name__.rpartition(".")[2], suite.__doc__.splitlines()[0]
         command = commands.add_parser(name, help=summary, description=summary)

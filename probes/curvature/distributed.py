@@ -48,12 +48,13 @@ class SharedOperator(Derived):
     ) -> None:
         super().__init__(local)
         self._weight, self._processes = weight, processes
-        facts = processes.gather([local.panel_width, local.size])
-        if len(facts[:, 1].unique()) > 1:
+        facts = processes.gather([local.panel_width, local.size, local.dense_cost])
+        sizes = facts[:, 1].tolist()
+        if len(set(sizes)) > 1:
             raise ValueError(
-                f"local: expected equal sizes on all processes, got {facts[:, 1].int().tolist()}"
+                f"local: expected equal sizes on all processes, got {list(map(int, sizes))}"
             )
-        self._width = int(facts[:, 0].min())
+        self._width, self._dense_cost = int(facts[:, 0].min()), float(facts[:, 2].max())
         self._deviation = None
         if mean is not None:
             total = processes.sum(torch.cat([weight * mean, mean.new_tensor([weight])]))
@@ -71,8 +72,8 @@ class SharedOperator(Derived):
 
     @property
     def dense_cost(self) -> float:
-        """That of the local operators: the same choice is then made as by one process."""
-        return self.original.dense_cost
+        """The most of the local operators': the same choice is then made by all processes."""
+        return self._dense_cost
 
     def matmul(self, panel: Tensor) -> Tensor:
         """H V for V (*batch, size, width); same shape."""

@@ -38,6 +38,8 @@ _MEASURED = 64
 _CACHE = 2**22
 # Columns below which torch.vmap costs more than it saves.
 _FEWEST = 4
+# Columns from which on one of them costs at most half as much as one of eight.
+_MANY = 64
 # Columns at once where vmap is asked for.
 _ASKED = 8
 # Relative difference of two ways to compute the same loss beyond which they are two losses.
@@ -198,6 +200,11 @@ class ModuleOperator(CurvatureOperator):
     def differentiated(self) -> bool:
         """It is."""
         return True
+
+    @property
+    def dense_cost(self) -> float:
+        """N; half of it where many columns go through a graph together, and most of it is calls."""
+        return self.size / 2 if self._columns >= _MANY else self.size
 
     @property
     def samples(self) -> int:

@@ -30,8 +30,8 @@ __all__ = [
 
 # Columns up to which the eigenproblem of T costs less than a product.
 _SMALL = 64
-# Products with a panel that a run usually takes.
-_USUAL_STEPS = 16
+# Products with a panel that a run takes at least, where they are derivatives.
+_FEWEST_STEPS = 10
 # Bytes of a basis and its images up to which the images are kept.
 _IMAGES = 2**30
 
@@ -369,13 +369,12 @@ def is_formed(operator: CurvatureOperator, width: int, min_steps: int, max_steps
 
     It does if the budget of products allows it anyway, or if forming costs at most half as much
     again as the shortest run: that would have to find eigenvalues of a matrix not much smaller.
-    Where products are derivatives, it does if the budget allows it and forming costs at most twice
-    a usual run: columns of wide panels cost less, and eigenvalues are exact.
+    Where products are derivatives, both have to be.
     """
     allowed = operator.size <= width * max_steps
     if operator.differentiated:
-        usual = width * min(max(min_steps, _USUAL_STEPS), max_steps)
-        return allowed and operator.dense_cost <= 2 * usual
+        shortest = width * min(max(min_steps, _FEWEST_STEPS), max_steps)
+        return allowed and operator.dense_cost <= 1.5 * shortest
     return allowed or operator.dense_cost <= 1.5 * width * min(min_steps, max_steps)
 
 

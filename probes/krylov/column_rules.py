@@ -78,10 +78,19 @@ def column_rules(krylov: Krylov, steps: int | None = None) -> ColumnRules:
     with their weights would do worse than a rule for each column: they come in clusters of
     ``width``, at which such a law is off by half a node of a single rule.
 
+    They are kept with the space, as its eigenvalues are.
+
     Args:
         krylov: a run from a random frame, or a complete one, whose rule is exact.
         steps: nodes n of each of Gauss's rules, by default as many as the space has steps.
     """
+    kept: dict[int | None, ColumnRules] = vars(krylov).setdefault("column_rules", {})
+    if steps not in kept:
+        kept[steps] = _rules(krylov, steps)
+    return kept[steps]
+
+
+def _rules(krylov: Krylov, steps: int | None) -> ColumnRules:
     joint, vectors = krylov.eigen
     size, width = krylov.basis.shape[-2], krylov.width
     if krylov.complete:

@@ -18,7 +18,16 @@ from spectrain.models.softmax_regression import SoftmaxRegression
 from spectrain.models.two_layer import TwoLayerNetwork
 from spectrain.theory.spectrum import FloatArray
 
-__all__ = ["Problem", "conv_net", "mixture_sample", "softmax", "transformer", "two_layer"]
+__all__ = [
+    "Problem",
+    "conv_net",
+    "encoder",
+    "four_layers",
+    "mixture_sample",
+    "softmax",
+    "transformer",
+    "two_layer",
+]
 
 
 @dataclass(frozen=True)
@@ -175,6 +184,51 @@ def transformer(samples: int = 500) -> Problem:
         torch.manual_seed(0)
         model = _TransformerBlock()
     return _trained(Problem("transformer block", model, nn.CrossEntropyLoss(), inputs, targets))
+
+
+def four_layers(samples: int = 200) -> Problem:
+    """Two convolutions and two linear layers, 38,282 parameters, after some steps of training."""
+    inputs, targets = _digits(samples)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.Tanh(),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.Tanh(),
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(512, 64),
+            nn.Tanh(),
+            nn.Linear(64, 10),
+        )
+    return _trained(Problem("conv net", model, nn.CrossEntropyLoss(), inputs, targets))
+
+
+class _Encoder(nn.Module):
+    """A layer of torch's own transformer on the rows of the image as words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(8, 32)
+        self.layer = nn.TransformerEncoderLayer(32, 2, 64, dropout=0.1, batch_first=True)
+        self.classify = nn.Linear(32, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (n, 1, 8, 8) -> logits (n, 10)."""
+        logits: Tensor = self.classify(self.layer(self.embed(images.flatten(1, 2))).mean(1))
+        return logits
+
+
+def encoder(samples: int = 200) -> Problem:
+    """A transformer of 9,162 parameters on rendered digits, after some steps of training."""
+    inputs, targets = _digits(samples)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        problem = _trained(
+            Problem("transformer", _Encoder(), nn.CrossEntropyLoss(), inputs, targets)
+        )
+    return problem
 
 
 def _trained(problem: Problem, steps: int = 60) -> Problem:

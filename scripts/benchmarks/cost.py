@@ -1,0 +1,75 @@
+"""A default probing beside that of an earlier build, and the Hessian's beside PyHessian.
+
+Processor time on one thread, each build in processes of its own, in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .earlier import TODAY, build_of, run_with
+from .timing import duration, machine
+
+__all__ = ["add_arguments", "run"]
+
+EARLIER = "656595e"
+JOBS = ("conv net", "conv net and its four layers", "transformer")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The jobs, and how often each is done."""
+    parser.add_argument("--repeats", type=int, default=3, help="probings of each (default 3)")
+    parser.add_argument(
+        "--jobs", nargs="+", choices=JOBS, default=list(JOBS), metavar="JOB",
+        help=f"some of {', '.join(JOBS)} (default all)",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print both tables."""
+    print(machine())
+    print(
+        f"\n| default probing | {EARLIER} | today | ratio | largest eigenvalue | trace, errors | "
+        "numbers above .3, .1, .03, .01 of the largest |\n|---|---|---|---|---|---|---|"
+    )
+    with build_of(EARLIER) as earlier:
+        for job in arguments.jobs:
+            before, now = (_run(build, job, arguments, "default") for build in (earlier, TODAY))
+            print(_row(job, before, now), flush=True)
+    print(
+        "\n| Hessian | with its density | PyHessian, six eigenvalues | ratio | largest eigenvalue |"
+        "\n|---|---|---|---|---|"
+    )
+    for job in arguments.jobs:
+        if job != "conv net and its four layers":
+            ours, theirs = (_run(TODAY, job, arguments, what) for what in ("hessian", "PyHessian"))
+            print(
+                f"| {job} | {duration(ours['seconds'])} | {duration(theirs['seconds'])} | "
+                f"{theirs['seconds'] / ours['seconds']:.2f} | "
+                f"{ours['top'][0] / theirs['top'][0] - 1:+.1e} |",
+                flush=True,
+            )
+    print(machine())
+
+
+def _run(build: Path, job: str, arguments: argparse.Namespace, what: str) -> dict[str, Any]:
+    printed = run_with(build, "benchmarks.one_probing", job, str(arguments.repeats), what)
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return found
+
+
+def _row(job: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    off = (now["trace"] - before["trace"]) / (before["error"] ** 2 + now["error"] ** 2) ** 0.5
+    numbers = ", ".join(
+        f"{one:.0f} ({other:.0f})"
+        for one, other in zip(now["beyond"], before["beyond"], strict=True)
+    )
+    return (
+        f"| {job} | {duration(before['seconds'])} | {duration(now['seconds'])} | "
+        f"{before['seconds'] / now['seconds']:.1f} | {now['top'][0] / before['top'][0] - 1:+.1e} | "
+        f"{off:+.1f} | {numbers} |"
+    )
