@@ -63,7 +63,7 @@ class HessianOperator(ModuleOperator):
 
     def _part_forms(self, batch: Batch, vectors: Tensor) -> tuple[Tensor, Tensor]:
         outputs = self._observed.outputs(batch[0])
-        losses, shares = self._units(outputs, batch[1], sample_number(batch))
+        losses, shares = self._units(outputs, batch[1], sample_number(batch), check=True)
         scales = torch.zeros_like(losses, requires_grad=True)
         slope = self._gradient([losses], [scales])
         sizes = [leaf.numel() for leaf in self._leaves]

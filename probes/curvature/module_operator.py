@@ -249,11 +249,15 @@ class ModuleOperator(CurvatureOperator):
             return scalar_loss(self._loss(outputs, targets)), samples
         return self._observed.total(outputs, targets, samples)
 
-    def _units(self, outputs: Any, targets: Any, samples: int) -> tuple[Tensor, Tensor | None]:
+    def _units(
+        self, outputs: Any, targets: Any, samples: int, *, check: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         """Loss of every sample or term, and weights if they are not equal."""
         if self._observed.weighted_mean is not None and self._reduction == "mean":
             return self._observed.terms(outputs, targets)
-        losses = sample_losses(self._loss, outputs, targets, self._reduction, check=self._first)
+        losses = sample_losses(
+            self._loss, outputs, targets, self._reduction, check=check or self._first
+        )
         if len(losses) != samples:
             raise ValueError(
                 f"data: expected as many samples in the inputs as in the targets ({samples}), "

@@ -11,7 +11,7 @@ from .operator import CurvatureOperator
 
 __all__ = ["form_errors"]
 
-# The least that one sample's part may be shortened or lengthened to.
+# The least 1 + s: beyond it, what a sample's own part does is no correction.
 _LEAST = 0.5
 
 
@@ -29,9 +29,9 @@ def form_errors(
         s = (1/n) sum_i lambda_i / (lambda - lambda_i) = -(N - 1 + lambda N S) / n,
 
     S as in `density.resolvent_traces`. It is exact where the traces of the H_l are equal, as in a
-    linear model; where they vary, as in logistic regression, the error is 10 % too large at n/d =
-    4. NaN where one sample decides the eigenvalue: neighbours nearer than lambda / n. Units are
-    taken to be drawn independently.
+    linear model of many features. Meant for outliers: at an edge of the bulk the error is two to
+    three times too large (docs/concepts.md). NaN where one sample decides the eigenvalue, so that s
+    is below -1/2. Units are taken to be drawn independently.
 
     Args:
         operator: of one module, here or in several processes; for another the result is None.
