@@ -14,6 +14,7 @@ from ..theory.protocol import Reference, Selection
 from ..theory.spectrum import Eigenpair, End, FloatArray, Spectrum
 from .curvature.derived import Counted
 from .curvature.operator import CurvatureOperator
+from .curvature.sample_forms import form_errors
 from .curvature.sample_space import SampleSpace
 from .krylov.alignment import Alignment, alignment, lies_along
 from .krylov.allowance import taken
@@ -51,6 +52,8 @@ def measured_spectra(
     coefficients = law_jacobi(krylov, COEFFICIENTS, traces) if density else ()
     resolvent = resolvent_traces(krylov, pairs.values)
     sampling = operator.sampling_errors(pairs.vectors, resolvent)
+    if sampling is None:
+        sampling = form_errors(operator, pairs.vectors, pairs.values, resolvent)
     pairs = replace(pairs, vectors=operator.embedded(pairs.vectors))
     columns = _eigenpairs(pairs, _aligned(operator, pairs, reference), sampling, len(selections))
     spectra = [

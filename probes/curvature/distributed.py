@@ -47,7 +47,7 @@ class SharedOperator(Derived):
         mean: Tensor | None = None,
     ) -> None:
         super().__init__(local)
-        self._weight, self._processes = weight, processes
+        self._weight, self.processes = weight, processes
         facts = processes.gather([local.panel_width, local.size, local.dense_cost])
         sizes = facts[:, 1].tolist()
         if len(set(sizes)) > 1:
@@ -98,8 +98,8 @@ class SharedOperator(Derived):
         except Exception as error:
             failure = error
             message[-1] = 1
-        message = self._processes.sum(message)
-        self._processes.settle(float(message[-1]), failure)
+        message = self.processes.sum(message)
+        self.processes.settle(float(message[-1]), failure)
         return (message[:-2] / message[-2]).view(panel.shape)
 
 
@@ -121,7 +121,7 @@ class SharedHeadCurvature(SharedOperator):
 
     def traces(self) -> Tensor:
         """Tr H of each block, (b,)."""
-        return self._processes.sum(self._head.traces() * (self._weight / self._total))
+        return self.processes.sum(self._head.traces() * (self._weight / self._total))
 
     def sampling_errors(self, vectors: Tensor, resolvent: Tensor) -> Tensor:
         """See `HeadCurvature.sampling_errors`."""
@@ -129,8 +129,8 @@ class SharedHeadCurvature(SharedOperator):
         influence = self._head.influences(vectors, resolvent * self._noise * ratio)
         if not self._weight:
             influence = influence[:0]
-        mean = self._processes.sum(influence.sum(0)) / self._total
-        squares = self._processes.sum((influence - mean).square().sum(0))
+        mean = self.processes.sum(influence.sum(0)) / self._total
+        squares = self.processes.sum((influence - mean).square().sum(0))
         errors: Tensor = (squares / (self._total - 1) / self._total).sqrt()
         return errors
 

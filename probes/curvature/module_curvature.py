@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .losses import sample_losses
+from .batches import Batch, ordinary, sample_number
 from .module_operator import Graph, ModuleOperator, Strategy
 from .pullback import Pullback
 
@@ -31,6 +31,54 @@ class HessianOperator(ModuleOperator):
         gradient = self._gradient([value], [torch.ones_like(value)])
         product = Pullback(gradient, self._leaves)
         return Graph(value.detach(), samples, weight, product, constant=product.constant)
+
+    def forms(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """u^T H_l u  of the Hessian H_l of every unit's loss, and the units' weights.
+
+        d/dw_l of u^T (sum_l w_l H_l) u, by three backward passes. (Second differences of the
+        losses would be as cheap, and wrong wherever a step meets a kink of ReLU.)
+
+        Args:
+            vectors: u, (N, k).
+
+        Returns:
+            (n, k) and (n,) float64.
+
+        Raises:
+            ValueError: if the loss has no units, see `InformationOperator`.
+            RuntimeError: if an operation has no third derivative.
+        """
+        forms, weights = [], []
+        with self._observed.still():
+            for batch in self._batches:
+                for part in self._parts(batch):
+
+                    def body(part: Batch = part) -> tuple[Tensor, Tensor]:
+                        return self._part_forms(part, ordinary(vectors.detach()))
+
+                    found, shares = self._observed.evaluated(body, self._placed)
+                    forms.append(found)
+                    weights.append(shares)
+        return torch.cat(forms), torch.cat(weights)
+
+    def _part_forms(self, batch: Batch, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self._observed.outputs(batch[0])
+        losses, shares = self._units(outputs, batch[1], sample_number(batch), check=True)
+        scales = torch.zeros_like(losses, requires_grad=True)
+        slope = self._gradient([losses], [scales])
+        sizes = [leaf.numel() for leaf in self._leaves]
+        columns = []
+        for direction in vectors.mT:
+            pieces = torch.split(direction, sizes)
+            parts = [piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+            product = torch.autograd.grad(
+                slope, self._leaves, parts, create_graph=True, allow_unused=True,
+                materialize_grads=True,
+            )  # fmt: skip
+            (form,) = torch.autograd.grad(product, scales, parts, retain_graph=True)
+            columns.append(form.double())
+        weights = torch.ones_like(losses) if shares is None else shares
+        return torch.stack(columns, dim=1), weights.detach().double()
 
 
 class GaussNewtonOperator(ModuleOperator):
@@ -139,18 +187,6 @@ class InformationOperator(ModuleOperator):
             )
         if self._mean is None:  # otherwise the products are not yet those of the matrix
             super()._require_sound(graph, rows, products)
-
-    def _units(self, outputs: Any, targets: Any, samples: int) -> tuple[Tensor, Tensor | None]:
-        """Loss of every sample or term, and weights if they are not equal."""
-        if self._observed.weighted_mean is not None and self._reduction == "mean":
-            return self._observed.terms(outputs, targets)
-        losses = sample_losses(self._loss, outputs, targets, self._reduction, check=self._first)
-        if len(losses) != samples:
-            raise ValueError(
-                f"data: expected as many samples in the inputs as in the targets ({samples}), "
-                f"got {len(losses)}"
-            )
-        return losses, None
 
 
 class CovarianceOperator(InformationOperator):

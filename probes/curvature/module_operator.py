@@ -18,7 +18,7 @@ from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
 from .division import same_in_parts
 from .graph_ends import require_own_ends
-from .losses import Loss, Reduction, scalar_loss
+from .losses import Loss, Reduction, sample_losses, scalar_loss
 from .marks import marks
 from .observe import Mode, undisturbed, warn_of_unreached
 from .operator import CurvatureOperator
@@ -263,6 +263,22 @@ class ModuleOperator(CurvatureOperator):
         if self._reduction == "sum":
             return scalar_loss(self._loss(outputs, targets)), samples
         return self._observed.total(outputs, targets, samples)
+
+    def _units(
+        self, outputs: Any, targets: Any, samples: int, *, check: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Loss of every sample or term, and weights if they are not equal."""
+        if self._observed.weighted_mean is not None and self._reduction == "mean":
+            return self._observed.terms(outputs, targets)
+        losses = sample_losses(
+            self._loss, outputs, targets, self._reduction, check=check or self._first
+        )
+        if len(losses) != samples:
+            raise ValueError(
+                f"data: expected as many samples in the inputs as in the targets ({samples}), "
+                f"got {len(losses)}"
+            )
+        return losses, None
 
     def _gradient(
         self,

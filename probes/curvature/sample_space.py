@@ -205,8 +205,8 @@ class SampleSpace(CurvatureOperator):
         (n / (n - 1) sum_l (I_l - mean)^2)^(1/2),  I_l = (1 - w_l) (lambda - lambda_(-l)):
 
         lambda_(-l) is exactly the eigenvalue of the same rank without sample l, from a rank-one
-        change in the eigenbasis, see `leave_one_out.removals`. Units are taken to be drawn
-        independently. NaN for a single one.
+        change in the eigenbasis, see `leave_one_out.removals`. Meant for outliers; too large at the
+        edge of a bulk. Units are taken to be drawn independently. NaN for a single one.
         """
         values, vectors = self.eigen
         rows = self._rows
