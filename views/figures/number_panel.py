@@ -33,6 +33,7 @@ class Series:
         label: in the legend of its panel; empty for a single one.
         errors: standard errors of ``measured``.
         half: half widths of the band about ``forecast``, or about ``predicted`` without it.
+        runs: those of the band about ``measured``, the mean of an ensemble.
         is_lost: where a probing failed that it is missing from.
     """
 
@@ -42,6 +43,7 @@ class Series:
     predicted: FloatArray = field(metadata=_OWN)
     forecast: FloatArray = field(metadata=_OWN)
     half: FloatArray = field(metadata=_OWN)
+    runs: FloatArray = field(metadata=_OWN)
     is_lost: NDArray[np.bool_] = field(metadata={"unit": "none"})
 
 
@@ -51,9 +53,10 @@ def series_of(records: Sequence[Record], quantity: str) -> dict[str, Series]:
     columns: dict[str, FloatArray] = {}
     for place, entries in enumerate(held):
         for entry in entries:
-            column = columns.setdefault(entry.any.name, np.full((5, len(records)), math.nan))
+            column = columns.setdefault(entry.any.name, np.full((6, len(records)), math.nan))
             if entry.measured is not None:
                 column[:2, place] = entry.measured.value, entry.measured.standard_error
+                column[5, place] = BAND * entry.measured.band
             for row, number in ((2, entry.predicted), (3, entry.forecast)):
                 if number is not None:
                     column[row, place] = number.value
@@ -67,6 +70,7 @@ def series_of(records: Sequence[Record], quantity: str) -> dict[str, Series]:
             predicted=column[2],
             forecast=column[3],
             half=column[4],
+            runs=column[5],
             is_lost=incomplete & np.isnan(column[0]),
         )
         for name, column in columns.items()
@@ -88,6 +92,11 @@ def draw_series(axes: Axes, times: FloatArray, shown: Sequence[Series]) -> None:
             axes.fill_between(
                 times, center - one.half, center + one.half, alpha=0.13, linewidth=0, zorder=1,
                 color=color if several else style.FORECAST["color"],
+            )  # fmt: skip
+        if np.isfinite(one.runs).any():
+            axes.fill_between(
+                times, one.measured - one.runs, one.measured + one.runs, alpha=0.13, linewidth=0,
+                zorder=1, color=color if several else style.MEASURED["color"],
             )  # fmt: skip
         both = np.isfinite(one.predicted).any()
         if both:
