@@ -69,7 +69,8 @@ class Eigenpair:
         parameter_overlap: squared norm of u's part in the head's parameters v, 0 for a block
             without them; it belongs to ``overlap``. NaN if measured.
         draws: (R,) the eigenvalue of this rank on each of R independent probe samples, the first
-            of which is ``value``; R = 1 unless several were drawn; empty if predicted.
+            of which is ``value``; R = 1 unless several were drawn; empty if predicted. Of an
+            ensemble those of its runs, whose mean is ``value``.
     """
 
     value: float = field(metadata=_CURVATURE)

@@ -39,7 +39,8 @@ class Row:
         standard_error: over the draw of the probe sample (of an outlier also predicted); of a
             forecast quantity the standard deviation over runs.
         band_lower: predicted or forecast value minus two standard errors of the measurement, or of
-            its own where none was measured.
+            its own where none was measured; mean over an ensemble minus two standard deviations of
+            a run.
         band_upper: the same above.
         unit: of value and errors.
     """
@@ -111,6 +112,7 @@ def rows(record: Record) -> Iterator[Row]:
         half = math.nan
         if number.kind == "measured":
             measured[number.place] = number.spread
+            half = BAND * number.band  # of an ensemble
         else:
             # Where the measurement is exact, what varies is the run.
             error = measured.get(number.place, math.nan)

@@ -127,7 +127,11 @@ class _Part:
         Raises:
             ValueError: if there is another file in the place of a member's.
         """
-        for unfinished in self.members.glob(".*.new"):
+        records = self.folder.records
+        for unfinished in (
+            *self.members.glob(".seed-*.new"),
+            *records.parent.glob(f".{records.name}.*.new"),
+        ):
             unfinished.unlink()
         missing = []
         for config, path in self.files:

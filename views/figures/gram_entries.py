@@ -129,6 +129,17 @@ def _draw_entries(
             zorder=1,
         )
         style.draw_line(axes, times, forecast, color=color, linestyle=line, linewidth=1.1)
+        runs = np.array([_entry(record.measured.gram_band, a, b) for record in records])
+        if np.isfinite(runs).any():  # of an ensemble, as wide as the forecast's
+            axes.errorbar(
+                times,
+                measured,
+                yerr=BAND * runs,
+                fmt="none",
+                ecolor=color,
+                elinewidth=0.5,
+                zorder=2,
+            )
         label = f"{style.symbol(names[a])}·{style.symbol(names[b])}"
         axes.plot(
             times, measured, marker, color=color, markersize=2.6, markeredgewidth=0.3,

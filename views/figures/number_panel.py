@@ -33,6 +33,7 @@ class Series:
         label: in the legend of its panel; empty for a single one.
         errors: standard errors of ``measured``.
         half: half widths of the band about ``forecast``, or about ``predicted`` without it.
+        runs: those of the band about ``measured``, the mean of an ensemble.
         is_lost: where a probing failed that it is missing from.
         threshold: what ``measured`` is compared with.
     """
@@ -43,6 +44,7 @@ class Series:
     predicted: FloatArray = field(metadata=_OWN)
     forecast: FloatArray = field(metadata=_OWN)
     half: FloatArray = field(metadata=_OWN)
+    runs: FloatArray = field(metadata=_OWN)
     is_lost: NDArray[np.bool_] = field(metadata={"unit": "none"})
     threshold: FloatArray = field(metadata=_OWN)
 
@@ -53,10 +55,11 @@ def series_of(records: Sequence[Record], quantity: str) -> dict[str, Series]:
     columns: dict[str, FloatArray] = {}
     for place, entries in enumerate(held):
         for entry in entries:
-            column = columns.setdefault(entry.any.name, np.full((6, len(records)), math.nan))
+            column = columns.setdefault(entry.any.name, np.full((7, len(records)), math.nan))
             if entry.measured is not None:
                 column[:2, place] = entry.measured.value, entry.measured.standard_error
                 column[5, place] = entry.measured.threshold
+                column[6, place] = BAND * entry.measured.band
             for row, number in ((2, entry.predicted), (3, entry.forecast)):
                 if number is not None:
                     column[row, place] = number.value
@@ -70,6 +73,7 @@ def series_of(records: Sequence[Record], quantity: str) -> dict[str, Series]:
             predicted=column[2],
             forecast=column[3],
             half=column[4],
+            runs=column[6],
             is_lost=incomplete & np.isnan(column[0]),
             threshold=column[5],
         )
@@ -95,6 +99,11 @@ def draw_series(axes: Axes, times: FloatArray, shown: Sequence[Series]) -> None:
             )  # fmt: skip
         if np.isfinite(one.threshold).any():
             style.draw_line(axes, times, one.threshold, **(style.THRESHOLD | own))
+        if np.isfinite(one.runs).any():
+            axes.fill_between(
+                times, one.measured - one.runs, one.measured + one.runs, alpha=0.13, linewidth=0,
+                zorder=1, color=color if several else style.MEASURED["color"],
+            )  # fmt: skip
         both = np.isfinite(one.predicted).any()
         if both:
             style.draw_line(axes, times, one.predicted, **(style.PREDICTED | own))

@@ -53,7 +53,10 @@ def heading(record: Record) -> Message:
         "failures": [[each.matrix, each.block] for each in record.failures if each.matrix],
         "isFailed": failed(record),
         "numbers": {
-            name: [value for kind in KINDS for value in _with_errors(getattr(entries[0], kind))]
+            name: [
+                *(value for kind in KINDS for value in _with_errors(getattr(entries[0], kind))),
+                *_runs(entries[0].measured),
+            ]
             for name, entries in compared_quantities(record).items()
             if len(entries) == 1 and entries[0].is_single
         },
@@ -175,6 +178,11 @@ def _quantity(quantity: Quantity) -> Message:
 def _with_errors(number: Number | None) -> list[float | None]:
     """Value and spread, over samples or runs, of a number that may be missing."""
     return [None, None] if number is None else [_number(number.value), _number(number.spread)]
+
+
+def _runs(number: Number | None) -> list[float]:
+    """Standard deviation over the runs of an ensemble, where the number is their mean."""
+    return [] if number is None or math.isnan(number.band) else [number.band]
 
 
 def history(record: Record, matrix: str, block: str) -> Message:

@@ -142,11 +142,13 @@ function quantityOf(moment, name) {
   return moment?.quantities.find((each) => each.name === name);
 }
 
-/** One number of a record: {value, spread} of a kind. */
+/** One number of a record: {value, spread} of a kind; of an ensemble's mean `runs`, their s.d. */
 function numberOf({ heading }, name, kind) {
   const found = heading.numbers[name];
   const place = 2 * KINDS.indexOf(kind);
-  return found ? { value: found[place], spread: found[place + 1] } : { value: null, spread: null };
+  if (!found) return { value: null, spread: null };
+  const runs = kind === "measured" ? found[2 * KINDS.length] : null;
+  return { value: found[place], spread: found[place + 1], runs };
 }
 
 const around = (x, value, half) => [x, ...(value == null || half == null
@@ -168,6 +170,11 @@ function layersOf(points, colours, isLine, ys) {
     );
   }
   const seen = points("measured");
+  const ofRuns = seen.map(([x, { value, runs }]) =>
+    around(x, value, runs == null ? null : BAND * runs));
+  ys.push(...ofRuns.flatMap(([, low, high]) => [low, high]));
+  layers.push({ kind: isLine ? "band" : "bars", points: ofRuns, color: colours.measured, width: 5,
+    opacity: 0.16 });
   const bars = seen.map(([x, { value, spread }]) => around(x, value, spread));
   ys.push(...seen.map(([, { value }]) => value), ...bars.flatMap(([, low, high]) => [low, high]));
   return [
@@ -193,7 +200,8 @@ function legendOf(theme, runs, has, hasThreshold) {
   return [
     ...(has("measured", "value")
       ? [{ kind: "dot", color: color(theme.ink),
-        label: has("measured", "spread") ? "measured ± s.e." : "measured" }] : []),
+        label: `measured${has("measured", "spread") ? " ± s.e." : ""}${
+          has("measured", "runs") ? ", band: 2 s.d. of a run" : ""}` }] : []),
     ...(has("predicted", "value")
       ? [{ kind: "line", color: color(theme.predicted), label: "predicted" }] : []),
     ...(has("forecast", "value")
@@ -257,7 +265,9 @@ function entryOf(quantity, kind, place) {
   const found = quantity?.[kind];
   const spread = kind === "measured" ? found?.errors?.[place] ?? found?.band?.[place]
     : found?.band?.[place];
-  return { value: found?.values[place] ?? null, spread: spread ?? null };
+  // Without errors the band is the spread itself.
+  const runs = kind === "measured" && found?.errors ? found.band?.[place] : null;
+  return { value: found?.values[place] ?? null, spread: spread ?? null, runs };
 }
 
 function vectorModel(theme, runs, name, about) {
