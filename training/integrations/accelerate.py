@@ -14,7 +14,7 @@ from ...probes.records.record import Record
 from ...probes.records.sink import Sink
 from ...probes.setup import Sample
 from ...views.sinks.scalars import scalars
-from .session import Session, world
+from .session import Session, stepping, world
 
 __all__ = ["AcceleratedProbe", "TrackerSink"]
 
@@ -42,7 +42,7 @@ class AcceleratedProbe:
         step: steps counted.
 
     Raises:
-        ValueError: if ``every`` is less than 1; when the block begins, naming the argument.
+        ValueError: naming the argument that is wrong, some of them when the block begins.
     """
 
     def __init__(
@@ -59,15 +59,13 @@ class AcceleratedProbe:
     ) -> None:
         self.step = 0
         self._measured = model, loss, sample
-        self._optimiser = optimizer
+        self._optimiser = stepping(optimizer)
         self._session = Session(every=every, logdir=logdir, sinks=sinks, **arguments)
         self._handle: Any = None
 
     def __enter__(self) -> AcceleratedProbe:
         self._session.start(*self._measured, self.step, process_group=world())
-        # accelerate's own optimiser takes no hooks, and its step is no step of the training.
-        inner = getattr(self._optimiser, "optimizer", self._optimiser)
-        self._handle = inner.register_step_post_hook(self._stepped)
+        self._handle = self._optimiser.register_step_post_hook(self._stepped)
         return self
 
     def __exit__(

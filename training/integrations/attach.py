@@ -13,7 +13,7 @@ from torch import nn
 from ...probes.curvature.losses import Loss
 from ...probes.records.sink import Sink
 from ...probes.setup import Sample
-from .session import Session
+from .session import Session, stepping
 
 __all__ = ["Attached", "attach"]
 
@@ -81,6 +81,7 @@ class Attached:
             self.step = state["step"]
             session.load_state_dict(state["session"])
         self._session = session
+        optimizer = stepping(optimizer)
         session.start(model, loss, sample, self.step)
         self._handle = optimizer.register_step_post_hook(self._stepped)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import distributed, nn
 
 from ...probes.curvature.losses import Loss
@@ -16,7 +17,7 @@ from ...probes.records.sink import Sink
 from ...probes.setup import Sample
 from ...views.sinks.log_folder import LogFolder
 
-__all__ = ["Session", "world"]
+__all__ = ["Session", "stepping", "world"]
 
 
 @runtime_checkable
@@ -176,6 +177,22 @@ class Session:
         if self._every_epochs is None or not self._is_new(step):
             return False
         return float(epoch).is_integer() and epoch % self._every_epochs == 0
+
+
+def stepping(optimizer: Any) -> torch.optim.Optimizer:
+    """The optimiser that takes the steps, inside those that wrap it and take no hooks.
+
+    accelerate's is one: a call of its ``step`` that only accumulates gradients is no step.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    inner = optimizer
+    while isinstance(getattr(inner, "optimizer", None), torch.optim.Optimizer):
+        inner = inner.optimizer
+    if not isinstance(inner, torch.optim.Optimizer):
+        raise ValueError(f"optimizer: expected one of torch.optim, got {type(inner).__name__}")
+    return inner
 
 
 def world() -> distributed.ProcessGroup | None:

@@ -89,17 +89,18 @@ class _Hooks:
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Make the probe, and probe before the first step."""
         model = kwargs["model"]
-        sample: Any = self._sample
-        arguments = dict[str, Any]()
-        if sample is None:
-            sample, arguments["sample_kind"] = self._evaluation_batch(model), "held-out"
-        loss = self._loss_of(model, sample)
-        if loss is model_loss and self._sample is None:
-            inputs, labels = sample
-            sample = {**inputs, "labels": labels}, labels
+        arguments: dict[str, Any] = {"process_group": world()}
+        sample = self._sample
+        if sample is not None:
+            loss = self._loss_of(model, sample)
+        else:
+            inputs, labels = self._evaluation_batch(model)
+            loss = self._loss_of(model, (inputs, labels))
+            if loss is model_loss:
+                inputs = {**inputs, "labels": labels}
+            sample, arguments["sample_kind"] = (inputs, labels), "held-out"
         if state.global_step:
             self._restore(args, state.global_step)
-        arguments["process_group"] = world()
         record = self._session.start(
             *(model, loss, sample, state.global_step, state.epoch or 0.0), **arguments
         )

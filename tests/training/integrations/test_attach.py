@@ -128,3 +128,11 @@ def test_a_folder_with_the_records_of_another_training_is_refused_before_any_ste
 def test_a_number_of_steps_below_one_is_refused(loops, every):
     with pytest.raises(ValueError, match="every: expected at least 1"):
         attached(loops, loops.training(), every=every)
+
+
+def test_what_is_no_optimiser_is_refused_before_anything_is_probed(loops):
+    parts, kept = loops.training(), loops.Kept()
+    parts.optimiser = parts.model
+    with pytest.raises(ValueError, match=r"optimizer: expected .*, got Sequential"):
+        attached(loops, parts, sinks=[kept])
+    assert kept.records == []

@@ -88,21 +88,28 @@ def test_a_training_that_is_gone_on_with_has_its_records_without_gap_or_repeat(
     assert torch.equal(loops.weights(parts.model), reference.weights)
 
 
-def test_what_the_training_fails_with_comes_through_and_sinks_are_closed(loops, run):
-    parts, kept = loops.training(), loops.Kept()
-    with pytest.raises(ZeroDivisionError):
-        run(
-            parts,
-            1,
-            lambda engine, handler: engine.add_event_handler(
-                engine_event("ITERATION_COMPLETED"), lambda engine: 1 / 0
-            ),
-            sinks=[kept],
-        )
-    assert kept.closed == 1
-
-
-def engine_event(name):
+@pytest.mark.parametrize("handled", [False, True])
+def test_what_the_training_fails_with_is_raised_unless_others_handle_it(loops, run, handled):
+    """Ignite raises nothing once there is a handler; two probes are two."""
     from ignite.engine import Events
 
-    return getattr(Events, name)
+    from spectrain.training.integrations.ignite import SpectrumHandler
+
+    parts, kept, told = loops.training(), [loops.Kept(), loops.Kept()], []
+
+    def others(engine, handler):
+        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: 1 / 0)
+        if handled:
+            engine.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, e: told.append(e))
+        second = SpectrumHandler(
+            *(parts.model, parts.loss, parts.sample), measurement=loops.SMALL, sinks=[kept[1]]
+        )
+        second.attach(engine)
+
+    if handled:
+        run(parts, 1, others, sinks=[kept[0]])
+        assert [type(error) for error in told] == [ZeroDivisionError]
+    else:
+        with pytest.raises(ZeroDivisionError):
+            run(parts, 1, others, sinks=[kept[0]])
+    assert [each.closed for each in kept] == [1, 1]
