@@ -17,6 +17,8 @@ __all__ = ["Budget", "Meter", "SpentError"]
 
 # Panels beside the Krylov basis that a run holds at once.
 _PANELS = 7
+# Columns of a panel, where the measurement says nothing.
+_WIDTH = 16
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,21 @@ class Meter:
     Args:
         budget: of the probing.
         seconds: another bound of its time.
-        processes: that measure together: all end at the same product.
+        processes: that measure together: the bounds are the first's, and all end at the same
+            product.
     """
 
     def __init__(self, budget: Budget, seconds: float, processes: Processes) -> None:
-        limit = math.inf if budget.seconds is None else budget.seconds
-        self._processes, self._memory = processes, budget.memory
-        self._seconds = min(limit, seconds)
+        bounds = [
+            math.inf if bound is None else float(bound)
+            for bound in (budget.seconds, budget.products, budget.memory)
+        ]
+        bounds[0] = min(bounds[0], seconds)
+        if not processes.alone:
+            bounds = processes.gather(bounds)[0].tolist()
+        self._seconds, self._products, self._memory = bounds
+        self._processes = processes
         self._start = time.perf_counter()
-        self._products = math.inf if budget.products is None else float(budget.products)
         self._until = self._limit = math.inf
         self._why = self._capped = ""
         self._taken = self._panel = self._most = self._size = 0
@@ -98,12 +106,10 @@ class Meter:
             SpentError: if the wanted eigenvalues do not fit in.
         """
         most, why = self._limit, "products"
-        if self._memory is not None:
-            column = math.prod(operator.batch) * operator.size * operator.dtype.itemsize
-            panel = wanted.width or 16
-            fitting = self._memory // column - _PANELS * panel
-            if fitting < most:
-                most, why = fitting, "memory"
+        column = math.prod(operator.batch) * operator.size * operator.dtype.itemsize
+        fitting = self._memory / column - _PANELS * (wanted.width or _WIDTH)
+        if fitting < most:
+            most, why = fitting, "memory"
         if most >= wanted.max_products:
             return wanted
         fewest = wanted.eigenvalues + wanted.smallest

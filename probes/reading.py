@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import IOBase
 from types import FunctionType, MethodType
 from typing import Any
@@ -85,6 +86,8 @@ def data_roots(*objects: Any) -> dict[str, Any]:
             if len(value) <= _MANY:
                 inside = value.items() if isinstance(value, dict) else enumerate(value)
                 ahead += [(f"{name}[{key!r}]", part) for key, part in inside]
+        elif isinstance(value, partial):
+            ahead.append((name, (value.func, value.args, value.keywords)))
         elif _is_root(value):
             roots[name or type(value).__name__] = value
             if not isinstance(value, FunctionType):

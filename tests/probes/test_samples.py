@@ -1,5 +1,6 @@
 """What a probe can be given as its sample: the same numbers, and a training that never notices."""
 
+import functools
 import itertools
 import random
 from types import SimpleNamespace
@@ -353,6 +354,33 @@ def test_reading_leaves_the_dataset_as_it_was():
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
     assert (data.calls, data.seen, data.scratch.tolist()) == (0, [], [0.0, 0.0])
     assert data.own.bit_generator.state == state
+
+
+class Jitter:
+    """A transform with a generator of its own, as a library's is."""
+
+    def __init__(self):
+        self.own = random.Random(4)
+
+    def __call__(self, x):
+        return x + self.own.random()
+
+
+# As if another package had defined it.
+Jitter.__module__ = "augmentations.transforms"
+
+
+def jittered(transform, items):
+    return torch.stack([transform(x) for x, _ in items]), torch.stack([y for _, y in items])
+
+
+def test_transforms_in_a_collate_function_are_put_back():
+    transform = Jitter()
+    state = transform.own.getstate()
+    loader = DataLoader(DATA, 8, collate_fn=functools.partial(jittered, transform))
+    first, again = (loaded(loader, 16).read(0, 0) for _ in range(2))
+    assert transform.own.getstate() == state
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, again, strict=True))
 
 
 STREAM = iter(range(100))
