@@ -56,6 +56,7 @@ def _keep(path: Path, former: Path) -> None:
         try:
             second.hardlink_to(path)
         except OSError:  # a file system without them
+            second.unlink(missing_ok=True)  # or one over a network, whose answer was lost
             shutil.copyfile(path, second)
         second.replace(former)
     finally:

@@ -17,6 +17,7 @@ from .environment import environment
 from .record import Record
 
 __all__ = [
+    "LONGEST",
     "VERSION",
     "begins_header",
     "behind_damage",
@@ -32,6 +33,9 @@ FORMAT = "spectrain-records"
 VERSION = 2
 # Those that can be read. Version 1 had no checksum of its header.
 _READABLE = (1, VERSION)
+
+# Bytes of a line beyond which it is no record's: nothing else than a bound on what is read at once.
+LONGEST = 2**27
 
 _START = b'{"crc32":"'
 
@@ -74,13 +78,20 @@ def parse_record(line: bytes, only: tuple[str, str] | None = None) -> Record:
     """
     if not is_intact(line):
         raise ValueError("line: expected a record with its checksum, got a damaged one")
-    content = json.loads(line)["record"]
-    if only is not None:
-        geometries = (content.get(name) for name in ("measured", "predicted", "forecast"))
-        for geometry in filter(None, geometries):
-            spectra = geometry.get("spectra", ())
-            geometry["spectra"] = [s for s in spectra if (s["matrix"], s["block"]) == only]
-    record: Record = decode(content)
+    try:
+        content = json.loads(line)["record"]
+        if only is not None:
+            geometries = (content.get(name) for name in ("measured", "predicted", "forecast"))
+            for geometry in filter(None, geometries):
+                spectra = geometry.get("spectra", ())
+                geometry["spectra"] = [s for s in spectra if (s["matrix"], s["block"]) == only]
+        record = decode(content)
+    except (AttributeError, LookupError, RecursionError, TypeError, OverflowError) as error:
+        raise ValueError(
+            f"line: expected a record, got another document ({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(record, Record):
+        raise ValueError(f"line: expected a record, got one of {type(record).__name__}")
     return record
 
 
@@ -92,7 +103,7 @@ def whole_header(line: bytes, path: Path) -> dict[str, Any] | None:
     """
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         return None

@@ -23,6 +23,7 @@ from ...models.arguments import require_arguments
 from .append import WholeEntries
 from .citation import bibtex
 from .lines import (
+    LONGEST,
     VERSION,
     begins_header,
     behind_damage,
@@ -180,7 +181,7 @@ def _complete_end(file: FileIO, path: Path) -> int:
     try:
         reader.seek(0)
         end = len(_first_line(reader, path))
-        for number, line in enumerate(reader, start=2):
+        for number, line in enumerate(iter(lambda: reader.readline(LONGEST), b""), start=2):
             if not line.endswith(b"\n"):
                 break
             if not is_intact(line):
@@ -196,7 +197,7 @@ def _complete_end(file: FileIO, path: Path) -> int:
 
 def _first_line(file: BinaryIO, path: Path) -> bytes:
     """The header, if it is whole; nothing if it is incomplete."""
-    line = file.readline()
+    line = file.readline(LONGEST)
     if not line.endswith(b"\n"):
         if not begins_header(line):
             raise ValueError(f"path: expected a new file or one of records, got {str(path)!r}")
@@ -223,7 +224,7 @@ def _warn_of_header(first: bytes, file: BinaryIO, path: Path) -> bytes:
     Raises:
         ValueError: if there is no record behind it either.
     """
-    record = behind_damage(first, file.readline())
+    record = behind_damage(first, file.readline(LONGEST))
     file.seek(len(first))
     if record is None:
         check_header(first, path)
@@ -286,7 +287,7 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
     require_arguments(read_records, locals())
     path = Path(path)
     with path.open("rb") as file:
-        first = file.readline()
+        first = file.readline(LONGEST)
         offset = len(first)
         if first.endswith(b"\n") and whole_header(first, path) is None:
             left = _warn_of_header(first, file, path)
@@ -295,7 +296,7 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
         elif first and not first.endswith(b"\n"):
             _warn_of_line(path, 1, 0, first)
             return
-        for number, line in enumerate(file, start=2):
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), start=2):
             if not is_intact(line):
                 _warn_of_line(path, number, offset, line)
                 return
@@ -327,7 +328,7 @@ def load(run: str | os.PathLike[str]) -> Run:
     if not path.is_file():
         raise ValueError(f"run: expected a folder with a {RECORDS}, got {str(run)!r}")
     with path.open("rb") as file:
-        first = file.readline()
+        first = file.readline(LONGEST)
     header = (whole_header(first, path) if first.endswith(b"\n") else None) or {}
     config = header.get("config") or _stored_config(path.parent / CONFIG)
     return Run(config, tuple(read_records(path)), header.get("environment", {}))

@@ -87,6 +87,9 @@ def board(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--host", type=str, default="localhost", help="to listen on")
     parser.add_argument("--port", type=int, default=6006, help="to listen on")
+    parser.add_argument(
+        "--known_hosts", type=str, nargs="+", help="further names under which the tab may be asked"
+    )
     parser.add_argument("--no_browser", action="store_true", help="only print the address")
     asked = parser.parse_args(list(arguments))
 
@@ -101,8 +104,11 @@ def board(arguments: Sequence[str]) -> int:
     else:
         raise ValueError(f"logdir: expected a folder, got {asked.logdir!r}")
 
+    from .views.plugin.hosts import HOSTS
     from .views.serving import serve
 
+    if asked.known_hosts:
+        os.environ[HOSTS] = ",".join(asked.known_hosts)
     chosen = asked.compare and list(source)
     return serve(
         board_arguments(source, asked.host, asked.port), chosen or [], not asked.no_browser

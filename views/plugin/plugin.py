@@ -11,8 +11,9 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug.wrappers import Request, Response
 
+from .hosts import HOSTS, is_known
 from .messages import moment, text
-from .run_folders import NO_RECORDS, RunFolders, log_folders
+from .run_folders import RunFolders, log_folders
 from .run_index import RunIndex
 
 __all__ = ["SpectrumPlugin"]
@@ -22,6 +23,7 @@ _TYPES = {".js": "application/javascript", ".css": "text/css"}
 _METHODS = ("GET", "HEAD")
 
 Application = Callable[..., Iterable[bytes]]
+Answer = Callable[[Request], Response]
 
 
 class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
@@ -29,7 +31,7 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
     Nothing is read from event files, so TensorBoard's sampling of them does not matter here.
 
-    Routes, all of them JSON and read-only:
+    Routes, all of them JSON and read-only, for requests to a host that `hosts.is_known`:
         ``/runs``: the names of the runs.
         ``/history?run&matrix&block&first&generation``: eigenvalues of one block along training.
         ``/record?run&step&matrix&block``: all there is of one block at one step.
@@ -43,20 +45,44 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
     def __init__(self, context: base_plugin.TBContext) -> None:
         spec = getattr(context.flags, "logdir_spec", "") or ""
         self._folders = RunFolders(log_folders(context.logdir or "", spec))
+        self._bound = getattr(context.flags, "host", None)
+        self._bind_all = bool(getattr(context.flags, "bind_all", False))
         self._indices: dict[Path, RunIndex] = {}
         self._lock = threading.Lock()
 
     def get_plugin_apps(self) -> dict[str, Application]:
         """Each route with what answers it."""
         apps: dict[str, Application] = {
-            f"/{path.name}": _static(path) for path in _STATIC.iterdir() if path.suffix in _TYPES
+            f"/{path.name}": self._guarded(_static(path))
+            for path in _STATIC.iterdir()
+            if path.suffix in _TYPES
         }
         data = {"/runs": self._runs, "/history": self._history, "/record": self._record}
-        return apps | {route: _json(answer) for route, answer in data.items()}
+        return apps | {route: self._guarded(_json(answer)) for route, answer in data.items()}
+
+    def _guarded(self, answer: Answer) -> Application:
+        """An application for requests that only read, and ask for a known host."""
+
+        @Request.application
+        def application(request: Request) -> Response:
+            if request.method not in _METHODS:
+                problem = f"method: expected {' or '.join(_METHODS)}, got {request.method}"
+                response = _respond(request, text({"problem": problem}), "application/json", 405)
+                response.headers["Allow"] = ", ".join(_METHODS)
+                return response
+            if not is_known(request.host, self._bound, self._bind_all):
+                problem = (
+                    f"host: expected that of the server, localhost or one of {HOSTS}, "
+                    f"got {request.host!r}"
+                )
+                return _respond(request, text({"problem": problem}), "application/json", 403)
+            return answer(request)
+
+        return application
 
     def is_active(self) -> bool:
         """Whether there is a data file."""
-        return any(found for _, found in self._folders.names())
+        return any(not problem for _, problem in self._folders.names())
 
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
         """Name of the tab, and the module that fills it."""
@@ -66,10 +92,7 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         if not self._folders.roots:
             problem = "TensorBoard was started without --logdir, whose data files are shown here."
             return text({"runs": [], "problem": problem})
-        runs = [
-            {"name": name, "problem": "" if found else NO_RECORDS}
-            for name, found in self._folders.names()
-        ]
+        runs = [{"name": name, "problem": problem} for name, problem in self._folders.names()]
         problem = "" if runs else "There is no run in the log folder yet."
         return text({"runs": runs, "problem": problem})
 
@@ -107,13 +130,10 @@ def _integer(request: Request, name: str) -> int:
     return int(value)
 
 
-def _json(answer: Callable[[Request], str]) -> Application:
-    """An application that answers requests with JSON, and those it refuses with the reason."""
+def _json(answer: Callable[[Request], str]) -> Answer:
+    """Answers requests with JSON, and those it refuses with the reason."""
 
-    @Request.application
     def application(request: Request) -> Response:
-        if request.method not in _METHODS:
-            return _refused(request)
         try:
             content, code = answer(request), 200
         except ValueError as error:
@@ -123,22 +143,11 @@ def _json(answer: Callable[[Request], str]) -> Application:
     return application
 
 
-def _static(path: Path) -> Application:
-    @Request.application
+def _static(path: Path) -> Answer:
     def application(request: Request) -> Response:
-        if request.method not in _METHODS:
-            return _refused(request)
         return _respond(request, path.read_text("utf-8"), _TYPES[path.suffix], 200)
 
     return application
-
-
-def _refused(request: Request) -> Response:
-    """Of a method that would change something."""
-    content = text({"problem": f"method: expected {' or '.join(_METHODS)}, got {request.method}"})
-    response = _respond(request, content, "application/json", 405)
-    response.headers["Allow"] = ", ".join(_METHODS)
-    return response
 
 
 def _respond(request: Request, content: str, kind: str, code: int) -> Response:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 
 from ...probes.records.record_file import RECORDS
 
-__all__ = ["NO_RECORDS", "RunFolders", "log_folders"]
+__all__ = ["NO_FILE", "NO_RECORDS", "RunFolders", "log_folders"]
 
 NO_RECORDS = f"has no data file: nothing wrote a {RECORDS} beside its event files"
 
+NO_FILE = f"has something else than a file as {RECORDS}"
+
+_FRESH = 1.0  # seconds
 _EVENTS = "events.out.tfevents."
 
 
@@ -48,16 +54,34 @@ class RunFolders:
 
     def __init__(self, roots: Mapping[str, Path]) -> None:
         self.roots = dict(roots)
+        self._lock = threading.Lock()
+        self._found: tuple[tuple[str, str], ...] = ()
+        self._fresh_until = -math.inf
 
-    def names(self) -> Iterator[tuple[str, bool]]:
-        """Name of every run, sorted within each folder, and whether it has a data file."""
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """Name of every run, sorted within each folder, and why its data cannot be read.
+
+        Requests at the same time share one walk through the folders, which counts for a second
+        and ten times as long as it took.
+        """
+        with self._lock:
+            began = monotonic()
+            if began >= self._fresh_until:
+                self._found = tuple(self._walked())
+                now = monotonic()
+                self._fresh_until = now + _FRESH + 10 * (now - began)
+            return self._found
+
+    def _walked(self) -> Iterator[tuple[str, str]]:
         for root, path in self.roots.items():
             for folder, inner, files in os.walk(path):
                 inner.sort()
-                has_records = RECORDS in files and Path(folder, RECORDS).is_file()
-                if has_records or any(name.startswith(_EVENTS) for name in files):
+                there = RECORDS in files or RECORDS in inner
+                if there or any(name.startswith(_EVENTS) for name in files):
                     below = Path(folder).relative_to(path).as_posix()
-                    yield _joined(root, below), has_records
+                    is_file = there and Path(folder, RECORDS).is_file()
+                    problem = "" if is_file else NO_FILE if there else NO_RECORDS
+                    yield _joined(root, below), problem
 
     def records(self, name: str) -> Path:
         """Where the data file of a run is, or would be.

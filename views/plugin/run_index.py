@@ -9,7 +9,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from ...probes.records.lines import behind_damage, check_header, parse_record, whole_header
+from ...models.arguments import require
+from ...probes.records.lines import LONGEST, behind_damage, check_header, parse_record, whole_header
 from ...probes.records.record import Record
 from .messages import Message, heading, history, outline, text
 
@@ -123,7 +124,9 @@ class RunIndex:
                 file.seek(self._end)
                 until = monotonic() + _PATIENCE
                 while monotonic() < until:
-                    line = file.readline()
+                    line = file.readline(LONGEST + 1)
+                    if len(line) > LONGEST:
+                        raise ValueError(f"expected lines of at most {LONGEST} bytes, got more")
                     if not line.endswith(b"\n"):
                         self._size = self._end  # what is behind is still being written
                         break
@@ -157,7 +160,7 @@ class RunIndex:
             return
         with self._path.open("rb") as file:
             file.seek(len(line))
-            left = behind_damage(line, file.readline())
+            left = behind_damage(line, file.readline(LONGEST))
         if left is None:
             check_header(line, self._path)
         elif line.endswith(left):
@@ -166,16 +169,29 @@ class RunIndex:
 
     def _add_record(self, offset: int, line: bytes) -> None:
         record = parse_record(line)
-        entry = _Entry(offset, len(line), record.step, text(heading(record)), _histories(record))
+        try:
+            entry = _Entry(
+                offset, len(line), record.step, text(heading(record)), _histories(record)
+            )
+            found_outline, places = outline(record), _places(record)
+            require("step", record.step, int)
+        except (AttributeError, LookupError, RecursionError, TypeError) as error:
+            raise ValueError(
+                f"expected the fields of a record, got others ({type(error).__name__}: {error})"
+            ) from error
         self._entries.append(entry)
         self._by_step[record.step] = entry
-        for part, found in outline(record).items():
+        for part, found in found_outline.items():
             # What an earlier record has stays as it is: it may be on the screen.
             known = self._outline[part]
             self._outline[part] = found | known if isinstance(known, dict) else known or found
-        for geometry in (record.measured, record.predicted):
-            for spectrum in geometry.spectra if geometry else ():
-                self._blocks.setdefault((spectrum.matrix, spectrum.block))
+        self._blocks |= places
+
+
+def _places(record: Record) -> dict[tuple[str, str], None]:
+    geometries = (record.measured, record.predicted)
+    spectra = (spectrum for geometry in geometries if geometry for spectrum in geometry.spectra)
+    return {(spectrum.matrix, spectrum.block): None for spectrum in spectra}
 
 
 def _histories(record: Record) -> dict[tuple[str, str], str]:

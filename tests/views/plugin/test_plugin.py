@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import entry_points
 
@@ -14,12 +15,14 @@ import pytest
 from tensorboard.plugins import base_plugin
 from werkzeug.test import Client
 
+from spectrain.probes.records.lines import _wrapped, record_line
 from spectrain.probes.records.record import Failure, Record
 from spectrain.probes.records.record_file import RECORDS, RecordFile, load
 from spectrain.theory.quantity import Quantity
-from spectrain.views.plugin import run_index
+from spectrain.views.plugin import run_folders, run_index
+from spectrain.views.plugin.hosts import is_known
 from spectrain.views.plugin.plugin import SpectrumPlugin
-from spectrain.views.plugin.run_folders import log_folders
+from spectrain.views.plugin.run_folders import NO_FILE, log_folders
 from spectrain.views.plugin.run_index import RunIndex
 
 BLOCK = {"matrix": "hessian", "block": "class 0"}
@@ -65,6 +68,7 @@ def write(folder, records):
 def patience(monkeypatch):
     """On a busy machine, too, one request reads a whole file."""
     monkeypatch.setattr(run_index, "_PATIENCE", 1e9)
+    monkeypatch.setattr(run_folders, "_FRESH", -1e9)
 
 
 @pytest.fixture
@@ -447,7 +451,113 @@ def test_a_pipe_in_the_place_of_a_data_file_is_not_waited_for(tmp_path, records)
     os.mkfifo(tmp_path / "pipe" / RECORDS)
     (tmp_path / "folder" / RECORDS).mkdir(parents=True)
     tab = Tab(tmp_path)
-    assert [run["name"] for run in tab.ask("/runs")["runs"]] == ["good"]
+    problems = {run["name"]: run["problem"] for run in tab.ask("/runs")["runs"]}
+    assert problems == {"good": "", "pipe": NO_FILE, "folder": NO_FILE}
     for run in ("pipe", "folder"):
         answer = tab.ask("/history", 400, run=run, **BLOCK)
         assert answer["problem"].startswith("run: expected one with a file records.jsonl, got")
+
+
+@pytest.mark.parametrize("route", ["/runs", "/history", "/record", "/index.js"])
+def test_another_host_is_refused(tab, route):
+    """As that of a page which has pointed a name of its own at this machine."""
+    for host in ("evil.example", "localhost.evil.example", "10.0.0.5", "evil.example:6006"):
+        answer = tab.clients[route].get(route, headers={"Host": host})
+        assert answer.status_code == 403
+        assert f"got {host!r}" in json.loads(answer.data)["problem"]
+
+
+@pytest.mark.parametrize(
+    ("host", "bound", "bind_all", "known"),
+    [
+        ("localhost", None, False, True),
+        ("LOCALHOST.:6006", None, False, True),
+        ("a.localhost:6006", None, False, True),
+        ("127.0.0.1:6006", None, False, True),
+        ("[::1]:6006", None, False, True),
+        ("::1", None, False, True),
+        ("10.0.0.5", None, False, False),
+        ("10.0.0.5:1", "10.0.0.5", False, True),
+        ("machine:6006", "machine", False, True),
+        ("machine:6006", "other", False, False),
+        ("machine.evil.example", "machine", False, False),
+        ("10.0.0.5:6006", None, True, True),
+        ("[fe80::1]:6006", "::", False, True),
+        ("10.0.0.5:6006", "0.0.0.0", False, True),
+        ("evil.example", "0.0.0.0", False, False),
+        ("evil.example", None, True, False),
+        ("proxy.example", None, False, True),
+        ("second.example:443", None, False, True),
+        ("", None, False, False),
+    ],
+)
+def test_which_hosts_are_known(monkeypatch, host, bound, bind_all, known):
+    monkeypatch.setenv("SPECTRAIN_HOSTS", "proxy.example, Second.example:8443,")
+    assert is_known(host, bound, bind_all) is known
+
+
+def test_a_line_without_an_end_is_not_read_whole(tmp_path, records, monkeypatch):
+    path = write(tmp_path / "run", records[:2])
+    with path.open("ab") as file:
+        file.write(b"x" * 300_000)
+    monkeypatch.setattr(run_index, "LONGEST", 200_000)
+    answer = Tab(tmp_path).history("run")
+    assert "expected lines of at most 200000 bytes" in answer["problem"]
+    assert len(answer["records"]) == 2
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "content", [DEEP, DEEP + b"\n", b"\0" * 1000, b"{}\n" * 9, b'"text"\n', b"\xff\xfe\n"]
+)
+def test_a_file_of_something_else_is_listed_as_broken(tmp_path, content):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / RECORDS).write_bytes(content)
+    tab = Tab(tmp_path)
+    assert tab.ask("/runs")["runs"] == [{"name": "run", "problem": ""}]
+    assert tab.problem("run")
+    assert "problem" in tab.ask("/record", run="run", step=0, **BLOCK)
+
+
+def changes(value):
+    """The value with each of its parts, at any depth, replaced by something of another kind."""
+    yield from ([], {}, "text", 3.5, None, True, {"$type": "Record"})
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield {other: each for other, each in value.items() if other != key}
+            for changed_part in itertools.islice(changes(part), 60):
+                yield {**value, key: changed_part}
+    elif isinstance(value, list) and value:
+        for changed_part in itertools.islice(changes(value[0]), 60):
+            yield [changed_part, *value[1:]]
+
+
+def test_records_of_a_wrong_shape_are_told_and_never_an_error(tmp_path, records):
+    """Whole by their checksum; each is either shown or said to be broken."""
+    path = write(tmp_path / "run", records[:1])
+    start, content = path.read_bytes(), json.loads(record_line(records[1]))["record"]
+    bodies = [
+        DEEP,
+        *(json.dumps(each).encode() for each in itertools.islice(changes(content), 400)),
+    ]
+    broken = 0
+    for body in bodies:
+        path.write_bytes(start + _wrapped(body))
+        answer = Tab(tmp_path).history("run")
+        broken += bool(answer["problem"])
+        assert len(answer["records"]) == 2 - bool(answer["problem"])
+    assert broken > 200
+
+
+def test_one_walk_is_for_all_requests(logs, monkeypatch):
+    walks, walk = [], os.walk
+    monkeypatch.setattr(os, "walk", lambda path: walks.append(path) or walk(path))
+    monkeypatch.setattr(run_folders, "_FRESH", 1e9)
+    tab = Tab(logs)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: tab.ask("/runs"), range(40)))
+    assert all(each == found[0] for each in found)
+    assert tab.plugin.is_active()
+    assert len(walks) == 1
