@@ -50,10 +50,15 @@ def test_learning_times_of_a_drawn_operator(case, learned_at):
 @pytest.mark.parametrize("ratio", [4, 10])
 @pytest.mark.parametrize("alpha", [1e-3, 1e-6])
 def test_learning_times_of_the_table(case, learned_at, q, ratio, alpha):
-    """n = 60, q 3 and 60, m/nr 4 and 10, alpha 1e-3 and 1e-6, 4 seeds; .8, 3, 8 %, rounded."""
+    """n = 60, the mean over four operators: .8, 3, 8 % of T_1, T_2, T_3, and 13 % in closed form.
+
+    The deviation varies from one operator to another: a mean may be two of its standard errors
+    beyond.
+    """
     own, closed = deviations(case, learned_at, 60, q, ratio, alpha, range(4))
-    assert (np.abs(own).mean(0) < [0.0085, 0.035, 0.085]).all()
-    assert (np.abs(closed).mean(0) < 0.2).all()
+    error = own.std(0, ddof=1) / 2
+    assert (np.abs(own.mean(0)) < np.array([0.008, 0.03, 0.08]) + 2 * error).all()
+    assert (np.abs(closed.mean(0)) < 0.13 + 2 * closed.std(0, ddof=1) / 2).all()
 
 
 def test_the_correction_by_kappa_is_needed(case, learned_at):

@@ -142,6 +142,37 @@ def test_the_lowest_eigenvalue_of_random_positions():
             assert np.mean(overlaps) == pytest.approx(expected.outliers[0].overlap, abs=0.1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [500, 800])
+def test_the_lowest_eigenvalue_along_a_descent(size):
+    """alpha = 2.5, three seeds: an outlier below the bulk at the start, which is gone later.
+
+    The last eigenvalue of a bulk is as far from its edge as the place of half an eigenvalue, and
+    scatters by as much; an outlier lies where it is told to within that.
+    """
+    for descent in (0, 40, 150):
+        gaps, overlaps = [], []
+        for seed in range(3):
+            values, shares, law = dense(size, 2.5, 0.15, ONE, seed, descent)
+            own = TangentHessian(law, ONE, 2.5 * size / (size - 1))
+            edge = tangent_spectrum(law, ONE, size, 0).bulk.lower
+            stands_out = bool(own.outliers) and own.outliers[0].overlap > 0.1
+            limit = own.outliers[0].value if stands_out else own.lower_edge
+            gaps.append((values[0] - limit) / (edge.finite_size - edge.value))
+            if descent == 0:
+                assert stands_out
+                assert values[0] < edge.value
+                overlaps.append((shares[0], own.outliers[0].overlap))
+            if descent == 150:
+                assert not stands_out
+                assert shares[0] < 0.1
+        assert max(map(abs, gaps)) < 3, (descent, gaps)
+        assert abs(np.mean(gaps)) < 2
+        if overlaps:
+            measured, told = np.mean(overlaps, axis=0)
+            assert measured == pytest.approx(told, abs=0.05)
+
+
 def test_bad_input_is_named():
     law = gaussian_law(0.0)
     with pytest.raises(
