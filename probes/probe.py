@@ -193,7 +193,7 @@ class SpectralProbe:
                 raise ValueError(f"dtype: expected float32 or float64, got {dtype}")
         options = {
             "on_failure": on_failure,
-            "every": every,
+            "every": type(every).__name__ if isinstance(every, Schedule) else every,
             "thorough_epochs": sorted(thorough_epochs),
             "mode": mode,
             "dtype": dtype,

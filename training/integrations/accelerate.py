@@ -12,6 +12,7 @@ from torch import nn
 from ...probes.curvature.losses import Loss
 from ...probes.records.record import Record
 from ...probes.records.sink import Sink
+from ...probes.schedules import Schedule
 from ...probes.setup import Sample
 from ...views.sinks.scalars import scalars
 from .session import Session, stepping, world
@@ -52,7 +53,7 @@ class AcceleratedProbe:
         loss: Loss,
         sample: Sample,
         *,
-        every: int = 1,
+        every: int | Schedule = 1,
         logdir: str | Path | None = None,
         sinks: Sequence[Sink] = (),
         **arguments: Any,

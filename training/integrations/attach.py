@@ -12,6 +12,7 @@ from torch import nn
 
 from ...probes.curvature.losses import Loss
 from ...probes.records.sink import Sink
+from ...probes.schedules import Schedule
 from ...probes.setup import Sample
 from .session import Session, stepping
 
@@ -24,7 +25,7 @@ def attach(
     loss: Loss,
     sample: Sample,
     *,
-    every: int = 1,
+    every: int | Schedule = 1,
     logdir: str | Path | None = None,
     sinks: Sequence[Sink] = (),
     state: dict[str, Any] | None = None,
@@ -40,7 +41,7 @@ def attach(
         optimizer: whose steps are counted.
         loss: see `SpectralProbe`.
         sample: see `SpectralProbe`.
-        every: steps between probings.
+        every: steps between probings, or a schedule that reads no loss.
         logdir: folder of a record file and of TensorBoard's events.
         sinks: receive every record too, and are closed at the end.
         state: what `Attached.state_dict` gave, of a training that is gone on with.

@@ -14,6 +14,7 @@ from ...probes.curvature.losses import Loss
 from ...probes.probe import SpectralProbe
 from ...probes.records.record import Record
 from ...probes.records.sink import Sink
+from ...probes.schedules import Schedule
 from ...probes.setup import Sample
 from ...views.sinks.log_folder import LogFolder
 
@@ -37,7 +38,7 @@ class Session:
     before it was written, is taken at the start.
 
     Args:
-        every: steps between probings; None: not by steps.
+        every: steps between probings, or a schedule that reads no loss; None: not by steps.
         every_epochs: epochs between probings; None: not by epochs.
         logdir: folder of a record file and of TensorBoard's events.
         sinks: receive every record too, and are closed at the end.
@@ -50,16 +51,24 @@ class Session:
     def __init__(
         self,
         *,
-        every: int | None = None,
+        every: int | Schedule | None = None,
         every_epochs: int | None = None,
         logdir: str | Path | None = None,
         sinks: Sequence[Sink] = (),
         **arguments: Any,
     ) -> None:
         for name, number in (("every", every), ("every_epochs", every_epochs)):
-            if number is not None and number < 1:
+            if isinstance(number, Schedule):
+                if number.reads_loss:
+                    raise ValueError(
+                        f"{name}: expected a schedule that reads no loss, which these loops do not "
+                        f"give, got {type(number).__name__}"
+                    )
+            elif number is not None and number < 1:
                 raise ValueError(f"{name}: expected at least 1, got {number}")
-        self._every, self._every_epochs = every, every_epochs
+        self._schedule = every if isinstance(every, Schedule) else None
+        self._every = None if isinstance(every, Schedule) else every
+        self._every_epochs = every_epochs
         self._sinks = (*sinks, *([] if logdir is None else [LogFolder(logdir)]))
         self._arguments = arguments
         self._probe: SpectralProbe | None = None
@@ -96,12 +105,16 @@ class Session:
         if self._last is not None and step < self._last:  # another training
             self._last = self._waiting = None
         arguments |= {"sinks": self._sinks, **self._arguments}
+        if self._schedule is not None:
+            arguments["every"] = self._schedule
         self._probe = SpectralProbe(model, loss, sample, **arguments)
         try:
             if self._waiting is not None:
                 self._restore(self._waiting)
             else:
                 self._open()
+            if self._schedule is not None:
+                return self._asked(step, epoch)
             due = self._last is None or self._by_steps(step) or self._by_epochs(step, epoch)
             return self._take(step, epoch) if due else None
         except BaseException:
@@ -110,6 +123,8 @@ class Session:
 
     def after_step(self, step: int, epoch: float = math.nan) -> Record | None:
         """Probe if that is due after so many steps."""
+        if self._schedule is not None:
+            return self._asked(step, epoch)
         return self._take(step, epoch) if self._by_steps(step) else None
 
     def after_epoch(self, step: int, epoch: float) -> Record | None:
@@ -164,6 +179,15 @@ class Session:
         assert self._probe is not None
         self._last = step
         return self._probe(step, epoch)
+
+    def _asked(self, step: int, epoch: float) -> Record | None:
+        """Probe if the schedule says so."""
+        if not self._is_new(step):
+            return None
+        assert self._probe is not None
+        record = self._probe.maybe(step, epoch)
+        self._last = self._last if record is None else step
+        return record
 
     def _is_new(self, step: int) -> bool:
         return self.running and (self._last is None or step > self._last)

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 from ...probes.curvature.losses import Loss
 from ...probes.records.record import Record
 from ...probes.records.sink import Sink
+from ...probes.schedules import Schedule
 from ...probes.setup import Sample
 from ...views.sinks.scalars import scalars
 from .first_batch import first_batch
@@ -63,7 +64,7 @@ class _Hooks:
         loss: Loss | Literal["out.loss"] | None = None,
         sample: Sample | None = None,
         *,
-        every: int | None = None,
+        every: int | Schedule | None = None,
         every_epochs: int | None = None,
         logdir: str | Path | None = None,
         sinks: Sequence[Sink] = (),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spectrain import attach, load
+from spectrain import AtSteps, LossSpike, attach, load
 
 
 def attached(loops, parts, **arguments):
@@ -136,3 +136,13 @@ def test_what_is_no_optimiser_is_refused_before_anything_is_probed(loops):
     with pytest.raises(ValueError, match=r"optimizer: expected .*, got Sequential"):
         attached(loops, parts, sinks=[kept])
     assert kept.records == []
+
+
+def test_a_schedule_says_when_to_probe(loops):
+    parts, kept = loops.training(), loops.Kept()
+    with attached(loops, parts, every=AtSteps([1, 4]), sinks=[kept]):
+        for _ in range(loops.EPOCHS):
+            loops.steps(parts)
+    assert [record.step for record in kept.records] == [1, 4]
+    with pytest.raises(ValueError, match="every: expected a schedule that reads no loss"):
+        attached(loops, parts, every=LossSpike())
