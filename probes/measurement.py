@@ -98,6 +98,7 @@ class Measurement:
     def steps(self, operator: CurvatureOperator, width: int, *, density: bool) -> tuple[int, int]:
         """The least and the most products with panels of so many vectors."""
         nodes = _DENSITY_STEPS
-        if operator.differentiated:
+        if operator.differentiated and self.width is None:
             nodes = max(_FEWEST_STEPS, -(-_DENSITY_PRODUCTS // width))
-        return nodes if density else 0, max(1, self.max_products // width)
+        enough = -(-(self.eigenvalues + self.smallest) // width)
+        return nodes if density else 0, max(enough, self.max_products // width)

@@ -104,7 +104,18 @@ def test_a_width_that_is_given_is_kept(differentiated, generator):
     for width in (1, 5, 16):
         measurement = Measurement(width=width)
         assert measurement.widths(operator, density=True, warm=False) == (width,)
-        assert measured(operator, measurement)[2] % width == 0
+        products = measured(operator, measurement)[2]
+        assert products % width == 0
+        assert products >= 24 * width
+
+
+def test_a_budget_of_what_is_wanted_is_enough(differentiated, generator):
+    """Whatever the width is that suits the matrix."""
+    for size in (400, 5000, 12_000):
+        small = Measurement(max_products=9)
+        found, _, products = measured(differentiated(network_like(size, generator)), small)
+        assert len(found.top + found.bottom) == 9
+        assert products <= 16
 
 
 def test_products_that_are_cheap_are_as_many_as_before(diagonal_operator, generator):
