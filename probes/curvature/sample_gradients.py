@@ -72,7 +72,7 @@ class SampleGradients(InformationOperator):
     @property
     def weights(self) -> Tensor:
         """What every unit counts by, (n,); ones unless the loss is a `WeightedMean`."""
-        return self._shares
+        return self._unit_weights
 
     def columns(self) -> dict[str, slice]:
         """Where each parameter's entries are in a row."""
@@ -94,7 +94,7 @@ class SampleGradients(InformationOperator):
     def matmul(self, panel: Tensor) -> Tensor:
         """F V for V (size, width); same shape."""
         pushed = self._rows @ panel
-        product: Tensor = self._rows.mT @ (self._shares[:, None] * pushed)
+        product: Tensor = self._rows.mT @ (self._unit_weights[:, None] * pushed)
         return product / self._weight if self._reduction == "mean" else product
 
     def _first_pass(self, strategy: Strategy | None) -> None:
@@ -117,7 +117,7 @@ class SampleGradients(InformationOperator):
         if not self._weight > 0:
             raise ValueError("loss: expected terms with a weight, got a sum of weights of 0")
         self._rows = found[0] if len(found) == 1 else torch.cat(found)
-        self._shares = shares[0] if len(shares) == 1 else torch.cat(shares)
+        self._unit_weights = shares[0] if len(shares) == 1 else torch.cat(shares)
         self._require_in_range()
 
     def _require_room(self, units: int) -> None:
@@ -237,7 +237,7 @@ class SampleGradients(InformationOperator):
                 every = tree_leaves(found)
                 return [every[place] for place in seen.places]
 
-            _, pull = vjp(outputs, *constants)
+            pull = vjp(outputs, *constants)[1]
             return [pull([slope.unsqueeze(0) for slope in unit]) for unit in slopes]
 
         def body() -> None:
