@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import vjp, vmap
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from .batches import Batch, divided, sample_number
@@ -47,12 +48,32 @@ class _Seen:
     slopes: list[list[Tensor]]
 
 
+class _NothingSet(TorchFunctionMode):
+    """Refuses assignments like ``tensor.data = ...``: of torch.func's tensors they end the process.
+
+    (torch 2.13, a segmentation fault.)
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call ``func`` unless it sets an attribute."""
+        if getattr(func, "__name__", "") == "__set__":
+            raise RuntimeError("torch.func transforms no model that sets attributes of tensors")
+        return func(*args, **(kwargs or {}))
+
+
 class SampleGradients(InformationOperator):
     """The information matrix with its G, (n, N), at hand: row l is J_l^T (d loss_l / d outputs_l).
 
     The slopes in the outputs are those of the whole batch; J_l^T is applied for every sample alone,
     by `torch.func.vmap` over as many as fit in the memory, or one sample after another where vmap
-    fails. G^T w for one vector w must be the gradient through the whole batch.
+    fails or the model writes to anything as it is called. G^T w for one vector w must be the
+    gradient through the whole batch.
 
     Arguments as in `InformationOperator`; ``memory`` is for G, once while it is built up and once
     beside it for the graphs of the samples that are gone through together.
@@ -72,7 +93,7 @@ class SampleGradients(InformationOperator):
     @property
     def weights(self) -> Tensor:
         """What every unit counts by, (n,); ones unless the loss is a `WeightedMean`."""
-        return self._shares
+        return self._unit_weights
 
     def columns(self) -> dict[str, slice]:
         """Where each parameter's entries are in a row."""
@@ -94,7 +115,7 @@ class SampleGradients(InformationOperator):
     def matmul(self, panel: Tensor) -> Tensor:
         """F V for V (size, width); same shape."""
         pushed = self._rows @ panel
-        product: Tensor = self._rows.mT @ (self._shares[:, None] * pushed)
+        product: Tensor = self._rows.mT @ (self._unit_weights[:, None] * pushed)
         return product / self._weight if self._reduction == "mean" else product
 
     def _first_pass(self, strategy: Strategy | None) -> None:
@@ -117,7 +138,7 @@ class SampleGradients(InformationOperator):
         if not self._weight > 0:
             raise ValueError("loss: expected terms with a weight, got a sum of weights of 0")
         self._rows = found[0] if len(found) == 1 else torch.cat(found)
-        self._shares = shares[0] if len(shares) == 1 else torch.cat(shares)
+        self._unit_weights = shares[0] if len(shares) == 1 else torch.cat(shares)
         self._require_in_range()
 
     def _require_room(self, units: int) -> None:
@@ -148,22 +169,19 @@ class SampleGradients(InformationOperator):
         number = sample_number(batch)
         self._require_room(number)
         seen = self._observed.evaluated(lambda: self._seen(batch, number), self._placed)
+        writes = self._observed.changed
         units = len(seen.losses)
         self._require_room(units)
         # Beside its graph its rows, in the making and as they are put together.
         needed = per_sample + 3 * (units // number) * self.size * self.dtype.itemsize
         at_once = max(1, min(number, int(self._memory / 2 / needed)))
         rows = torch.empty(units, self.size, dtype=self.dtype, device=self.device)
-        try:
-            self._all_at_once(batch, seen, at_once, rows)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # of torch.func, for what it cannot transform
+        if writes or not self._is_transformed(batch, seen, at_once, rows):
             if number > _ONE_BY_ONE:
                 raise ValueError(
-                    f"model: expected one that torch.func.vmap takes sample by sample, got "
-                    f"{type(error).__name__}: {error}"
-                ) from error
+                    f"model: expected one that torch.func.vmap takes sample by sample, or at most "
+                    f"{_ONE_BY_ONE} samples, got {number}"
+                )
             self._one_by_one(batch, seen, rows)
         expected = torch.cat([part.reshape(-1) for part in seen.check])
         if not bool((_phases(seen.losses) @ rows - expected).norm() <= _SAME * expected.norm()):
@@ -215,6 +233,16 @@ class SampleGradients(InformationOperator):
             [[slope[place] for place in chosen] for slope in slopes],
         )
 
+    def _is_transformed(self, batch: Batch, seen: _Seen, at_once: int, rows: Tensor) -> bool:
+        """Whether the rows could be filled in by torch.func, so many samples together."""
+        try:
+            self._all_at_once(batch, seen, at_once, rows)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # for what it cannot transform, of any kind
+            return False
+        return True
+
     def _all_at_once(self, batch: Batch, seen: _Seen, at_once: int, rows: Tensor) -> None:
         """Fill in the rows, so many samples together."""
         number = sample_number(batch)
@@ -231,13 +259,13 @@ class SampleGradients(InformationOperator):
                 own[i] = sample.unsqueeze(0)
 
             def outputs(*parameters: Tensor) -> list[Tensor]:
-                found = self._observed.outputs_at(
-                    tree_unflatten(own, spec), dict(zip(self._leaves, parameters, strict=True))
-                )
+                others = dict(zip(self._leaves, parameters, strict=True))
+                with _NothingSet():
+                    found = self._observed.outputs_at(tree_unflatten(own, spec), others)
                 every = tree_leaves(found)
                 return [every[place] for place in seen.places]
 
-            _, pull = vjp(outputs, *constants)
+            pull = vjp(outputs, *constants)[1]
             return [pull([slope.unsqueeze(0) for slope in unit]) for unit in slopes]
 
         def body() -> None:

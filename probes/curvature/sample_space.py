@@ -179,7 +179,9 @@ class SampleSpace(CurvatureOperator):
             return chosen if self._gram is None else chosen.new_empty(self.size, 0)
         found = self._pulled(chosen[self._rows.own] / values.sqrt().to(self.dtype))
         frame, triangle = torch.linalg.qr(found)
-        return frame * torch.where(triangle.diagonal() < 0, -1.0, 1.0).to(frame.dtype)
+        signs: Tensor = torch.where(triangle.diagonal() < 0, -1.0, 1.0)
+        oriented: Tensor = frame * signs.to(frame.dtype)
+        return oriented
 
     def kernel(self, count: int, generator: torch.Generator) -> Tensor:
         """Orthonormal vectors of the eigenvalue 0, (N, count), where N > n.
@@ -230,7 +232,8 @@ class SampleSpace(CurvatureOperator):
             )
             found.append((change - change.mean()).square().sum().sqrt())
         spread = torch.stack(found) if found else values.new_zeros(0)
-        return spread * (number / (number - 1)) ** 0.5
+        errors: Tensor = spread * (number / (number - 1)) ** 0.5
+        return errors
 
     def _own_rows(self) -> Tensor:
         if isinstance(self._columns, Tensor):

@@ -83,6 +83,18 @@ class Branches(nn.Module):
         return self.last(hidden)
 
 
+class Writes(nn.Module):
+    """Sets the data of frozen weights, which torch.func's tensors do not survive."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 3), nn.Linear(4, 3).requires_grad_(False)
+
+    def forward(self, x):
+        self.last.weight.data = 0.5 * self.first.weight.data
+        return self.first(x) + self.last(x)
+
+
 def two_terms(outputs, targets):
     return CE(outputs["logits"], targets) + 0.5 * outputs["rest"][0].square().mean()
 
@@ -144,6 +156,7 @@ CASES = {
     "weight norm": (lambda: Then(parametrizations.weight_norm(nn.Linear(4, 5)), 5), vector(4)),
     "residual": (Residual, vector(4)),
     "refused by vmap": (Branches, vector(4)),
+    "writes": (Writes, vector(4)),
     "squares": (mlp, vector(4), lambda o, t: (o - functional.one_hot(t, 3)).square().mean()),
 }
 
