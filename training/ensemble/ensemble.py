@@ -28,7 +28,8 @@ from .prediction import predicted
 __all__ = ["MEMBERS", "ensemble"]
 
 MEMBERS = "members"  # the folder of their record files
-_TOGETHER = 32
+# Members of a group: here, and where other workers want groups of their own.
+_TOGETHER, _BY_EXECUTOR = 32, 8
 
 
 def ensemble(
@@ -89,7 +90,8 @@ def ensemble(
             part.members.mkdir(exist_ok=True)
             left += part.left()
         tick(sum(len(part.files) for part in parts) - len(left))
-        groups = _groups(left, systems[0])
+        size = _TOGETHER if executor is None else _BY_EXECUTOR
+        groups = _groups(left, systems[0], size)
         calls = [([config for config, _ in group],) for group in groups]
         for place, contents in outcomes(train_group, calls, executor):
             for (_, path), content in zip(groups[place], contents, strict=True):
@@ -210,7 +212,7 @@ def _flat(content: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]
 
 
 def _groups(
-    members: Sequence[tuple[TrainingConfig, Path]], system: System
+    members: Sequence[tuple[TrainingConfig, Path]], system: System, size: int
 ) -> list[list[tuple[TrainingConfig, Path]]]:
     """Members that are trained together: alike but for what the system's descent leaves free."""
     assert system.descent is not None
@@ -219,9 +221,9 @@ def _groups(
         fixed = [each for each in _flat(config.to_dict()) if each[0] not in system.descent.free]
         alike.setdefault(json.dumps(fixed), []).append((config, path))
     return [
-        group[first : first + _TOGETHER]
+        group[first : first + size]
         for group in alike.values()
-        for first in range(0, len(group), _TOGETHER)
+        for first in range(0, len(group), size)
     ]
 
 
