@@ -32,6 +32,7 @@ def run(heading, tmp_path, monkeypatch):
     return namespace
 
 
+@pytest.mark.slow
 def test_any_loop(tmp_path, monkeypatch):
     run("Any loop", tmp_path, monkeypatch)
     assert [record.step for record in load("runs/attached").records] == [0, 2, 4]
