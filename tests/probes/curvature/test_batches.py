@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from spectrain.probes.curvature.batches import Batches, divided, sample_number
+from spectrain.probes.curvature.batches import Batches, divided, sample_number, together
 
 
 def pair(size):
@@ -68,6 +68,22 @@ def test_parts_share_what_has_no_samples():
     assert [len(part[1][0]) for part in parts] == [2, 2, 1]
     assert all(part[0]["table"] is table and part[1][1:] == (scale, "name") for part in parts)
     assert torch.equal(torch.cat([part[0]["x"] for part in parts]), torch.arange(5))
+
+
+def test_batches_are_put_together_along_their_samples_if_they_fit():
+    scale = torch.tensor(2.0)
+    parts = [
+        ({"x": torch.full((n, 2), n), "scale": scale}, (torch.arange(n), "name")) for n in (2, 3)
+    ]
+    inputs, (targets, name) = together(parts)
+    assert inputs["x"].flatten().tolist() == [2] * 4 + [3] * 6
+    assert (float(inputs["scale"]), targets.tolist(), name) == (2.0, [0, 1, 0, 1, 2], "name")
+    ragged = [(torch.ones(2, width), torch.ones(2)) for width in (3, 4)]
+    others = [(torch.ones(2, 3), torch.ones(2)), (torch.ones(2, 3), (torch.ones(2),))]
+    scales = [(torch.ones(2, 3), torch.tensor(float(s))) for s in (1, 2)]
+    for batches in (ragged, others, scales):
+        with pytest.raises(ValueError, match="sample: expected batches that can be put together"):
+            together(batches)
 
 
 class Noisy(TensorDataset):
