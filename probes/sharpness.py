@@ -97,7 +97,7 @@ def sharpnesses(
     """
     assert setup.learning_rate is not None
     trained = dict(unwrap(setup.model).named_parameters())
-    found = []
+    found: list[Sharpness] = []
     for selection, spectrum in spectra:
         if selection.matrix != HESSIAN.name:
             continue
@@ -133,14 +133,15 @@ def sharpness_quantities(found: Sequence[Sharpness], blocks: Sequence[str]) -> l
         if not own:
             continue
         one = len(blocks) == 1
-        values, errors, thresholds = (
-            np.array([part(own[b]) if b in own else math.nan for b in blocks])
-            for part in (
-                lambda each: each.value,
-                lambda each: each.error,
-                lambda each: each.critical.threshold,
-            )
-        )
+        known = [own.get(block) for block in blocks]
+        values, errors, thresholds = np.array(
+            [
+                (math.nan,) * 3
+                if each is None
+                else (each.value, each.error, each.critical.threshold)
+                for each in known
+            ]
+        ).T
         quantities.append(
             Quantity(
                 name,

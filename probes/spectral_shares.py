@@ -46,8 +46,11 @@ def spectral_shares(spectrum: Spectrum) -> SpectralShares | None:
         return None
     known = spectrum.density.eigenvalues
     if known.size:
+        trace = float(known.sum())
+        # Zeros come out on both sides.
+        known = np.where(np.abs(known) > spectrum.density.resolution, known, 0.0)
         rank, negative = _rank_and_share(known, np.ones_like(known))
-        return SpectralShares((float(known.sum()), 0.0), (rank, 0.0), (negative, 0.0))
+        return SpectralShares((trace, 0.0), (rank, 0.0), (negative, 0.0))
     jacobi, size = spectrum.jacobi, spectrum.size
 
     def of(found: Jacobi) -> FloatArray:
@@ -57,9 +60,9 @@ def spectral_shares(spectrum: Spectrum) -> SpectralShares | None:
     values, errors = _with_errors(of, jacobi)
     half = max(1, len(jacobi.diagonal) // 2)
     errors = np.hypot(errors, values - of(_first(jacobi, half)))
-    trace = size * float(jacobi.diagonal[0]), size * float(jacobi.diagonal_errors[0])
+    first = size * float(jacobi.diagonal[0]), size * float(jacobi.diagonal_errors[0])
     (rank, negative), (rank_error, negative_error) = values.tolist(), errors.tolist()
-    return SpectralShares(trace, (rank, rank_error), (negative, negative_error))
+    return SpectralShares(first, (rank, rank_error), (negative, negative_error))
 
 
 def share_quantities(spectra: Sequence[Spectrum], units: dict[str, str]) -> list[Quantity]:

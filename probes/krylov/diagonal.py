@@ -111,7 +111,7 @@ def diagonal_estimate(
             raise ValueError("operator: expected finite products, got NaN or infinity")
         total += forms.sum(1)
         squares += forms.square().sum(1)
-        parts = forms.double().split(list(sizes))
+        parts = torch.split(forms.double(), list(sizes))
         columns.append(torch.stack([part.sum(0) for part in parts], 1))
     found = torch.cat(columns).cpu().numpy()
     if exact:

@@ -251,6 +251,8 @@ def test_a_probe_takes_the_spectrum_of_each_layer():
     sizes = eigenvalues.abs().sum()
     assert rank.values[1] == pytest.approx(float(sizes**2 / eigenvalues.square().sum()), rel=1e-6)
     assert record.measured.quantity("sharpness").values[1] == top
+    # Semidefinite, though its zeros are computed as numbers of both signs.
+    assert record.measured.quantity("information_negative_share") is None
     with pytest.raises(ValueError, match="blocks: expected 'layers', 'modules', or a depth of at"):
         SpectralProbe(model, loss, batch, blocks="layer")
     with pytest.raises(ValueError, match="blocks: expected 'layers', 'modules', or a depth of at"):

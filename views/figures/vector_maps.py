@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -86,7 +87,7 @@ def _draw(
     axes.set_facecolor("#DDDDDD")  # unknown
     bar = figure.colorbar(mesh, ax=axes, pad=0.02)
     bar.set_label(style.literal(quantity.unit.replace(" per ", "\nper ", 1)))
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def _edges(times: FloatArray) -> FloatArray:
@@ -95,7 +96,7 @@ def _edges(times: FloatArray) -> FloatArray:
     return np.concatenate([[2 * times[0] - middles[0]], middles, [2 * times[-1] - middles[-1]]])
 
 
-def _colours(values: FloatArray) -> dict[str, object]:
+def _colours(values: FloatArray) -> dict[str, Any]:
     """Of both signs about zero; of positive numbers from dark to light, maybe by decades."""
     known = values[np.isfinite(values)]
     low, high = float(known.min(initial=0.0)), float(known.max(initial=0.0))
