@@ -40,19 +40,26 @@ _WORDS: dict[Any, tuple[str, str]] = {  # one of them, several of them
 }
 
 
-def require_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+def require_arguments(
+    function: Callable[..., Any], given: Mapping[str, Any], own: Collection[str] = ()
+) -> None:
     """Refuse arguments that are not of the kind that the function's annotations say.
 
     To be called first in it, with ``locals()``. A whole number is an int or one of NumPy's, and no
     bool, and is also a number; NaN is one, to be refused with the range; a list may be a tuple, and
     the reverse; of a protocol the names are asked for. What cannot be told is let through.
 
+    Args:
+        function: whose they are.
+        given: by name.
+        own: names of those that the function refuses in words of its own.
+
     Raises:
         ValueError: ``NAME: expected a whole number, got 2.5``.
     """
     for name, annotation, default in _parameters(function):
         value = given[name]
-        if value is not default:
+        if value is not default and name not in own:
             require(name, value, annotation)
 
 
@@ -90,7 +97,7 @@ def require_whole(name: str, value: Any, least: int) -> None:
 def require_least(name: str, value: float, least: float) -> None:
     """Refuse what is no finite number of at least ``least``."""
     if not (_fits(value, float) and math.isfinite(value) and value >= least):
-        raise ValueError(f"{name}: expected a finite number of at least {least}, got {value!r}")
+        raise ValueError(f"{name}: expected at least {least}, got {value!r}")
 
 
 def require_positive(name: str, value: float) -> None:
@@ -206,17 +213,20 @@ def _words(annotation: Any, several: bool = False) -> str:
     if annotation is None:
         return "None"
     if origin is Literal:
-        return "one of " + ", ".join(map(repr, inner))
+        *others, last = map(repr, inner)
+        return f"{', '.join(others)} or {last}" if others else last
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_words(each, several) for each in inner))
     if kind in _LISTS:
         start = "lists" if several else "a list"
         if kind is tuple and inner and inner[-1] is not Ellipsis:
             return f"{start} of {len(inner)}: {', '.join(_words(each) for each in inner)}"
-        return f"{start} of {_words(inner[0], True)}" if inner else start
+        return f"{start} of {_words(inner[0], True)}" if inner and inner[0] is not Any else start
     if kind in (dict, Mapping):
         return "mappings" if several else "a mapping"
-    if not isinstance(kind, type) or annotation is Callable or kind is type(Callable[..., Any]):
+    if annotation is Any:
+        return "anything"
+    if not isinstance(kind, type) or kind in (Callable, type(Callable[..., Any])):
         return "functions" if several else "a function"
     if kind.__module__ == "numpy":
         return "arrays" if several else "an array"

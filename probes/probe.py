@@ -158,7 +158,7 @@ class SpectralProbe:
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
     ) -> None:
-        require_arguments(SpectralProbe.__init__, locals())
+        require_arguments(SpectralProbe.__init__, locals(), ("sample", "learning_rate"))
         module = unwrap(model) if skeleton is None else skeleton
         devices = (parameter.device for parameter in unwrap(model).parameters())
         processes = Processes(process_group or group_of(model), next(devices, torch.device("cpu")))

@@ -341,7 +341,7 @@ def test_annotations_are_taken_as_they_are_meant():
     require("sink", spectrain.ConsoleSink(), spectrain.Sink)
     with pytest.raises(ValueError, match="sink: expected a Sink, got Linear"):
         require("sink", MODEL, spectrain.Sink)
-    with pytest.raises(ValueError, match=r"x: expected one of 'a', 1, got True"):
+    with pytest.raises(ValueError, match=r"x: expected 'a' or 1, got True"):
         require("x", True, Literal["a", 1])
     with pytest.raises(ValueError, match="n: expected a whole number of at least 2, got 1"):
         require_whole("n", 1, 2)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ...models.arguments import require_fields
+from ...models.arguments import require, require_fields
 from .number_range import require_range
 
 __all__ = ["Algorithm", "AlgorithmName"]
@@ -41,6 +41,7 @@ class Algorithm:
     schedule: tuple[tuple[float, float], ...] = field(default=(), metadata={"unit": "(step, 1)"})
 
     def __post_init__(self) -> None:
+        require("algorithm", self.name, AlgorithmName)
         require_fields(self)
         if self.name not in get_args(AlgorithmName):
             raise ValueError(

@@ -153,9 +153,9 @@ def test_bottom_outliers_have_a_diagram_too(xor):
 @pytest.mark.parametrize("side", ["right", "left", "gap", ""])
 def test_other_words_for_a_side_are_refused(side):
     theory = object()
-    with pytest.raises(ValueError, match="side: expected one of top, bottom, inside, got"):
+    with pytest.raises(ValueError, match=r"side: expected .*top.*inside.*, got"):
         snr_aspect_ratio_plane(theory, "hessian", (0,), side)
-    with pytest.raises(ValueError, match="side: expected one of top, bottom, inside, got"):
+    with pytest.raises(ValueError, match=r"side: expected .*top.*inside.*, got"):
         excess_plane(lambda x, y: theory, "hessian", (0,), side)
 
 

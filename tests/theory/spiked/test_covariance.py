@@ -40,7 +40,7 @@ def test_derivatives_are_those_of_the_polynomial(case):
         ((None, 1e300), "tensor_noise: expected a number from 1e-50 to 1e+50, got 1e+300"),
         ((None, None), "matrix_noise, tensor_noise: expected at least one, got None for both"),
         ((1.0, 1.0, 2), "order: expected an integer of at least 3, got 2"),
-        ((1.0, 1.0, 3.5), "order: expected an integer of at least 3, got 3.5"),
+        ((1.0, 1.0, 3.5), "order: expected a whole number, got 3.5"),
     ],
 )
 def test_bad_input_is_named(arguments, message):

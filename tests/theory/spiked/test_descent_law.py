@@ -106,7 +106,7 @@ def test_readings_at_some_steps_are_those_of_all():
         ({"learning_rate": 0.0}, "learning_rate: expected a positive number"),
         ({"steps": []}, "times: expected steps, strictly increasing integers from 0 on"),
         ({"steps": [3, 2]}, "times: expected steps, strictly increasing integers"),
-        ({"steps": [1.5]}, "times: expected steps, strictly increasing integers"),
+        ({"steps": [1.5]}, "steps: expected a list of whole numbers"),
         ({"steps": [-1, 2]}, "times: expected steps, strictly increasing integers"),
         ({"steps": [10**9]}, "times: expected at most 10,000,000 steps, got 1,000,000,000"),
         ({"steps": [5000], "learning_rate": 0.9}, "learning_rate: expected less than"),

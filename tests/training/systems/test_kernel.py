@@ -127,7 +127,7 @@ def test_eigenvalues_are_those_of_quadrature(dimension, scale):
         ("noise", {"noise": -1.0}),
         ("samples", {"samples": 0}),
         ("samples", {"samples": None}),
-        ("samples", {"algorithm": "one-pass"}),
+        ("algorithm", {"algorithm": "one-pass"}),
         ("batch_size", {"algorithm": "shuffled", "batch_size": 7}),
         ("lr", {"lr": 0.0}),
     ],
