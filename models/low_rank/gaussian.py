@@ -28,8 +28,9 @@ class GaussianMeasurements(VectorMeasurements):
     def draw(self, generator: torch.Generator) -> None:
         """All entries, (m, p)."""
         shape = self.count, self.symmetric.length
-        place = {"dtype": self.dtype, "device": self.device}
-        self.matrix = torch.randn(shape, generator=generator, **place)
+        self.matrix: Tensor = torch.randn(
+            shape, generator=generator, dtype=self.dtype, device=self.device
+        )
         self.matrix *= self.count**-0.5
 
     @classmethod

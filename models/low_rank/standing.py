@@ -49,4 +49,5 @@ def standing(point: Tensor, truth: LowRankMatrix) -> Standing:
 def relative_error(point: Tensor, matrix: Tensor) -> Tensor:
     """|U U^T - Z| / |Z|, (...), of U (..., n, q) and Z (..., n, n)."""
     off = torch.linalg.matrix_norm(point @ point.mT - matrix)
-    return off / torch.linalg.matrix_norm(matrix)
+    relative: Tensor = off / torch.linalg.matrix_norm(matrix)
+    return relative
