@@ -49,10 +49,7 @@ class _Seen:
 
 
 class _NothingSet(TorchFunctionMode):
-    """Refuses assignments like ``tensor.data = ...``: of torch.func's tensors they end the process.
-
-    (torch 2.13, a segmentation fault.)
-    """
+    """Refuses to set attributes of tensors, which torch.func's transforms are not made for."""
 
     def __torch_function__(
         self,
