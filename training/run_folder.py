@@ -96,8 +96,8 @@ def open_run_folder(
             raise ValueError(
                 f"folder: expected one that no other process uses, got {str(path)!r}"
             ) from None
-        # What a process killed while it wrote a checkpoint has left.
-        for name in (folder.checkpoint.name, folder.config.name):
+        # What a process killed while it replaced a file has left.
+        for name in (folder.checkpoint.name, folder.config.name, "events.out.tfevents.*"):
             for unfinished in folder.path.glob(f".{name}.*.new"):
                 unfinished.unlink()
         if folder.config.exists():

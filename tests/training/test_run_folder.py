@@ -49,10 +49,12 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
             pass
 
 
-def test_what_a_killed_writer_of_a_checkpoint_left_goes_away(tmp_path):
+def test_what_a_killed_writer_left_goes_away(tmp_path):
+    """Of a checkpoint, and of an event file out of which events are taken."""
     with open_run_folder(tmp_path, CONFIG, resume=False):
         pass
     (tmp_path / ".checkpoint.pt.123.new").write_bytes(b"half")
+    (tmp_path / ".events.out.tfevents.1.host.2.0.123.new").write_bytes(b"half")
     with open_run_folder(tmp_path, CONFIG, resume=True) as files:
         assert sorted(path.name for path in files.path.iterdir()) == ["config.yaml", "lock"]
 
