@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from ..arguments import require_arguments
+from ..arguments import require_arguments, require_whole
 from .symmetric import SymmetricVectors
 
 __all__ = ["Measurements", "VectorMeasurements", "require_measurements"]
@@ -74,6 +74,7 @@ class VectorMeasurements(Measurements):
         device: torch.device | str = "cpu",
     ) -> None:
         require_arguments(VectorMeasurements.__init__, locals())
+        require_whole("count", count, 1)
         require_measurements(size, count, self.most(size))
         self.size, self.count, self.dtype = size, count, dtype
         self.device = torch.device(device)
