@@ -74,7 +74,7 @@ def main() -> None:
     what, system, key, size, *rest = sys.argv[1:]
     config = SYSTEMS[system](**{key: int(size)})
     # Modules that torch and the theory import late are not what is timed.
-    config.small().build(torch.Generator().manual_seed(0))
+    SYSTEMS[system](**{key: 20}).build(torch.Generator().manual_seed(0))
     if what == "run":
         print(json.dumps(run_seconds(config)))
     elif what == "ensemble":
