@@ -123,6 +123,8 @@ def test_a_dask_cluster_gives_the_same_ensemble_and_goes_on_without_a_worker(tmp
             os.kill(nanny.pid, signal.SIGKILL)
         more = replace(LOW_RANK, seed=2)
         (second,) = ensemble(more, tmp_path / "less", seeds=3, executor=executor)
+        # A cluster that is closed while it starts a worker anew waits for it without end.
+        client.wait_for_workers(2)
     same_means(first, ensemble(LOW_RANK, tmp_path / "here", seeds=2)[0])
     same_means(second, ensemble(more, tmp_path / "again", seeds=3)[0])
     assert len(load(tmp_path / "less" / "members" / "seed-4.jsonl").records) == 2
