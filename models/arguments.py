@@ -213,8 +213,7 @@ def _words(annotation: Any, several: bool = False) -> str:
     if annotation is None:
         return "None"
     if origin is Literal:
-        *others, last = map(repr, inner)
-        return f"{', '.join(others)} or {last}" if others else last
+        return " or ".join(map(repr, inner)) if len(inner) < 3 else f"one of {_listed(inner)}"
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_words(each, several) for each in inner))
     if kind in _LISTS:
@@ -233,6 +232,10 @@ def _words(annotation: Any, several: bool = False) -> str:
     name = kind.__name__
     article = "an" if name[0] in "AEIOU" else "a"
     return f"{name}s" if several else f"{article} {name}"
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(repr, values))
 
 
 def _is_plain(value: Any) -> bool:

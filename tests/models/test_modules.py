@@ -149,7 +149,7 @@ def test_a_scale_that_is_no_number_is_refused(build):
 
 
 def test_too_few_classes_or_units_are_refused():
-    with pytest.raises(ValueError, match="directions: expected at least 2 classes, got 1"):
+    with pytest.raises(ValueError, match="classes: expected a whole number of at least 2, got 1"):
         softmax(rows=1)
     with pytest.raises(ValueError, match="directions: expected at least 1 hidden unit, got 0"):
         two_layer(rows=0)

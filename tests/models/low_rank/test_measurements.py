@@ -122,7 +122,7 @@ def test_more_rows_than_coordinates_are_refused(kind):
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_no_measurement_is_refused(kind):
-    with pytest.raises(ValueError, match="measurements: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="count: expected a whole number of at least 1, got 0"):
         made(kind, 0)
 
 

@@ -139,7 +139,7 @@ def test_a_probe_measures_half_precision_in_copies():
     assert torch.get_default_dtype() == torch.float32
     with pytest.raises(ValueError, match="dtype: expected float32 or float64"):
         SpectralProbe(model, CE, (inputs, targets), dtype=torch.bfloat16)
-    with pytest.raises(ValueError, match="mode: expected one of"):
+    with pytest.raises(ValueError, match="mode: expected 'eval' or 'train'"):
         SpectralProbe(model, CE, (inputs, targets), dtype=torch.float32, mode="both")
 
 

@@ -254,7 +254,7 @@ def test_options_out_of_range(kind):
     def made(**options):
         return kind(network(), functional.cross_entropy, batch(), EVERY, **options)
 
-    with pytest.raises(ValueError, match=r"reduction: expected one of .*, got 'none'"):
+    with pytest.raises(ValueError, match=r"reduction: expected 'mean' or 'sum', got 'none'"):
         made(reduction="none")
     with pytest.raises(ValueError, match=r"strategy: expected one of .*, got 'fast'"):
         made(strategy="fast")
