@@ -15,7 +15,7 @@ from dataclasses import MISSING, fields
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import IO, Any, BinaryIO, Literal, TextIO, Union, get_args, get_origin
 
 __all__ = [
     "require",
@@ -29,12 +29,14 @@ __all__ = [
 # Characters of a value that a message shows.
 _SHOWN = 80
 _LISTS = (tuple, list, Sequence, Collection, Iterable, set, frozenset)
+_FILES = (IO, TextIO, BinaryIO)
 _WORDS: dict[Any, tuple[str, str]] = {  # one of them, several of them
     bool: ("True or False", "True or False"),
     int: ("a whole number", "whole numbers"),
     float: ("a number", "numbers"),
     str: ("a text", "texts"),
     type(None): ("None", "None"),
+    TextIO: ("a file of text", "files of text"),
     Path: ("a path", "paths"),
     os.PathLike: ("a path", "paths"),
 }
@@ -161,6 +163,8 @@ def _fits(value: Any, annotation: Any) -> bool:
     kind = origin or annotation
     if not isinstance(kind, type) or kind in (Any, object):
         return True
+    if kind in _FILES:
+        return hasattr(value, "write")
     if getattr(kind, "_is_protocol", False):
         return all(_has(value, each) for each in _members(kind))
     if kind.__module__ == "numpy":

@@ -71,14 +71,18 @@ class Meter:
             for bound in (budget.seconds, budget.products, budget.memory)
         ]
         bounds[0] = min(bounds[0], seconds)
-        if not processes.alone:
-            bounds = processes.gather(bounds)[0].tolist()
         self._seconds, self._products, self._memory = bounds
         self._processes = processes
         self._start = time.perf_counter()
         self._until = self._limit = math.inf
         self._why = self._capped = ""
         self._taken = self._panel = self._most = self._size = 0
+
+    def begin(self) -> None:
+        """Let all processes have the bounds of the first."""
+        if not self._processes.alone:
+            bounds = [self._seconds, self._products, self._memory]
+            self._seconds, self._products, self._memory = self._processes.gather(bounds)[0].tolist()
 
     @contextmanager
     def part(self, parts: int) -> Iterator[None]:

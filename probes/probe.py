@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -158,7 +158,10 @@ class SpectralProbe:
         thorough_epochs: Collection[int] = (),
         on_failure: Literal["record", "raise"] = "record",
     ) -> None:
-        require_arguments(SpectralProbe.__init__, locals(), ("sample", "learning_rate"))
+        refused_elsewhere = ["sample", "learning_rate"]
+        if isinstance(blocks, str | int):  # with what names kinds of blocks
+            refused_elsewhere.append("blocks")
+        require_arguments(SpectralProbe.__init__, locals(), refused_elsewhere)
         module = unwrap(model) if skeleton is None else skeleton
         devices = (parameter.device for parameter in unwrap(model).parameters())
         processes = Processes(process_group or group_of(model), next(devices, torch.device("cpu")))
@@ -257,6 +260,7 @@ class SpectralProbe:
         probing = Probing(self.setup, record, thorough, meter)
         call = f"the {'thorough ' if thorough else ''}probing at step {step}"
         with probing.alone("probing"), self._observed(step, call) as observed:
+            meter.begin()
             if self._unchecked:
                 with probing.alone("check"):
                     checks = self._checks(observed, step)
@@ -435,8 +439,12 @@ class SpectralProbe:
         else:
             self._due(step, epoch, self._loss)  # known from now on, and not made up for
 
-    def on_loss(self, loss: Tensor) -> None:
-        """Keep the loss of a step for the schedule."""
+    @property
+    def on_loss(self) -> Callable[[Tensor], None] | None:
+        """Keeps the loss of a step for the schedule; None for one that reads none."""
+        return self._keep_loss if self.schedule.reads_loss else None
+
+    def _keep_loss(self, loss: Tensor) -> None:
         self._loss = loss
 
     def on_step_end(self, step: int, epoch: int) -> None:

@@ -17,6 +17,7 @@ from .curvature.batches import (
     Batch,
     Batched,
     divided,
+    is_empty,
     is_graph,
     sample_number,
 )
@@ -200,6 +201,8 @@ def _require_samples(batch: Batch, least: int) -> int:
     targets = batch[1]
     if isinstance(targets, Tensor) and (targets.ndim == 0 or len(targets) < least):
         raise ValueError(f"sample: expected at least one sample, got {tuple(targets.shape)}")
+    if not least and is_empty(batch):
+        return 0
     try:
         return sample_number(batch)
     except ValueError as error:

@@ -52,23 +52,24 @@ class SharedSpaces:
             number = sum(map(sample_number, batches_of(self._batch)))
         except ValueError:
             number = 0
-        if isinstance(self._batch, Borrowed):
-            number = 0  # none of its own: there are products, in which these count by 0
         numbers = processes.gather([number])
         if not numbers.all():
             return {}
         chosen = [s for s in self._selections if min(self._size(s), float(numbers.sum())) <= MOST]
         gradients = self._gradients(chosen) if chosen else None
         units = 0 if gradients is None else len(gradients.rows)
-        counts = processes.gather([units])
-        if not counts.all():
+        if not processes.gather([units]).all():
             return {}
+        lent = isinstance(self._batch, Borrowed)
+        counts = processes.gather([0 if lent else units])
         assert gradients is not None
         chosen = [s for s in chosen if min(self._size(s), float(counts.sum())) <= MOST]
         found: dict[tuple[str, str], SampleSpace | None] = {}
         for name in dict.fromkeys(selection.matrix for selection in chosen):
             matrix = self._setup.matrix(name)
-            rows = SampleRows(gradients, processes, centred=isinstance(matrix, Covariance))
+            rows = SampleRows(
+                gradients, processes, centred=isinstance(matrix, Covariance), lent=lent
+            )
             own = [selection for selection in chosen if selection.matrix == name]
             spaces = sample_spaces(rows, [_block(selection) for selection in own])
             found |= {

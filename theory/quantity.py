@@ -31,13 +31,13 @@ class Quantity(Deferred):
         values: of any shape; () for a single number. They are kept as float64.
         unit: of values, errors and band.
         axes: names of the entries along each axis; empty for a single number.
-        total: name of the number whose parts the entries of a vector are; empty for none.
         errors: of the shape of ``values``: standard error of what is measured on a sample,
             numerical error of what is predicted; None where nothing is said of it.
         band: standard deviation over runs, of the shape of ``values``; NaN where it is unknown.
         symmetric: whether entries with the two axes exchanged are the same number.
         threshold: of the shape of ``values``: beyond it something else happens, as for a sharpness
             at which steps grow; NaN where there is none.
+        total: name of the number whose parts the entries of a vector are; empty for none.
 
     Raises:
         ValueError: if the name is empty or the shapes do not fit.
@@ -47,11 +47,11 @@ class Quantity(Deferred):
     values: FloatArray = field(metadata=_OWN_UNIT)
     unit: str = field(metadata={"unit": "none"})
     axes: tuple[tuple[str, ...], ...] = field(default=(), metadata={"unit": "none"})
-    total: str = field(default="", metadata={"unit": "none"})
     errors: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_ERROR)
     band: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_ERROR)
     symmetric: bool = field(default=False, metadata={"unit": "none"})
     threshold: FloatArray | None = field(default_factory=_unknown, metadata=_OWN_UNIT)
+    total: str = field(default="", metadata={"unit": "none"})
 
     def __post_init__(self) -> None:
         if not self.name:

@@ -9,7 +9,6 @@ from tqdm import tqdm
 from ..models.arguments import require_arguments, require_whole
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.optim.lr_scheduler import LRScheduler
 
 __all__ = ["Callback", "ProgressBar", "ScheduleStep"]
@@ -18,15 +17,12 @@ __all__ = ["Callback", "ProgressBar", "ScheduleStep"]
 class Callback(Protocol):
     """Is told where the training stands: the steps taken and the epochs finished.
 
-    A subclass overrides what it wants to hear of; a `SpectralProbe` fits as it is.
+    A subclass overrides what it wants to hear of; a `SpectralProbe` fits as it is. One that has a
+    method ``on_loss`` is told, before the end of each step, of the loss, (), that it started from.
     """
 
     def on_train_start(self, step: int, epoch: int) -> None:
         """Before the first step, also of a run that is continued."""
-        return
-
-    def on_loss(self, loss: Tensor) -> None:
-        """The loss that a step of the optimiser started from, (); a callback may do without."""
         return
 
     def on_step_end(self, step: int, epoch: int) -> None:

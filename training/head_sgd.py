@@ -119,8 +119,15 @@ class HeadSGD:
         self._losses = []
         return found
 
+    @torch.no_grad()
+    def last_loss(self) -> Tensor:
+        """Mean loss of the last step on its batch, before it, of the first model: ()."""
+        h, v, targets = self._last
+        return self._head.losses(self._head.output(h, v), targets)[0].mean()
+
     def _keep(self, h: Tensor, v: Tensor, targets: Tensor) -> None:
-        self._kept.append((h, v, targets))
+        self._last = h, v, targets
+        self._kept.append(self._last)
         self._numbers += h.numel()
         if self._numbers > _NUMBERS:
             self._evaluate()

@@ -58,7 +58,7 @@ def fit(
         raise ValueError(f"finished_epochs: expected 0 to {epochs}, got {finished_epochs}")
     batches = iter(data)
     step = finished_epochs * steps_per_epoch
-    listeners = [callback.on_loss for callback in callbacks if hasattr(callback, "on_loss")]
+    listeners = [hear for each in callbacks if (hear := getattr(each, "on_loss", None)) is not None]
     model.train()
     for callback in callbacks:
         callback.on_train_start(step, finished_epochs)
@@ -74,7 +74,7 @@ def fit(
                 by_hand.step(inputs[None], targets[None])
             step += 1
             for hear in listeners:
-                hear(losses[-1])
+                hear(losses[-1] if by_hand is None else by_hand.last_loss())
             for callback in callbacks:
                 callback.on_step_end(step, epoch)
         found = torch.stack(losses) if by_hand is None else by_hand.losses()[:, 0]

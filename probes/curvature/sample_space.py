@@ -34,19 +34,30 @@ class SampleRows:
         gradients: of this process's samples.
         processes: that share the samples.
         centred: whether g is the weighted mean of the gradients; otherwise 0.
+        lent: whether the samples are borrowed, and count by nothing.
     """
 
-    def __init__(self, gradients: SampleGradients, processes: Processes, *, centred: bool) -> None:
+    def __init__(
+        self,
+        gradients: SampleGradients,
+        processes: Processes,
+        *,
+        centred: bool,
+        lent: bool = False,
+    ) -> None:
         self.gradients, self.processes = gradients, processes
-        numbers = processes.gather([len(gradients.rows), gradients.weight])
+        counting = slice(0, 0) if lent else slice(None)
+        self._gradients = gradients.rows[counting]
+        weight = 0.0 if lent else gradients.weight
+        numbers = processes.gather([len(self._gradients), weight])
         lengths = [int(number) for number in numbers[:, 0]]
         start = sum(lengths[: processes.rank])
         self.samples = sum(lengths)
         self.own = slice(start, start + lengths[processes.rank])
-        self.weights = gradients.weights / float(numbers[:, 1].sum())
+        self.weights = gradients.weights[counting] / float(numbers[:, 1].sum())
         self.mean: Tensor | None = None
         if centred:
-            self.mean = processes.sum(self.weights @ gradients.rows)
+            self.mean = processes.sum(self.weights @ self._gradients)
         self.roots = self.weights.sqrt()[:, None]
 
     @cached_property
@@ -56,7 +67,7 @@ class SampleRows:
 
     def part(self, columns: slice | Tensor) -> Tensor:
         """This process's rows of some columns of B."""
-        found = self.gradients.rows[:, columns]
+        found = self._gradients[:, columns]
         if self.mean is not None:
             found = found - self.mean[columns]
         return self.roots * found

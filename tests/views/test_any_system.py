@@ -297,7 +297,9 @@ def test_the_tab_is_told_of_everything(run, tmp_path):
     index = RunIndex(tmp_path / RECORDS)
     answer = json.loads(index.history("tangent-hessian", "sphere", 0, 0))
     assert answer["kinds"]["tangent-hessian"] == {"title": TANGENT.title, "unit": TANGENT.unit}
-    assert answer["quantities"]["coupling"] == {"title": "Coupling", "unit": "volt", "axes": 2}
+    assert answer["quantities"]["coupling"] == {
+        "title": "Coupling", "unit": "volt", "axes": 2, "entries": None, "parts": None, "total": "",
+    }  # fmt: skip
     assert [each["axes"] for each in answer["quantities"].values()] == [0, 1, 1, 2]
     assert answer["clock"] == ("sweeps" if run is WITH else "")
     energy = answer["records"][1]["heading"]["numbers"]["energy"]

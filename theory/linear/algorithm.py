@@ -59,7 +59,6 @@ class Algorithm:
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise ValueError(f"weight_decay: expected a number >= 0, got {self.weight_decay}")
         require_range("weight_decay", self.weight_decay)
-        require_range("learning_rate", rate or 0.0)
         self._check_schedule()
 
     def _present(self, name: str, value: object, wanted: bool) -> None:

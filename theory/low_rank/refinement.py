@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from copy import copy
 
 import numpy as np
 from scipy.special import betaincinv
@@ -133,4 +133,6 @@ def recovery_threshold(problem: LowRankProblem, start: Start, tolerance: float) 
 
 
 def _at(problem: LowRankProblem, measurements: float) -> LowRankProblem:
-    return replace(problem, measurements=measurements)  # type: ignore[arg-type]
+    between = copy(problem)
+    object.__setattr__(between, "measurements", measurements)  # a problem has whole numbers only
+    return between

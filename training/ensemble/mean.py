@@ -78,6 +78,8 @@ def _quantity(found: Sequence[Quantity]) -> Quantity:
         errors=band / np.sqrt(len(found)),
         band=band,
         symmetric=first.symmetric,
+        threshold=first.threshold,
+        total=first.total,
     )
 
 

@@ -54,6 +54,7 @@ class Member:
             measurement=Measurement(**(settings | {"draws": 1}), tracking=False),
             seed=seeds.probe,
             sample_kind=system.sample_kind,
+            learning_rate=system.learning_rate,
             every=every,
             thorough_epochs={0, config.epochs // 2, config.epochs},
         )

@@ -17,6 +17,7 @@ from ...probes.curvature.matrix import Hessian, Information
 from ...probes.records.record import Record
 from ...probes.scores import scores_of
 from ...probes.setup import Setup
+from ...probes.sharpness import sharpness_quantities, sharpnesses
 from ...theory.geometry import Geometry
 from ...theory.protocol import Selection
 from ...theory.quantity import Quantity
@@ -102,7 +103,7 @@ def _is_of_head(setup: Setup) -> bool:
     is_whole = all(
         block.parameters == (model.direction_name,) for block in (*setup.blocks, *setup.rare_blocks)
     )
-    if not is_known or not is_whole or setup.measures:
+    if not is_known or not is_whole or setup.measures or setup.theory is None:
         return False
     return scores_of(model, setup.loss, *setup.batch(0, 0)).operator == "head"
 
@@ -142,6 +143,10 @@ def _record(
         quantities += theory.statistics(setup.model, sample).quantities()
         record = replace(record, time=clock.time, clock=clock.label, reference=theory.directions)
     spectra = tuple(found[each.matrix, each.block] for each in selections)
+    if setup.learning_rate is not None:
+        known = list(zip(selections, spectra, strict=True))
+        sharp = sharpnesses(setup, step, setup.model, sample, known, by_head=True)
+        quantities += tuple(sharpness_quantities(sharp, [block.name for block in setup.blocks]))
     return replace(record, measured=Geometry(quantities, spectra), operator="head")
 
 

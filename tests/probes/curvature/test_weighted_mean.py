@@ -174,7 +174,7 @@ def test_weights_that_come_with_the_targets():
         HessianOperator(model, WeightedMean(lambda o, t: (o, o)), (x, y), ALL)
     with pytest.raises(ValueError, match="terms with a weight"):
         HessianOperator(model, loss, (x, (y, 0 * w)), ALL)
-    with pytest.raises(ValueError, match="per: expected one of"):
+    with pytest.raises(ValueError, match="per: expected 'sample' or 'term'"):
         WeightedMean(terms, "token")
 
 

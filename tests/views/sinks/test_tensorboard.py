@@ -345,7 +345,7 @@ def test_the_layout_follows_what_there_is(tmp_path, records):
 
 
 def test_schedule_is_checked(tmp_path):
-    with pytest.raises(ValueError, match="figures_every: expected 0 or more, got -1"):
+    with pytest.raises(ValueError, match="figures_every: expected a whole number of at least 0"):
         TensorBoardSink(tmp_path, figures_every=-1)
 
 
