@@ -37,6 +37,10 @@ class SharedOperator(Derived):
         processes: that share the samples.
         mean: for a covariance, (size,) mean gradient of this process: H_r then measures spread
             about it, and the spread of these means about the global one is added.
+
+    Attributes:
+        processes: see above.
+        counts: whether this process has samples of its own.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class SharedOperator(Derived):
     ) -> None:
         super().__init__(local)
         self._weight, self.processes = weight, processes
+        self.counts = weight > 0
         facts = processes.gather([local.panel_width, local.size, local.dense_cost])
         sizes = facts[:, 1].tolist()
         if len(set(sizes)) > 1:

@@ -43,19 +43,19 @@ def form_errors(
         (k,) float64, NaN where the loss has no units.
     """
     processes = Processes(None, operator.device)
-    local = operator
+    local, counts = operator, True
     if isinstance(operator, SharedOperator):
-        local, processes = operator.original, operator.processes
+        local, processes, counts = operator.original, operator.processes, operator.counts
     if not isinstance(local, HessianOperator):
         return None
-    number, spread = _moments(local, vectors, processes)
+    number, spread = _moments(local, vectors, processes, counts)
     excess = -(operator.size - 1 + values * operator.size * resolvent) / number
     seen = 1 + excess
     return spread / torch.where((seen >= _LEAST) & (number > 1), seen, torch.nan)
 
 
 def _moments(
-    local: HessianOperator, vectors: Tensor, processes: Processes
+    local: HessianOperator, vectors: Tensor, processes: Processes, counts: bool
 ) -> tuple[Tensor, Tensor]:
     """Number of units, and the standard error without s."""
     count = vectors.shape[1]
@@ -66,6 +66,7 @@ def _moments(
     except Exception:  # of a loss without units, or a model that has no third derivative
         forms = vectors.new_full((1, count), torch.nan, dtype=torch.float64)
         weights = forms.new_ones(1)
+    weights = weights * counts  # of borrowed samples 0
     own = [float((weights > 0).sum()), float(weights.sum()), *(weights @ forms).tolist()]
     number, total, *sums = processes.gather(own).sum(0)
     mean = torch.stack(sums).to(forms) / total.to(forms)

@@ -337,8 +337,10 @@ def fully_sharded():
     )
     found = probe(0)
     stability = found.tracks[0].stability / found.measured.spectra[0].top[0].value
+    quantities = tuple(each for each in found.measured.quantities if each.name != "sharpness")
     same = dataclasses.replace(
         found,
+        measured=dataclasses.replace(found.measured, quantities=quantities),
         tracks=tuple(dataclasses.replace(track, stability=float("nan")) for track in found.tracks),
     )
     freed = all(parameter.is_meta for parameter in skeleton.parameters())
