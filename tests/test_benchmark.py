@@ -136,3 +136,14 @@ def test_an_earlier_build_is_that_of_its_commit(scripts):
     with pytest.raises(ValueError, match="commit: expected one of this repository"), build_of("no"):
         pass
     assert Path(__file__).parents[1] == TODAY
+
+
+@pytest.mark.slow
+def test_a_device_is_checked_against_the_cpu(scripts, capsys):
+    """The CPU against itself: every number is the same."""
+    from device_check import main
+
+    assert main(["--device", "cpu", "--quick"]) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[4:]]
+    assert len(rows) == 6
+    assert all(float(row[4]) <= 1e-6 for row in rows)

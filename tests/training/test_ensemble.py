@@ -168,7 +168,7 @@ def test_members_that_are_finished_are_not_run_again(tmp_path):
 
 def test_bad_input_is_refused_by_name_before_any_work(tmp_path):
     config = CONFIGS["softmax"]
-    with pytest.raises(ValueError, match="seeds: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="seeds: expected a whole number of at least 1, got 0"):
         ensemble(config, tmp_path / "a", seeds=0)
     with pytest.raises(ValueError, match="configs: expected at least one"):
         ensemble([], tmp_path / "a", seeds=1)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ...models.arguments import require_whole
 from ...probes.records.atomic import write_atomically
 from ...probes.records.lines import header_line, record_line
 from ...probes.records.record_file import Run, load
@@ -69,8 +70,7 @@ def ensemble(
     chosen = [configs] if isinstance(configs, TrainingConfig) else list(configs)
     if not chosen:
         raise ValueError("configs: expected at least one, got none")
-    if seeds < 1:
-        raise ValueError(f"seeds: expected at least 1, got {seeds}")
+    require_whole("seeds", seeds, 1)
     names = _names(chosen)
     systems = [_built(config) for config in chosen]
     with ExitStack() as stack:
