@@ -13,7 +13,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
-"$folder/env/bin/pip" install --quiet 'torch==2.13.0' 'pytorch-ignite==0.5.5'
+"$folder/env/bin/pip" install --quiet 'torch==2.13.0' 'numpy==2.4.6' 'pytorch-ignite==0.5.5'
 "$folder/env/bin/python" - <<'PYTHON'
 from ignite.engine import Engine, Events
 
