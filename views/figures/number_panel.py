@@ -24,6 +24,9 @@ _SHORT = 8  # characters of a label
 
 _OWN = {"unit": "that of the quantity"}
 
+# A threshold that is so many times as large as what is measured wants a logarithmic axis.
+_FAR = 20.0
+
 
 @dataclass(frozen=True)
 class Series:
@@ -88,6 +91,8 @@ def draw_series(axes: Axes, times: FloatArray, shown: Sequence[Series]) -> None:
     legend of their own.
     """
     several = len(shown) > 1
+    thresholds = np.stack([one.threshold for one in shown])
+    is_common = np.array_equal(thresholds, thresholds[:1].repeat(len(shown), 0), equal_nan=True)
     for place, one in enumerate(shown):
         color, marker, line = style.SERIES[place % len(style.SERIES)]
         own: dict[str, Any] = {"color": color, "linewidth": 1.1} if several else {}
@@ -98,7 +103,8 @@ def draw_series(axes: Axes, times: FloatArray, shown: Sequence[Series]) -> None:
                 color=color if several else style.FORECAST["color"],
             )  # fmt: skip
         if np.isfinite(one.threshold).any():
-            style.draw_line(axes, times, one.threshold, **(style.THRESHOLD | own))
+            look = style.THRESHOLD | ({} if is_common else own)
+            style.draw_line(axes, times, one.threshold, **look)
         if np.isfinite(one.runs).any():
             axes.fill_between(
                 times, one.measured - one.runs, one.measured + one.runs, alpha=0.13, linewidth=0,
@@ -119,9 +125,14 @@ def draw_series(axes: Axes, times: FloatArray, shown: Sequence[Series]) -> None:
             )  # fmt: skip
     lost = np.logical_or.reduce([one.is_lost for one in shown])
     style.mark_failures(axes, times[lost])
+    if np.isfinite(thresholds).any():
+        values = np.concatenate([thresholds.ravel(), *(one.measured for one in shown)])
+        axes.set_yscale(style.scale_for(values, _FAR))
     if several:
         low, high = axes.get_ylim()
-        axes.set_ylim(low, high + 0.42 * (high - low))  # room for the legend
+        is_log = axes.get_yscale() == "log"
+        # Room for the legend.
+        axes.set_ylim(low, high * (high / low) ** 0.42 if is_log else high + 0.42 * (high - low))
         keys = [_key(place, one) for place, one in enumerate(shown)]
         is_long = max(len(one.label) for one in shown) > _SHORT
         legend = axes.legend(

@@ -65,3 +65,14 @@ def test_a_threshold_is_a_line_in_the_panel_of_its_quantity():
     (axes,) = quantities(run).axes
     lines = [line.get_ydata() for line in axes.get_lines() if len(line.get_xdata()) == 4]
     assert any(np.array_equal(line, [3.0] * 4) for line in lines)
+
+
+@pytest.mark.parametrize(("threshold", "scale"), [(1.0, "linear"), (4000.0, "log")])
+def test_a_threshold_far_off_leaves_what_is_measured_readable(threshold, scale):
+    def sharpness(step):
+        value = 0.1 + 0.01 * step
+        return Quantity.number("sharpness", value, "loss", threshold=threshold)
+
+    run = [Record(step, measured=Geometry((sharpness(step),))) for step in range(3)]
+    (panel,) = quantities(run).axes
+    assert panel.get_yscale() == scale
