@@ -189,7 +189,8 @@ def test_the_closing_table_has_units():
 @BOTH
 def test_every_figure_that_shows_something_has_no_empty_panel(run):
     drawings = drawings_of_run(Run({}, run))
-    assert set(drawings) == {"dynamic-transitions", "spectra", "quantities", "matrix-maps"}
+    expected = {"dynamic-transitions", "spectra", "quantities", "matrix-maps", "vector-maps"}
+    assert set(drawings) == expected
     for name, draw in drawings.items():
         figure = draw(2 if run is WITH else 1)
         figure.draw_without_rendering()
