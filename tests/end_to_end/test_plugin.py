@@ -618,7 +618,7 @@ def test_cells_are_read_with_the_arrow_keys(open_tab, records):
     gram, forecast = records[-1].measured.gram, records[-1].forecast.gram
 
     def heard():
-        return panel.locator("output").inner_text()
+        return panel.locator("output.heard").inner_text()
 
     keys.press("ArrowRight")
     assert heard() == f"measured, x0, x0: {gram[0, 0]:.5g}"
