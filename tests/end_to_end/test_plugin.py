@@ -591,6 +591,7 @@ def test_a_threshold_is_a_line_with_a_gauge_and_a_vector_a_map_over_time(
     panel = tab.get("quantities")
     panel.locator("h2").filter(has_text="Sharpness (loss)").wait_for()
     assert tab.get("gauge-text").inner_text() == "120 %"
+    assert "was not probed" not in tab.page.locator("body").inner_text()
     assert float(tab.get("gauge").evaluate("meter => meter.value")) == pytest.approx(1.2)
     assert "threshold" in panel.locator("svg.chart:visible").text_content()
     assert tab.points("quantity-threshold").count("L") == 3  # a line through four points

@@ -260,7 +260,7 @@ class Tab {
       const isKnown = history.blocks.some(([matrix, block]) =>
         matrix === this.#matrix && block === this.#block);
       if (history.problem) lines.push(`${history.run}: ${history.problem}`);
-      else if (history.records.length && !isKnown) {
+      else if (this.#block && history.records.length && !isKnown) {
         lines.push(`${history.run}: ${this.#kind(this.#matrix).title}, ${this.#block} was not probed`);
       }
       if (!history.problem && !history.isComplete) {
