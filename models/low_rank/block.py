@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from ..arguments import require_whole
 from .measurements import Measurements, require_measurements
 
 __all__ = ["BlockMeasurements"]
@@ -44,6 +45,7 @@ class BlockMeasurements(Measurements):
         for name, value in (("rows", rows), ("columns", columns)):
             if value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
+        require_whole("count", count, 1)
         require_measurements(rows + columns, count)
         self.size, self.count, self.dtype = rows + columns, count, dtype
         self.device = torch.device(device)

@@ -127,6 +127,7 @@ def test_live_tensors_are_counted_while_they_live():
     assert live.peak == 8 * 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("density", [True, False])
 @pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_probings_leave_no_tensor_behind(density, count):

@@ -102,7 +102,9 @@ def test_errors_of_the_cumulative_hold_the_truth_everywhere(
     check(case, builder(name, with_spectrum, diagonal_operator, dtype), generator)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)]
+)
 def test_an_atom_inside_a_bulk_is_within_the_error(diagonal_operator, generator, dtype):
     """It is not told from the bulk: the error is what the residual leaves open, not a random one.
 

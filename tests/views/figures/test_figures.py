@@ -59,6 +59,7 @@ def test_a_figure_without_data_says_so(name):
     assert words(FIGURES[name](())).startswith("No ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", style.WIDTHS)
 @pytest.mark.parametrize("name", [*FIGURES, "static", "phase"])
 def test_figures_fit_into_their_columns(name, columns, records, sweep, maps):

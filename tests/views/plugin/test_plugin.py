@@ -534,6 +534,7 @@ def changes(value):
             yield [changed_part, *value[1:]]
 
 
+@pytest.mark.slow
 def test_records_of_a_wrong_shape_are_told_and_never_an_error(tmp_path, records):
     """Whole by their checksum; each is either shown or said to be broken."""
     path = write(tmp_path / "run", records[:1])
