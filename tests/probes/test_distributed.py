@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+# All wait for launches of several processes.
+pytestmark = pytest.mark.slow
 WORKER = Path(__file__).with_name("processes.py")
 
 
@@ -152,9 +154,7 @@ def same_on(values, last):
     return f"expected the same on all processes, got {values[0]} on {first}, {values[1]} on process"
 
 
-@pytest.mark.parametrize(
-    "processes", ["found", pytest.param("found_by_three", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("processes", ["found", "found_by_three"])
 class TestProcessesThatDiffer:
     """Of two, and of three."""
 
