@@ -32,8 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the table."""
     print(machine())
-    print("\n| job | blocks | processor s | gradients | allowed | earlier, s | ratio | target |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "\n| job | blocks | processor s | gradients | allowed | earlier, s | ratio | target | top |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     with build_of(EARLIER) as earlier:
         for name in arguments.jobs:
             for layers in (0, 4):
