@@ -86,7 +86,8 @@ class SpectralProbe:
             `HeadModel`, or all parameters together.
         rare_blocks: blocks measured at thorough probings only.
         matrices: whose spectra are taken of each block, in this order.
-        measures: take further quantities; each fails alone.
+        measures: take further quantities; each fails alone. Of several processes the first one
+            takes them, of the samples of all.
         measurement: what is measured, and how closely; default: `Measurement.moderate`, but
             `Measurement.cheap` of a module that is no `HeadModel` and comes without theory.
         seed: of the probe samples and of the Lanczos starts.
