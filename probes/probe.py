@@ -30,7 +30,7 @@ from .curvature.matrix import CurvatureMatrix, Hessian, Information
 from .curvature.observe import Mode, Observed, undisturbed, warn_of_unreached
 from .curvature.precision import require_precision
 from .curvature.processes import Processes
-from .curvature.wrappers import unwrap
+from .curvature.wrappers import require_whole, unwrap
 from .estimate import Estimate
 from .measure import Measure
 from .measurement import Measurement
@@ -98,8 +98,8 @@ class SpectralProbe:
             may be empty. All of them must make and call the probe, alike: settings and weights
             are compared. They get the same record; the first writes it to its sinks. One that
             does not come within half the group's timeout fails the probing on the others.
-            Default: the group of a model in `DistributedDataParallel`, otherwise this process
-            alone.
+            Default: the group of a model in `DistributedDataParallel` or sharded by `fully_shard`,
+            otherwise this process alone.
         skeleton: for a model sharded by `fully_shard`: the same module unsharded, best on the meta
             device. Every process then gathers all parameters for the time of a probing.
         learning_rate: the optimiser, or a function of the step: the sharpness, preconditioned as
@@ -173,6 +173,7 @@ class SpectralProbe:
             chosen = chosen_blocks(module, blocks)
             for block in (*chosen, *rare_blocks):
                 block.resolve(module)  # refuses a block of no parameters, or of unknown ones
+            require_whole(module)
             require_precision(module, dtype)
             self.setup = Setup(
                 model=model,

@@ -27,6 +27,7 @@ from .precision import require_precision
 from .pullback import SavedTensors, made_tensors, saved_tensors
 from .shared_products import SharedProducts
 from .stand_ins import alias
+from .wrappers import require_whole
 
 __all__ = ["Graph", "ModuleOperator", "Strategy"]
 
@@ -137,6 +138,7 @@ class ModuleOperator(CurvatureOperator):
             self._versions, self._marks = _versions(observed.module), marks(observed.module)
             self._placed: dict[str, Tensor] = {}
             self._own = block.resolve(observed.module)
+            require_whole(observed.module)
             require_precision(observed.module, observed.dtype)
             self._leaves = self._replaced(self._own)
             self._unreached = set(self._own)
