@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .argument_errors import Arguments, meant
+from .argument_errors import Arguments, in_words, meant
 from .ensemble_arguments import parse_ensemble_arguments
 from .training.systems import SYSTEMS
 from .training_arguments import parse_training_arguments
@@ -367,7 +367,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         command = asked.command
         return _COMMANDS[command](arguments[1:])
-    except (argparse.ArgumentError, ValueError) as error:
+    except argparse.ArgumentError as error:
+        return _fail(in_words(str(error)), 2)
+    except ValueError as error:
         return _fail(error, 2)
     except ArithmeticError as error:
         return _fail(error, 1)
