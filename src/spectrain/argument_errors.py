@@ -40,7 +40,7 @@ _LACKING = re.compile(r"^the following arguments are required: (?P<key>\S+?)(?:,
 _UNKNOWN = re.compile(r"^(?:unrecognized arguments: (?P<flag>\S+)|Option '(?P<key>.*)' is not acc)")
 
 
-class _Help(DefaultHelpFormatter):  # type: ignore[misc]
+class _Help(DefaultHelpFormatter):
     """What an argument is, and its default as it would be given; no types of Python."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
