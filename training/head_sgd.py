@@ -123,7 +123,8 @@ class HeadSGD:
     def last_loss(self) -> Tensor:
         """Mean loss of the last step on its batch, before it, of the first model: ()."""
         h, v, targets = self._last
-        return self._head.losses(self._head.output(h, v), targets)[0].mean()
+        losses: Tensor = self._head.losses(self._head.output(h, v), targets)
+        return losses[0].mean()
 
     def _keep(self, h: Tensor, v: Tensor, targets: Tensor) -> None:
         self._last = h, v, targets
