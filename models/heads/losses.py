@@ -95,8 +95,7 @@ class BinaryCrossEntropy:
 
     def gradients(self, outputs: Array, targets: Array) -> Array:
         """p - y, (n, 1), p = sigmoid(f)."""
-        f = functions(outputs)
-        return f.sigmoid(outputs) - f.cast(targets, outputs)[..., None]
+        return functions(outputs).sigmoid(outputs) - targets[..., None]
 
     def curvatures(self, outputs: Array, targets: Array) -> Array:
         """p (1 - p), (n, 1, 1)."""
@@ -121,7 +120,7 @@ class Squared:
 
     def gradients(self, outputs: Array, targets: Array) -> Array:
         """f - y, (n, 1)."""
-        return outputs - functions(outputs).cast(targets, outputs)[..., None]
+        return outputs - targets[..., None]
 
     def curvatures(self, outputs: Array, targets: Array) -> Array:
         """1, (n, 1, 1)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -85,9 +86,15 @@ def zeros(shape: tuple[int, ...], like: Any) -> Any:
 
 def whole_numbers(count: int, like: Any) -> Any:
     """0 to count - 1, on the device of ``like``."""
-    return torch.arange(count, device=like.device)
+    return _whole_numbers(count, like.device)
 
 
 def add_product(to: Any, first: Any, second: Any, scale: float = 1) -> Any:
     """to <- to + scale first second, in its place."""
     return to.addcmul_(first, second, value=scale)
+
+
+# To make them takes as long as to use them.
+@lru_cache(maxsize=64)
+def _whole_numbers(count: int, device: torch.device) -> torch.Tensor:
+    return torch.arange(count, device=device)
