@@ -371,7 +371,8 @@ class SpectralProbe:
             ValueError: if they are not.
         """
         processes = self.setup.processes
-        suspects = tuple(observed.constants), tuple(observed.own_functions)
+        own = (*observed.own_functions, *(["a derivative in forward mode"] * observed.forward))
+        suspects = (*observed.constants, *observed.read), own
         wanted = self.check_first or any(suspects)
         if not processes.alone:
             wanted = bool(processes.gather([float(wanted)]).any())
