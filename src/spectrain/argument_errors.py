@@ -1,14 +1,16 @@
-"""What the argument parser refuses, in the words of all other errors."""
+"""What the argument parser says and refuses, in the words of all other messages."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 __all__ = ["Arguments", "in_words", "meant"]
 
@@ -16,6 +18,10 @@ _TYPES = {
     "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false",
     "NoneType": "null", "tuple": "a list", "list": "a list", "dict": "keys and values",
 }  # fmt: skip
+# Defaults of which the help of an argument says enough.
+_SAID: tuple[object, ...] = (None, [], (), argparse.SUPPRESS)
+_SEVERAL = {"int": "whole numbers", "float": "numbers", "str": "texts"}
+_LIST = re.compile(r"^(?:tuple|list)\[(?P<items>.*?)(?:, \.\.\.)?\]$")
 _KEY = re.compile(r'^Parser key "(?P<key>[^"]*)":\s*(?P<rest>.*)$', re.DOTALL)
 _EXPECTED = re.compile(r"^Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)$", re.DOTALL)
 _UNION = re.compile(
@@ -25,11 +31,36 @@ _UNION = re.compile(
 )
 _CONFIG = re.compile(r"^Unable to load config '(?P<value>.*?)'", re.DOTALL)
 _GROUP = re.compile(r"^Group '(?P<group>.*)' does not accept option '(?P<key>.*)'$")
+_INVALID = re.compile(r"^argument -*(?P<key>\S+): invalid (?P<type>\w+) value: (?P<value>.*)$", re.S)
+_NONE = re.compile(r"^argument -*(?P<key>\S+): expected (?:one|at least one) argument$")
+_CHOICE = re.compile(
+    r"^argument -*(?P<key>\S+): invalid choice: (?P<value>.*) \(choose from (?P<choices>.*)\)$", re.S
+)
+_LACKING = re.compile(r"^the following arguments are required: (?P<key>\S+?)(?:,.*)?$")
 _UNKNOWN = re.compile(r"^(?:unrecognized arguments: (?P<flag>\S+)|Option '(?P<key>.*)' is not acc)")
 
 
+class _Help(DefaultHelpFormatter):
+    """What an argument is, and its default as it would be given; no types of Python."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if not action.option_strings or action.default in _SAID or action.default is False:
+            return text
+        return f"{text} (default: {_given(action.default)})".replace("%", "%%")
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _wrapped(text, width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in _wrapped(text, width - len(indent)))
+
+
 class Arguments(ArgumentParser):
-    """A parser that refuses arguments in the words of `in_words`."""
+    """A parser that helps and refuses in plain words."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, formatter_class=_Help, **options)
 
     def parse_args(self, *args: Any, **options: Any) -> Any:
         """As of the class it derives from.
@@ -42,6 +73,16 @@ class Arguments(ArgumentParser):
         except argparse.ArgumentError as error:
             known = [flag for action in self._actions for flag in action.option_strings]
             raise argparse.ArgumentError(None, in_words(str(error), known)) from error
+
+
+def _given(value: object) -> str:
+    """A value as a flag or a file gives it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines; names with hyphens stay whole."""
+    return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def in_words(message: str, known: Iterable[str] = ()) -> str:
@@ -64,6 +105,15 @@ def in_words(message: str, known: Iterable[str] = ()) -> str:
         if config:
             return f"{found['key']}: expected keys and values, got {config['value']}"
         return f"{found['key']}: {_without_types(found['rest'])}"
+    invalid = _INVALID.match(message)
+    if invalid:
+        return f"{invalid['key']}: expected {_kind(invalid['type'])}, got {invalid['value']}"
+    choice = _CHOICE.match(message)
+    if choice:
+        return f"{choice['key']}: expected one of {choice['choices']}, got {choice['value']}"
+    none = _NONE.match(message) or _LACKING.match(message)
+    if none:
+        return f"{none['key']}: expected a value, got none"
     group = _GROUP.match(message)
     if group:
         name = f"{group['group']}.{group['key']}"
@@ -85,14 +135,30 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 def _parts(types: str) -> list[str]:
     """Annotations that are listed, "<class 'int'>, list[int, ...]", one by one."""
-    return re.findall(r"(?:[^,\[]|\[.*?\])+", types)
+    found, depth = [""], 0
+    for letter in types:
+        depth += {"[": 1, "]": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += letter
+    return found
 
 
 def _kind(annotation: str) -> str:
     """A type in words."""
     annotation = annotation.strip()
+    items = _LIST.match(annotation)
+    if items:
+        return f"a list of {_kinds(items['items'])}"
     words = _TYPES.get(annotation) or _without_types(annotation)
     return words if words != annotation or " " in annotation else f"a value of type {annotation}"
+
+
+def _kinds(annotation: str) -> str:
+    """Several of a type in words."""
+    items = _LIST.match(annotation)
+    return f"lists of {_kinds(items['items'])}" if items else _SEVERAL.get(annotation, "values")
 
 
 def _without_types(text: str) -> str:
