@@ -67,7 +67,8 @@ class MicroBatches:
 
     def _halved(self, data: Batched) -> bool:
         """Whether there are smaller parts now; the same on all processes."""
-        size = 0 if isinstance(data, Borrowed) else self._smaller(data)
+        with self._processes.agreed():
+            size = 0 if isinstance(data, Borrowed) else self._smaller(data)
         sizes = self._processes.gather([size or 0, float(size is None)])
         if sizes[:, 1].any() or not sizes[:, 0].any():
             return False
