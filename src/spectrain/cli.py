@@ -1,6 +1,7 @@
 """The command line: spectrain COMMAND ...
 
-Each command is a function of its arguments. Torch is imported only once they are known to be good.
+Each command is a function of its arguments. Torch is imported only once they are known to be good,
+and not at all by predictions.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from .argument_errors import Arguments, in_words, meant
-from .ensemble_arguments import parse_ensemble_arguments
-from .training.systems import SYSTEMS
-from .training_arguments import parse_training_arguments
+from .argument_words import FewArguments, in_words, meant
 
 if TYPE_CHECKING:
+    from .argument_errors import Arguments
     from .probes.crosscheck import CrossCheck
 
 __all__ = ["main"]
@@ -30,6 +29,8 @@ __all__ = ["main"]
 
 def train(arguments: Sequence[str]) -> int:
     """Train a system with the probe attached, or go on with a run."""
+    from .training_arguments import parse_training_arguments
+
     asked = parse_training_arguments(arguments)
 
     from .training.callbacks import ProgressBar
@@ -65,6 +66,8 @@ def train(arguments: Sequence[str]) -> int:
 
 def ensemble(arguments: Sequence[str]) -> int:
     """Train a system under many seeds at once, and keep their mean and spread."""
+    from .ensemble_arguments import parse_ensemble_arguments
+
     asked = parse_ensemble_arguments(arguments)
 
     from tqdm import tqdm
@@ -247,12 +250,18 @@ def demo(arguments: Sequence[str]) -> int:
 
 
 def _parser(command: Callable[..., int]) -> Arguments:
-    return Arguments(
-        prog=f"spectrain {command.__name__}",
-        description=command.__doc__,
-        allow_abbrev=False,
-        exit_on_error=False,
-    )
+    from .argument_errors import Arguments
+
+    return Arguments(**_settings(command))
+
+
+def _settings(command: Callable[..., int]) -> dict[str, Any]:
+    return {
+        "prog": f"spectrain {command.__name__}",
+        "description": command.__doc__,
+        "allow_abbrev": False,
+        "exit_on_error": False,
+    }
 
 
 def _new_folder(parent: Path, name: str) -> Path:
@@ -276,7 +285,7 @@ def _answer(
     command: Callable[..., int],
     arguments: Sequence[str],
 ) -> int:
-    parser = _parser(command)
+    parser = FewArguments(**_settings(command))
     parser.add_argument("spec", type=str, help="JSON or TOML file, see docs/reference.md")
     parser.add_argument("--json", action="store_true", help="print one JSON document, not a table")
     asked = parser.parse_args(list(arguments))
@@ -298,6 +307,7 @@ def check(arguments: Sequence[str]) -> int:
     import torch
 
     from .probes.crosscheck import crosscheck
+    from .training.systems import SYSTEMS
 
     agree = True
     for name, system_config in SYSTEMS.items():

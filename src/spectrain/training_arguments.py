@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from .argument_errors import Arguments, meant
+from .argument_errors import Arguments
+from .argument_words import meant
 from .probes.records.record_file import CONFIG
 from .training.config import TrainingConfig
 from .training.systems import SYSTEMS, SoftmaxMixtureConfig
