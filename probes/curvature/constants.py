@@ -18,8 +18,8 @@ from .stand_ins import address
 __all__ = ["Constants"]
 
 
-# What turns tensors into numbers outside of torch. Of an integer or a truth, it is constant nearby.
-_READS = ("item", "tolist", "numpy", "__float__", "__complex__", "__array__")
+# What makes numbers or copies of tensors past torch's operations.
+_READS = ("item", "tolist", "numpy", "__float__", "__complex__", "__array__", "__deepcopy__")
 
 
 class Constants:

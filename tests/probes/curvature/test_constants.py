@@ -136,6 +136,41 @@ def by_numpy(outputs):
     return torch.from_numpy(abs(outputs.detach().numpy()).mean(keepdims=True))
 
 
+class FixedPoint(Net):
+    """Found without a gradient, which then knows of its last step alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = nn.Linear(5, 5)
+
+    def forward(self, x):
+        given = self.first(x)
+
+        def step(z):
+            return torch.tanh(0.3 * self.step(z) + given)
+
+        with torch.no_grad():
+            z = torch.zeros_like(given)
+            for _ in range(30):
+                z = step(z)
+        return self.last(step(z))
+
+
+class InnerStep(Net):
+    """The outputs after a step of gradient descent, as in meta-learning."""
+
+    def __init__(self, first_order):
+        super().__init__()
+        self.first_order = first_order
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        weight = self.last.weight
+        value = (hidden @ weight.mT + self.last.bias).square().mean()
+        (slope,) = torch.autograd.grad(value, weight, create_graph=not self.first_order)
+        return hidden @ (weight - 0.5 * slope).mT
+
+
 class Forward(nn.Module):
     """The outputs and their derivative along the inputs, in forward mode."""
 
@@ -240,6 +275,10 @@ KINDS = {
     "fake quantisation": (quantised, CE, True),
     "a codebook": (lambda: Net(Codebook()), CE, True),
     "a number that was read": (lambda: OverItsSize(lambda o: float(o.abs().mean())), CE, True),
+    "a copy": (lambda: OverItsSize(lambda o: copy.deepcopy(o.detach()).abs()), CE, True),
+    "a fixed point": (FixedPoint, CE, True),
+    "an inner step of first order": (lambda: InnerStep(first_order=True), CE, True),
+    "an inner step": (lambda: InnerStep(first_order=False), CE, False),
     "numbers by NumPy": (lambda: OverItsSize(by_numpy), CE, True),
     "instance norm's derivative in forward mode": (lambda: Forward(Lines()), CE, True),
     "group norm's derivative in forward mode": (lambda: Forward(nn.GroupNorm(2, 6)), CE, False),
