@@ -31,10 +31,13 @@ _UNION = re.compile(
 )
 _CONFIG = re.compile(r"^Unable to load config '(?P<value>.*?)'", re.DOTALL)
 _GROUP = re.compile(r"^Group '(?P<group>.*)' does not accept option '(?P<key>.*)'$")
-_INVALID = re.compile(r"^argument -*(?P<key>\S+): invalid (?P<type>\w+) value: (?P<value>.*)$", re.S)
+_INVALID = re.compile(
+    r"^argument -*(?P<key>\S+): invalid (?P<type>\w+) value: (?P<value>.*)$", re.S
+)
 _NONE = re.compile(r"^argument -*(?P<key>\S+): expected (?:one|at least one) argument$")
 _CHOICE = re.compile(
-    r"^argument -*(?P<key>\S+): invalid choice: (?P<value>.*) \(choose from (?P<choices>.*)\)$", re.S
+    r"^argument -*(?P<key>\S+): invalid choice: (?P<value>.*) \(choose from (?P<choices>.*)\)$",
+    re.S,
 )
 _LACKING = re.compile(r"^the following arguments are required: (?P<key>\S+?)(?:,.*)?$")
 _UNKNOWN = re.compile(r"^(?:unrecognized arguments: (?P<flag>\S+)|Option '(?P<key>.*)' is not acc)")
