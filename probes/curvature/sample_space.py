@@ -182,6 +182,33 @@ class SampleSpace(CurvatureOperator):
         return values, vectors
 
     @property
+    def counted(self) -> Tensor:
+        """Places of the samples, of all processes, whose weight is not 0."""
+        return self._rows.all_weights.nonzero()[:, 0]
+
+    def eigenvalues_of(self, chosen: Tensor) -> Tensor:
+        """Eigenvalues on some of the samples alone, ascending, min(m, N) of them, float64.
+
+        Args:
+            chosen: (m,) places of samples, in any order.
+        """
+        roots = self._rows.all_weights[chosen].sqrt()[:, None]
+        weight = roots.square().sum()
+        if self._gram is None:
+            assert self._matrix is not None
+            rows = self._matrix[chosen].double()
+            if self._rows.mean is not None:  # about their own mean
+                rows = rows - roots * (roots.mT @ rows / weight)
+            part = rows.mT @ rows if len(rows) > self.size else rows @ rows.mT
+        else:
+            part = self._gram[chosen][:, chosen]
+            if self._rows.mean is not None:
+                part = part - roots * (roots.mT @ part / weight)
+                part = part - (part @ roots / weight) * roots.mT
+        found: Tensor = torch.linalg.eigvalsh((part + part.mT) / (2 * weight))
+        return found
+
+    @property
     def zeros(self) -> int:
         """N - n, eigenvalues that are 0 for want of samples; 0 if there are as many samples."""
         return self.size - len(self.eigen[0])
