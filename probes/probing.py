@@ -19,8 +19,8 @@ from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray, Spectrum
 from ..theory.transitions import TransitionTracker
 from .budget import Meter, SpentError
-from .curvature.batches import Batch, Batched, together
-from .curvature.borrowed import Borrowed, counted
+from .curvature.batches import Batch, Batched
+from .curvature.borrowed import counted, of_all
 from .curvature.observe import undisturbed
 from .curvature.operator import CurvatureOperator
 from .curvature.out_of_memory import is_out_of_memory, let_go
@@ -29,9 +29,10 @@ from .curvature.sample_space import SampleSpace
 from .measure import Measure
 from .measured_spectra import measured_eigenvalues, measured_spectra, with_draws
 from .measurement import Measurement
+from .micro_batches import MicroBatches
 from .operators import Group, groups
 from .records.record import Failure, Record
-from .scores import pooled, scores_over
+from .scores import Scores, pooled, scores_over
 from .setup import Setup
 from .sharpness import Sharpness, sharpness_quantities, sharpnesses
 from .size_bias import size_bias, size_bias_quantities
@@ -102,6 +103,7 @@ class Probing:
             batch = self._setup.batch(self.record.step, 0)
         if batch is None:
             return
+        self._parts = MicroBatches(module, self._setup.loss, self._setup.processes)
         if self._setup.theory is not None:
             with self.alone("statistics"):
                 self._take_statistics(self._setup.theory, module, batch)
@@ -124,15 +126,17 @@ class Probing:
                 self._keep_measured(quantities=(*self.record.measured.quantities, *biases))
         if self._setup.learning_rate is not None:
             with self.alone("sharpness"), self._timed("sharpness"):
-                self._take_sharpness(module, batch)
+                self._take_sharpness(module, self._parts.of(batch))
         if self._setup.measurement.tracking:
             with self.alone("tracking"), self._timed("tracking"):
+                parts = self._parts.of(batch)
                 self.keep(
-                    tracks=tracks(*(self._setup, module, batch, found, tracker), self._sharpnesses)
+                    tracks=tracks(*(self._setup, module, parts, found, tracker), self._sharpnesses)
                 )
         if self._draws > 1:
             with self.alone("draws"), self._timed("draws"):
                 self._take_draws(module)
+        self.keep(micro_batch=self._parts.largest)
 
     def predict(self, theory: Theory[Any], transitions: TransitionTracker) -> None:
         """Quantities and spectra from the statistics measured now."""
@@ -165,29 +169,34 @@ class Probing:
 
     def _take_statistics(self, theory: Theory[Any], module: nn.Module, batch: Batched) -> None:
         self._reference = theory.reference(module)
+        whole = of_all(batch, self._setup.processes)
         with self._setup.processes.agreed(), undisturbed(module, self._setup.loss) as observed:
             statistics = None
-            if not isinstance(batch, Borrowed):
-                whole = together(batch)
+            if whole is not None:
                 statistics = observed.apart(lambda own: theory.statistics(module, own), whole)
         statistics = self._of_first(statistics, batch)
         self.keep(measured=Geometry(statistics.quantities()))
         self.statistics = statistics
 
     def _take_scores(self, module: nn.Module, batch: Batched) -> None:
-        with self._setup.processes.agreed():
-            own = scores_over(module, self._setup.loss, batch)
-            own = replace(own, weight=counted(batch, own.weight))
-        scores, operator = pooled(own, self._setup.processes)
+        setup = self._setup
+
+        def taken(batch: Batched) -> Scores:
+            with setup.processes.agreed():
+                own = scores_over(module, setup.loss, batch)
+                return replace(own, weight=counted(batch, own.weight))
+
+        own = self._parts.taken(batch, taken)
+        scores, operator = pooled(own, setup.processes)
         quantities = (*scores, *self.record.measured.quantities)
         self.keep(measured=Geometry(quantities), operator=operator)
 
     def _take_measures(self, module: nn.Module, batch: Batched) -> None:
         for measure in self._setup.measures:
             with self.alone(measure.name), self._timed("measures"):
+                whole = of_all(batch, self._setup.processes)
                 with self._setup.processes.agreed():
-                    lent = isinstance(batch, Borrowed)
-                    found = () if lent else self._taken(measure, module, batch)
+                    found = () if whole is None else self._taken(measure, module, whole)
                     self._require_new(found)
                 found = self._of_first(found, batch)
                 self._keep_measured(quantities=(*self.record.measured.quantities, *found))
@@ -200,7 +209,7 @@ class Probing:
         first = int(processes.gather([counted(batch, 1.0)])[:, 0].argmax())
         return processes.told(found, by=first)
 
-    def _taken(self, measure: Measure, module: nn.Module, batch: Batched) -> tuple[Quantity, ...]:
+    def _taken(self, measure: Measure, module: nn.Module, batch: Batch) -> tuple[Quantity, ...]:
         setup = self._setup
         own = zlib.crc32(measure.name.encode())  # whatever other measures there are
 
@@ -209,7 +218,7 @@ class Probing:
             return tuple(measure(module, setup.loss, batch, generator))
 
         with undisturbed(module, setup.loss) as observed:
-            return observed.apart(body, together(batch))
+            return observed.apart(body, batch)
 
     def _require_new(self, found: Sequence[Quantity]) -> None:
         """Refuse quantities whose names are taken."""
@@ -355,12 +364,24 @@ class Probing:
             if not (draw and meter.early):  # beside eigenvalues that are settled it says nothing
                 found.update(zip(map(_key, group.selections), results, strict=True))
 
-        def grouped(selections: Sequence[Selection]) -> list[Group]:
+        def grouped(selections: Sequence[Selection], parts: Batched) -> list[Group]:
             by_head = self.record.operator.startswith("head")
-            return groups(self._setup, module, batch, selections, by_head)
+            return groups(self._setup, module, parts, selections, by_head)
+
+        def separate(group: Group | None, each: Selection, parts: int) -> None:
+            """One spectrum, of a group that is known or of parts of the batch that fit."""
+
+            def of(batch: Batched) -> None:
+                nonlocal group
+                own = grouped([each], batch)[0] if group is None else group
+                group = None  # it was of larger parts
+                taken(own, parts)
+
+            self._parts.taken(batch, of)
 
         found: dict[tuple[str, str], T] = {}
-        todo = grouped(selections)
+        todo = grouped(selections, self._parts.of(batch))
+        size = self._parts.samples
         for place, group in enumerate(todo):
             parts = len(todo) * (self._draws - draw) - place
             if len(group.selections) > 1:
@@ -371,9 +392,10 @@ class Probing:
                     if is_out_of_memory(error):
                         let_go(error)
                 # One of them is to blame: the others are had without it.
+            known = len(group.selections) == 1 and self._parts.samples == size
             for each in group.selections:
                 with self.alone(part, each.matrix, each.block):
-                    taken(group if len(group.selections) == 1 else grouped([each])[0], parts)
+                    separate(group if known else None, each, parts)
         return found
 
     def _keep_measured(self, **found: Any) -> None:
