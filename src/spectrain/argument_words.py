@@ -14,6 +14,8 @@ _TYPES = {
     "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false",
     "NoneType": "null", "tuple": "a list", "list": "a list", "dict": "keys and values",
 }  # fmt: skip
+_SEVERAL = {"int": "whole numbers", "float": "numbers", "str": "texts"}
+_LIST = re.compile(r"^(?:tuple|list)\[(?P<items>.*?)(?:, \.\.\.)?\]$")
 _KEY = re.compile(r'^Parser key "(?P<key>[^"]*)":\s*(?P<rest>.*)$', re.DOTALL)
 _EXPECTED = re.compile(r"^Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)$", re.DOTALL)
 _UNION = re.compile(
@@ -23,6 +25,15 @@ _UNION = re.compile(
 )
 _CONFIG = re.compile(r"^Unable to load config '(?P<value>.*?)'", re.DOTALL)
 _GROUP = re.compile(r"^Group '(?P<group>.*)' does not accept option '(?P<key>.*)'$")
+_INVALID = re.compile(
+    r"^argument -*(?P<key>\S+): invalid (?P<type>\w+) value: (?P<value>.*)$", re.S
+)
+_NONE = re.compile(r"^argument -*(?P<key>\S+): expected (?:one|at least one) argument$")
+_CHOICE = re.compile(
+    r"^argument -*(?P<key>\S+): invalid choice: (?P<value>.*) \(choose from (?P<choices>.*)\)$",
+    re.S,
+)
+_LACKING = re.compile(r"^the following arguments are required: (?P<key>\S+?)(?:,.*)?$")
 _UNKNOWN = re.compile(r"^(?:unrecognized arguments: (?P<flag>\S+)|Option '(?P<key>.*)' is not acc)")
 
 
@@ -59,6 +70,15 @@ def in_words(message: str, known: Iterable[str] = ()) -> str:
         if config:
             return f"{found['key']}: expected keys and values, got {config['value']}"
         return f"{found['key']}: {_without_types(found['rest'])}"
+    invalid = _INVALID.match(message)
+    if invalid:
+        return f"{invalid['key']}: expected {_kind(invalid['type'])}, got {invalid['value']}"
+    choice = _CHOICE.match(message)
+    if choice:
+        return f"{choice['key']}: expected one of {choice['choices']}, got {choice['value']}"
+    none = _NONE.match(message) or _LACKING.match(message)
+    if none:
+        return f"{none['key']}: expected a value, got none"
     group = _GROUP.match(message)
     if group:
         name = f"{group['group']}.{group['key']}"
@@ -80,14 +100,30 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 def _parts(types: str) -> list[str]:
     """Annotations that are listed, "<class 'int'>, list[int, ...]", one by one."""
-    return re.findall(r"(?:[^,\[]|\[.*?\])+", types)
+    found, depth = [""], 0
+    for letter in types:
+        depth += {"[": 1, "]": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += letter
+    return found
 
 
 def _kind(annotation: str) -> str:
     """A type in words."""
     annotation = annotation.strip()
+    items = _LIST.match(annotation)
+    if items:
+        return f"a list of {_kinds(items['items'])}"
     words = _TYPES.get(annotation) or _without_types(annotation)
     return words if words != annotation or " " in annotation else f"a value of type {annotation}"
+
+
+def _kinds(annotation: str) -> str:
+    """Several of a type in words."""
+    items = _LIST.match(annotation)
+    return f"lists of {_kinds(items['items'])}" if items else _SEVERAL.get(annotation, "values")
 
 
 def _without_types(text: str) -> str:

@@ -11,13 +11,14 @@ import itertools
 import math
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .argument_words import FewArguments, meant
+from .argument_words import FewArguments, in_words, meant
 
 if TYPE_CHECKING:
     from .argument_errors import Arguments
@@ -40,6 +41,7 @@ def train(arguments: Sequence[str]) -> int:
     config = asked.config
     settings = config.to_dict()
     dimension = settings.get("dimension")
+    kept = f"what was written to {asked.folder} before is kept, --resume goes on from there"
     try:
         result = run(
             config,
@@ -54,8 +56,9 @@ def train(arguments: Sequence[str]) -> int:
             callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
         )
     except OSError as error:
-        kept = f"what was written to {asked.folder} before is kept, --resume goes on from there"
         raise OSError(f"{_os_error(error)}; {kept}") from error
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(kept) from interrupt
     print(f"{len(result.records)} records in {asked.folder}")
     print(f"to look at them: spectrain board {shlex.quote(str(asked.folder))}")
     return 0
@@ -122,7 +125,9 @@ def figures(arguments: Sequence[str]) -> int:
     """Draw the figures of a run, or, without one, those that need none."""
     parser = _parser(figures)
     parser.add_argument("run", type=str, nargs="?", help="a run folder, or its data file")
-    parser.add_argument("--only", type=str, nargs="+", default=[], help="names of figures")
+    parser.add_argument(
+        "--only", type=str, nargs="+", default=[], metavar="FIGURE", help="their names, see below"
+    )
     parser.add_argument("--output", type=str, help="folder; by default RUN/figures, or figures")
     parser.add_argument(
         "--columns", type=Literal[1, 2], default=2, help="of a page that a figure spans"
@@ -347,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process if None.
 
     Returns:
-        The exit status: 0, 1 if the command failed, 2 for bad input.
+        The exit status: 0, 1 if the command failed, 2 for bad input, 130 if it was interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
@@ -372,7 +377,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         command = asked.command
         return _COMMANDS[command](arguments[1:])
-    except (argparse.ArgumentError, ValueError) as error:
+    except argparse.ArgumentError as error:
+        return _fail(in_words(str(error)), 2)
+    except ValueError as error:
         return _fail(error, 2)
     except ArithmeticError as error:
         return _fail(error, 1)
@@ -382,6 +389,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _fail(_os_error(error), 1)
+    except MemoryError as error:
+        return _fail("; ".join(["not enough memory", *filter(None, [str(error)])]), 1)
+    except KeyboardInterrupt as interrupt:
+        return _fail("; ".join(["interrupted", *map(str, interrupt.args)]), 128 + signal.SIGINT)
 
 
 def _os_error(error: OSError) -> str:

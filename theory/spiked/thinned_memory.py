@@ -11,7 +11,9 @@ from ..spectrum import FloatArray
 
 __all__ = ["ThinnedMemory"]
 
-_PERIOD = 64  # steps between two coarsenings
+_PERIOD = 32  # steps between two coarsenings
+_ROOM = 72  # times there is room for at first, and room that is added; no power of two
+_REACH = 24  # times beyond which nothing is left of a hat, or of a fit, to double precision
 _HEIRS = np.array([-2, -1, 0, 1])  # of a time, counted from the first after it that stays
 
 
@@ -43,31 +45,30 @@ class ThinnedMemory:
             raise ValueError(f"start: expected a positive time, got {start}")
         self._precision, self._start = precision, start
         self._length = self._waited = 0
-        self._times, self._rates = np.zeros(_PERIOD), np.zeros(_PERIOD)
-        self._gram = np.zeros((0, 0))  # G of the times at the last coarsening
+        self._times = np.zeros(_ROOM)
+        self._gram = np.zeros((_ROOM, _ROOM))  # G
         # Rows u, columns s: C fitted in u; R(., hat of s) fitted in u; the same at u.
-        self._tables = np.zeros((3, _PERIOD, _PERIOD))
+        self._tables = np.zeros((3, _ROOM, _ROOM))
 
     def products(self, forward: FloatArray, backward: FloatArray, out: FloatArray) -> None:
         """See `Memory`."""
-        correlation, fitted, response = self._tables[:, : self._length, : self._length]
-        np.matmul(forward, correlation, out=out[0])
-        np.matmul(forward, fitted, out=out[1])
-        np.matmul(response, backward, out=out[2])
+        tables = self._tables[:, : self._length, : self._length]
+        np.matmul(forward, tables[:2], out=out[:2])
+        np.matmul(tables[2], backward, out=out[2])
 
     def append(
         self, time: float, rate: float, correlation: FloatArray, response: FloatArray
     ) -> None:
         """See `Memory`."""
-        n = self._length
+        n, tables = self._length, self._tables
         if n == len(self._times):
-            more = 0, _PERIOD
-            self._times, self._rates = np.pad(self._times, more), np.pad(self._rates, more)
-            self._tables = np.pad(self._tables, ((0, 0), more, more))
-        self._times[n], self._rates[n] = time, rate
-        self._tables[0, n, :n] = self._tables[0, :n, n] = correlation
-        self._tables[0, n, n] = 1.0
-        self._tables[1:, n, :n] = response
+            more = 0, _ROOM
+            self._times, self._gram = np.pad(self._times, more), np.pad(self._gram, more)
+            self._tables = tables = np.pad(tables, ((0, 0), more, more))
+        self._times[n], self._gram[n, n] = time, rate
+        tables[0, n, :n] = tables[0, :n, n] = correlation
+        tables[0, n, n] = 1.0
+        tables[1:, n, :n] = response
         self._length = n + 1
         self._waited += 1
 
@@ -90,25 +91,28 @@ class ThinnedMemory:
         return merger
 
     def _merge(self, merger: _Merger) -> None:
-        n, k, kept = self._length, len(merger.kept), merger.kept
-        gram, known = np.diag(self._rates[:n]), len(self._gram)
-        gram[:known, :known] = self._gram
-        merger.share(gram)
-        shared = gram[kept]
-        merger.share(gram.T)
-        self._gram = gram[np.ix_(kept, kept)]
-        fit = np.linalg.solve(self._gram, shared[:, merger.out])
-        for table in self._tables[1:, :n, :n]:
-            merger.share(table.T)
-        tables = self._tables[:, :n, :n].take(kept, axis=2)
-        room = k + _PERIOD  # and no more, which caches like
-        self._tables = np.zeros((3, room, room))
-        self._tables[:, :k, :k] = tables[:, kept]
+        n, k, first = self._length, len(merger.kept), merger.first
+        old, near = slice(0, first), slice(first, n)
+        stay, go = merger.kept[first:] - first, merger.out - first
+        half = merger.handed(self._gram[near, near])
+        gram, shared = merger.handed(half.T), half[go]
+        fit = np.linalg.solve(gram, shared.T)
+        self._gram[near, near] = 0
+        self._gram[first:k, first:k] = gram
+        tables = self._tables
+        rows = np.empty((3, n - first, k))
+        rows[..., old] = tables[:, near, old]
+        rows[0, :, first:] = tables[0, near, near].take(stay, 1)
+        rows[1:, :, first:] = merger.handed(tables[1:, near, near])
+        kept = rows.take(stay, 1)
         # What the kept rows interpolate is fitted by them; the rest, in the others, is projected.
-        for table, fitted in zip(self._tables[:2], tables, strict=False):
-            table[:k, :k] += fit @ merger.excess(fitted)
-        self._times = np.pad(self._times[kept], (0, _PERIOD))
-        self._rates = np.zeros(room)
+        leaving = rows[:2].take(go, 1)
+        leaving -= merger.shares @ kept[:2]
+        kept[:2] += fit @ leaving
+        tables[0, old, first:k] = tables[0, old, near].take(stay, 1)
+        tables[:, :n, k:n] = tables[:, k:n, :k] = 0
+        tables[:, first:k, :k] = kept
+        self._times[:k] = self._times[merger.kept]
         self._length = k
 
 
@@ -119,43 +123,37 @@ class _Merger:
     Attributes:
         kept: (k,) of n that stay, increasing.
         out: (n - k,) that go, increasing, no two adjacent.
-        heirs: (n - k, 4) of n, among those that stay; they differ within a column.
-        shares: (n - k, 4).
+        first: how many of the first ones this is too far from to matter to.
+        shares: of those that go, for the kept from ``first`` on, (n - k, k - first).
     """
 
     kept: NDArray[np.intp]
     out: NDArray[np.intp]
-    heirs: NDArray[np.intp]
+    first: int
     shares: FloatArray
 
     def values(self, row: FloatArray) -> FloatArray:
         """See `Coarsening`."""
-        return np.asarray(row[self.kept])
+        return row.take(self.kept)
 
     def weights(self, row: FloatArray) -> FloatArray:
         """See `Coarsening`."""
-        moved = row.copy()
-        self.share(moved)
-        return np.asarray(moved[self.kept])
+        return np.concatenate([row[: self.first], self.handed(row[self.first :])])
 
-    def excess(self, table: FloatArray) -> FloatArray:
-        """The rows that go, minus what their heirs say of them by interpolation, (n - k, ...)."""
-        excess = table[self.out].T
-        for heir, share in zip(self.heirs.T, self.shares.T, strict=True):
-            excess -= share * table[heir].T
-        return np.asarray(excess.T)
-
-    def share(self, table: FloatArray) -> None:
-        """Hand the rows that go to their heirs, in place."""
-        leaving = table[self.out].T
-        for heir, share in zip(self.heirs.T, self.shares.T, strict=True):
-            table[heir] += (share * leaving).T
+    def handed(self, rows: FloatArray) -> FloatArray:
+        """Sums with hats of the times from ``first`` on, (..., n - first) -> (..., k - first)."""
+        moved: FloatArray = rows.take(self.out - self.first, -1) @ self.shares
+        moved += rows.take(self.kept[self.first :] - self.first, -1)
+        return moved
 
 
 def _merger(times: FloatArray, out: NDArray[np.intp]) -> _Merger:
     kept = np.delete(np.arange(len(times)), out)
-    heirs = kept[np.searchsorted(kept, out)[:, None] + _HEIRS]
-    return _Merger(kept, out, heirs, _lagrange(times[heirs], times[out]))
+    heirs = np.searchsorted(kept, out)[:, None] + _HEIRS
+    first = max(0, int(heirs[0, 0]) - _REACH)
+    shares = np.zeros((len(out), len(kept) - first))
+    np.put_along_axis(shares, heirs - first, _lagrange(times[kept[heirs]], times[out]), 1)
+    return _Merger(kept, out, first, shares)
 
 
 def _lagrange(nodes: FloatArray, at: FloatArray) -> FloatArray:
