@@ -82,7 +82,8 @@ class TwoLayerNetwork(nn.Module):
         """Inputs (n, d) -> outputs (n,), or logits (n, classes) if the loss is softmax."""
         # Not get_parameter, which refuses the tensors that functional_call puts in their place.
         v = torch.cat([getattr(self, name).flatten() for name in self.head_parameter_names])
-        return self.head.output(inputs @ self.weight.T, v)
+        outputs: Tensor = self.head.output(inputs @ self.weight.T, v)
+        return outputs
 
 
 def _second_layer(

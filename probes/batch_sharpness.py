@@ -26,16 +26,17 @@ __all__ = ["BatchSharpness"]
 
 @dataclass(frozen=True)
 class BatchSharpness:
-    """E_B[g_B^T H_B g_B] / E_B[|g_B|^2],  g_B and H_B of a batch B of training; a `Measure`.
+    """E_B[g_B^T H_B g_B / |g_B|^2],  g_B and H_B of a batch B of training; a `Measure`.
 
-    A step of -eta g_B changes the loss of its own batch by -eta |g_B|^2 + (eta^2 / 2) g_B^T H_B g_B
-    to second order: on the average it rises where this number is above 2 / eta. It is what settles
-    there under SGD, while the largest eigenvalue of the full Hessian stays below (arXiv 2412.20553,
-    "batch sharpness"). With the whole sample as one batch it is the curvature along the gradient.
+    The mean over batches of the curvature of each along its own gradient (arXiv 2412.20553, "Batch
+    Sharpness"; not the ratio of the two means). A step of -eta g_B changes the loss of its own
+    batch by -eta |g_B|^2 + (eta^2 / 2) g_B^T H_B g_B to second order: it rises where that curvature
+    is above 2 / eta. Under SGD it is their mean that settles there, while the largest eigenvalue of
+    the full Hessian stays below. With the whole sample as one batch it is the curvature along the
+    gradient.
 
-    The quantity is "batch_sharpness". Its standard error, of a ratio to first order, is over the
-    batches; they are drawn without replacement from the probe sample, which should be one of
-    training data, each anew.
+    The quantity is "batch_sharpness", with its standard error over the batches; they are drawn
+    without replacement from the probe sample, which should be one of training data, each anew.
 
     Attributes:
         batch_size: samples in a batch, as the training has.
@@ -65,7 +66,7 @@ class BatchSharpness:
         """The quantity.
 
         Raises:
-            ValueError: if the probe sample is smaller than a batch, or the gradient is zero.
+            ValueError: if the probe sample is smaller than a batch, or a batch has no gradient.
         """
         number = sample_number(batch)
         if number < self.batch_size:
@@ -74,15 +75,11 @@ class BatchSharpness:
                 f"got {self.batch_size}"
             )
         orders = (torch.randperm(number, generator=generator) for _ in range(self.batches))
-        forms = np.array(
-            [_forms(model, loss, _chosen(batch, order[: self.batch_size])) for order in orders]
+        found = np.array(
+            [_curvature(model, loss, _chosen(batch, order[: self.batch_size])) for order in orders]
         )
-        curvature, square = forms.mean(0)
-        if not square > 0:
-            raise ValueError("loss: expected a gradient, got zero on every batch")
-        value = curvature / square
-        left = (forms[:, 0] - value * forms[:, 1]) / square
-        error = float(left.std(ddof=1)) / math.sqrt(self.batches)
+        error = float(found.std(ddof=1)) / math.sqrt(self.batches)
+        value = float(found.mean())
         return [Quantity.number(self.name, value, HESSIAN.unit, error, self._threshold())]
 
     def _threshold(self) -> float:
@@ -96,13 +93,16 @@ class BatchSharpness:
         return critical_sharpness(rate, 0, trained)
 
 
-def _forms(model: nn.Module, loss: Loss, batch: Batch) -> tuple[float, float]:
-    """g^T H g and |g|^2 of one batch."""
+def _curvature(model: nn.Module, loss: Loss, batch: Batch) -> float:
+    """g^T H g / |g|^2 of one batch."""
     gradient = loss_gradient(model, loss, *batch)
     flat = torch.cat([part.detach().flatten() for part in gradient.values()])
+    square = float(flat.double().square().sum())
+    if not square > 0:
+        raise ValueError("loss: expected a gradient on every batch, got one of zero")
     operator = HessianOperator(model, loss, batch, Block("all", tuple(gradient)))
     product = operator @ flat[:, None]
-    return float(flat.double() @ product[:, 0].double()), float(flat.double().square().sum())
+    return float(flat.double() @ product[:, 0].double()) / square
 
 
 def _chosen(batch: Batch, places: Tensor) -> Batch:

@@ -19,8 +19,8 @@ class Measure(Protocol):
     """Takes quantities of model, loss and probe sample, with or without theory.
 
     It runs inside `Calls.apart`: gradients are enabled, and whatever model and loss write is put
-    back. A measure that fails costs its own quantities alone.
-
+    back. A measure that fails costs its own quantities alone. Of several processes the first one
+    that has samples runs it, on those of all.
     """
 
     @property
@@ -35,6 +35,6 @@ class Measure(Protocol):
         Args:
             model: unwrapped, in evaluation mode.
             loss: of (outputs, targets).
-            batch: the probe sample (inputs, targets).
+            batch: the probe sample (inputs, targets), of all processes in one.
             generator: on the CPU, seeded by the probe's seed and the step alone.
         """

@@ -11,22 +11,22 @@ from torch import Tensor
 
 from ..theory.finite_law import COEFFICIENTS
 from ..theory.protocol import Reference, Selection
-from ..theory.spectrum import Eigenpair, End, FloatArray, Spectrum
+from ..theory.spectrum import Eigenpair, FloatArray, Spectrum
 from .curvature.derived import Counted
 from .curvature.operator import CurvatureOperator
 from .curvature.sample_forms import form_errors
 from .curvature.sample_space import SampleSpace
 from .krylov.alignment import Alignment, alignment, lies_along
 from .krylov.allowance import taken
-from .krylov.block_lanczos import Krylov, krylov_space
+from .krylov.block_lanczos import Krylov, end_places, krylov_space
 from .krylov.column_rules import may_miss_copies
 from .krylov.density import resolvent_traces, spectral_densities
 from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
 from .krylov.law_jacobi import law_jacobi
 from .measurement import Measurement
-from .sample_spectra import sample_spectrum
+from .sample_spectra import sample_eigenvalues, sample_spectrum
 
-__all__ = ["measured_spectra", "with_draws"]
+__all__ = ["measured_eigenvalues", "measured_spectra", "with_draws"]
 
 
 def measured_spectra(
@@ -69,6 +69,24 @@ def measured_spectra(
         for i, selection in enumerate(selections)
     ]
     return spectra, pairs, counted.passes
+
+
+def measured_eigenvalues(
+    operator: CurvatureOperator, measurement: Measurement, generator: torch.Generator
+) -> FloatArray:
+    """Eigenvalues at both ends of each block alone, (blocks, k): the largest, then the smallest.
+
+    Without what eigenvectors are good for: residuals, overlaps, sampling errors.
+    """
+    if isinstance(operator, SampleSpace):
+        return sample_eigenvalues(operator, measurement).cpu().numpy()[None]
+    krylov = _space(Counted(operator), measurement, generator, density=False, start=None)
+    values, _ = krylov.eigen
+    columns = values.shape[-1]
+    upper, lower = min(measurement.eigenvalues, columns), min(measurement.smallest, columns)
+    chosen = values[..., end_places(columns, upper, lower, values.device)]
+    found: FloatArray = chosen.reshape(-1, upper + lower).cpu().numpy()
+    return found
 
 
 def _space(
@@ -170,16 +188,14 @@ def _eigenpairs(
     ]
 
 
-def with_draws(first: Spectrum, *others: Spectrum) -> Spectrum:
-    """The first spectrum, its eigenpairs with the eigenvalues of equal rank on the others."""
+def with_draws(first: Spectrum, others: Sequence[FloatArray]) -> Spectrum:
+    """The first spectrum, its eigenpairs with the eigenvalues of equal rank on the others.
 
-    def merged(side: End) -> tuple[Eigenpair, ...]:
-        return tuple(
-            replace(
-                pair,
-                draws=np.array([pair.value, *(getattr(other, side)[i].value for other in others)]),
-            )
-            for i, pair in enumerate(getattr(first, side))
-        )
-
-    return replace(first, top=merged("top"), bottom=merged("bottom"))
+    Args:
+        first: of one sample.
+        others: of each other sample, as `measured_eigenvalues` has them.
+    """
+    pairs, most = (*first.top, *first.bottom), len(first.top)
+    values = np.array([[pair.value for pair in pairs], *others])
+    merged = tuple(replace(pair, draws=draws) for pair, draws in zip(pairs, values.T, strict=True))
+    return replace(first, top=merged[:most], bottom=merged[most:])

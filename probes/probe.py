@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ..models.arguments import require_arguments
+from ..theory.matrix_kind import HESSIAN
 from ..theory.protocol import SampleKind, Statistics, Theory
 from ..theory.quantity import Quantity
 from ..theory.source import Source
@@ -29,7 +30,7 @@ from .curvature.matrix import CurvatureMatrix, Hessian, Information
 from .curvature.observe import Mode, Observed, undisturbed, warn_of_unreached
 from .curvature.precision import require_precision
 from .curvature.processes import Processes
-from .curvature.wrappers import unwrap
+from .curvature.wrappers import require_whole, unwrap
 from .estimate import Estimate
 from .measure import Measure
 from .measurement import Measurement
@@ -85,7 +86,8 @@ class SpectralProbe:
             `HeadModel`, or all parameters together.
         rare_blocks: blocks measured at thorough probings only.
         matrices: whose spectra are taken of each block, in this order.
-        measures: take further quantities; each fails alone.
+        measures: take further quantities; each fails alone. Of several processes the first one
+            takes them, of the samples of all.
         measurement: what is measured, and how closely; default: `Measurement.moderate`, but
             `Measurement.cheap` of a module that is no `HeadModel` and comes without theory.
         seed: of the probe samples and of the Lanczos starts.
@@ -96,8 +98,8 @@ class SpectralProbe:
             may be empty. All of them must make and call the probe, alike: settings and weights
             are compared. They get the same record; the first writes it to its sinks. One that
             does not come within half the group's timeout fails the probing on the others.
-            Default: the group of a model in `DistributedDataParallel`, otherwise this process
-            alone.
+            Default: the group of a model in `DistributedDataParallel` or sharded by `fully_shard`,
+            otherwise this process alone.
         skeleton: for a model sharded by `fully_shard`: the same module unsharded, best on the meta
             device. Every process then gathers all parameters for the time of a probing.
         learning_rate: the optimiser, or a function of the step: the sharpness, preconditioned as
@@ -113,7 +115,9 @@ class SpectralProbe:
         dtype: measure in copies of this dtype, float32 or float64, as a model of half precision has
             to be; default: in the parameters' own, which must be one of these.
         check_first: at the first probing, compare second derivatives with differences of gradients;
-            see `check`. What differs is among the record's failures.
+            see `check`. Otherwise that is done once a Hessian has been taken through what may
+            have others: a `torch.autograd.Function`, or a value computed from parameters without
+            a gradient. What differs is among the failures of every record.
         every: as a callback, and in `maybe`, probe at the start and after every so many epochs, or
             by a `Schedule`.
         budget: what a probing may take before it ends early with what it has.
@@ -169,6 +173,7 @@ class SpectralProbe:
             chosen = chosen_blocks(module, blocks)
             for block in (*chosen, *rare_blocks):
                 block.resolve(module)  # refuses a block of no parameters, or of unknown ones
+            require_whole(module)
             require_precision(module, dtype)
             self.setup = Setup(
                 model=model,
@@ -206,7 +211,8 @@ class SpectralProbe:
         }
         processes.alike("the making of the probe", described(self.setup, module, options))
         self.sinks, self.skeleton, self.on_failure = tuple(sinks), skeleton, on_failure
-        self.mode, self.dtype, self._unchecked = mode, dtype, check_first
+        self.mode, self.dtype, self.check_first = mode, dtype, check_first
+        self._compared: tuple[SecondDerivative, ...] | None = None
         self.run_hooks, self._told, self._unreached_told = run_hooks, False, False
         self.schedule = every if isinstance(every, Schedule) else EveryEpochs(every)
         self.budget, self.thorough_epochs = budget or Budget(), frozenset(thorough_epochs)
@@ -261,13 +267,11 @@ class SpectralProbe:
         call = f"the {'thorough ' if thorough else ''}probing at step {step}"
         with probing.alone("probing"), self._observed(step, call) as observed:
             meter.begin()
-            if self._unchecked:
-                with probing.alone("check"):
-                    checks = self._checks(observed, step)
-                    with processes.agreed():
-                        require_second_derivatives(checks)
-                self._unchecked = False
             probing.measure(observed.module, self._tracker)
+            taken = probing.record.measured.spectra
+            if self.check_first or any(each.matrix == HESSIAN.name for each in taken):
+                with probing.alone("check"):
+                    self._compare(observed, step)
             mean = observed.weighted_mean
             probing.keep(
                 hooks=observed.hooks,
@@ -358,6 +362,26 @@ class SpectralProbe:
         """
         with self._observed(0, "a check") as observed:
             return self._checks(observed, 0)
+
+    def _compare(self, observed: Observed, step: int) -> None:
+        """See that Hessians are derivatives of gradients, where it was asked for or may not be so.
+
+        That is found once: a matrix that was not the right one is so at every step.
+
+        Raises:
+            ValueError: if they are not.
+        """
+        processes = self.setup.processes
+        own = (*observed.own_functions, *(["a derivative in forward mode"] * observed.forward))
+        suspects = (*observed.constants, *observed.read), own
+        wanted = self.check_first or any(suspects)
+        if not processes.alone:
+            wanted = bool(processes.gather([float(wanted)]).any())
+        if wanted and self._compared is None:
+            self._compared = self._checks(observed, step)
+        if wanted and self._compared is not None:
+            with processes.agreed():
+                require_second_derivatives(self._compared, *suspects)
 
     def _checks(self, observed: Observed, step: int) -> tuple[SecondDerivative, ...]:
         setup = self.setup
@@ -478,6 +502,9 @@ class SpectralProbe:
             "initial": initial,
             "transitions": self._transitions.state_dict(),
             "tracker": self._tracker.state_dict(vectors),
+            "compared": None
+            if self._compared is None
+            else [(each.block, each.difference, each.step) for each in self._compared],
             "schedule": {"kind": type(self.schedule).__name__, **self.schedule.state_dict()},
         }
 
@@ -496,6 +523,10 @@ class SpectralProbe:
             self._initial = initial["step"], theory.restore(quantities)
         self._transitions.load_state_dict(state["transitions"])
         self._tracker.load_state_dict(state["tracker"])
+        compared = state.get("compared")
+        self._compared = None
+        if compared is not None:
+            self._compared = tuple(SecondDerivative(*each) for each in compared)
         schedule = state.get("schedule", {})
         if schedule.get("kind") == type(self.schedule).__name__:
             self.schedule.load_state_dict(schedule)

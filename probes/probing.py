@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from ..theory.geometry import Geometry
 from ..theory.protocol import Reference, Selection, Statistics, Theory
 from ..theory.quantity import Quantity
-from ..theory.spectrum import Spectrum
+from ..theory.spectrum import FloatArray, Spectrum
 from ..theory.transitions import TransitionTracker
 from .budget import Meter, SpentError
-from .curvature.batches import Batch, Batched, together
-from .curvature.borrowed import Borrowed, counted
+from .curvature.batches import Batch, Batched
+from .curvature.borrowed import counted, of_all
 from .curvature.observe import undisturbed
+from .curvature.operator import CurvatureOperator
 from .curvature.out_of_memory import is_out_of_memory, let_go
 from .curvature.processes import ProcessesLostError
 from .curvature.sample_space import SampleSpace
 from .measure import Measure
-from .measured_spectra import measured_spectra, with_draws
+from .measured_spectra import measured_eigenvalues, measured_spectra, with_draws
+from .measurement import Measurement
+from .micro_batches import MicroBatches
 from .operators import Group, groups
 from .records.record import Failure, Record
-from .scores import pooled, scores_over
+from .scores import Scores, pooled, scores_over
 from .setup import Setup
 from .sharpness import Sharpness, sharpness_quantities, sharpnesses
+from .size_bias import size_bias, size_bias_quantities
 from .spectral_shares import share_quantities
 from .tracking import Tracker
 from .tracks import Found, found_pairs, tracks
@@ -39,6 +44,8 @@ __all__ = ["Probing"]
 
 # What the record's operator is followed by where there were matrices without products.
 _BY_SAMPLES = ", sample space"
+
+T = TypeVar("T")
 
 
 class _Alone(AbstractContextManager[None, bool]):
@@ -87,6 +94,7 @@ class Probing:
         self._selections: list[Selection] = []
         self._reference: Reference | None = None
         self._sharpnesses: dict[str, Sharpness] = {}
+        self._biases: dict[tuple[str, str], tuple[FloatArray, FloatArray]] = {}
 
     def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Loss, accuracy, statistics, measures and spectra on the probe sample of this step."""
@@ -95,6 +103,7 @@ class Probing:
             batch = self._setup.batch(self.record.step, 0)
         if batch is None:
             return
+        self._parts = MicroBatches(module, self._setup.loss, self._setup.processes)
         if self._setup.theory is not None:
             with self.alone("statistics"):
                 self._take_statistics(self._setup.theory, module, batch)
@@ -109,17 +118,25 @@ class Probing:
         if self._setup.theory is None:
             with self.alone("shares"):
                 self._take_shares()
+        if self._biases:
+            with self.alone("size bias"):
+                units = {matrix.kind.name: matrix.kind.unit for matrix in self._setup.matrices}
+                biases = size_bias_quantities(self._biases, units)
+                self._require_new(biases)
+                self._keep_measured(quantities=(*self.record.measured.quantities, *biases))
         if self._setup.learning_rate is not None:
             with self.alone("sharpness"), self._timed("sharpness"):
-                self._take_sharpness(module, batch)
+                self._take_sharpness(module, self._parts.of(batch))
         if self._setup.measurement.tracking:
             with self.alone("tracking"), self._timed("tracking"):
+                parts = self._parts.of(batch)
                 self.keep(
-                    tracks=tracks(*(self._setup, module, batch, found, tracker), self._sharpnesses)
+                    tracks=tracks(*(self._setup, module, parts, found, tracker), self._sharpnesses)
                 )
         if self._draws > 1:
             with self.alone("draws"), self._timed("draws"):
                 self._take_draws(module)
+        self.keep(micro_batch=self._parts.largest)
 
     def predict(self, theory: Theory[Any], transitions: TransitionTracker) -> None:
         """Quantities and spectra from the statistics measured now."""
@@ -152,29 +169,34 @@ class Probing:
 
     def _take_statistics(self, theory: Theory[Any], module: nn.Module, batch: Batched) -> None:
         self._reference = theory.reference(module)
+        whole = of_all(batch, self._setup.processes)
         with self._setup.processes.agreed(), undisturbed(module, self._setup.loss) as observed:
             statistics = None
-            if not isinstance(batch, Borrowed):
-                whole = together(batch)
+            if whole is not None:
                 statistics = observed.apart(lambda own: theory.statistics(module, own), whole)
         statistics = self._of_first(statistics, batch)
         self.keep(measured=Geometry(statistics.quantities()))
         self.statistics = statistics
 
     def _take_scores(self, module: nn.Module, batch: Batched) -> None:
-        with self._setup.processes.agreed():
-            own = scores_over(module, self._setup.loss, batch)
-            own = replace(own, weight=counted(batch, own.weight))
-        scores, operator = pooled(own, self._setup.processes)
+        setup = self._setup
+
+        def taken(batch: Batched) -> Scores:
+            with setup.processes.agreed():
+                own = scores_over(module, setup.loss, batch)
+                return replace(own, weight=counted(batch, own.weight))
+
+        own = self._parts.taken(batch, taken)
+        scores, operator = pooled(own, setup.processes)
         quantities = (*scores, *self.record.measured.quantities)
         self.keep(measured=Geometry(quantities), operator=operator)
 
     def _take_measures(self, module: nn.Module, batch: Batched) -> None:
         for measure in self._setup.measures:
             with self.alone(measure.name), self._timed("measures"):
+                whole = of_all(batch, self._setup.processes)
                 with self._setup.processes.agreed():
-                    lent = isinstance(batch, Borrowed)
-                    found = () if lent else self._taken(measure, module, batch)
+                    found = () if whole is None else self._taken(measure, module, whole)
                     self._require_new(found)
                 found = self._of_first(found, batch)
                 self._keep_measured(quantities=(*self.record.measured.quantities, *found))
@@ -187,7 +209,7 @@ class Probing:
         first = int(processes.gather([counted(batch, 1.0)])[:, 0].argmax())
         return processes.told(found, by=first)
 
-    def _taken(self, measure: Measure, module: nn.Module, batch: Batched) -> tuple[Quantity, ...]:
+    def _taken(self, measure: Measure, module: nn.Module, batch: Batch) -> tuple[Quantity, ...]:
         setup = self._setup
         own = zlib.crc32(measure.name.encode())  # whatever other measures there are
 
@@ -196,7 +218,7 @@ class Probing:
             return tuple(measure(module, setup.loss, batch, generator))
 
         with undisturbed(module, setup.loss) as observed:
-            return observed.apart(body, together(batch))
+            return observed.apart(body, batch)
 
     def _require_new(self, found: Sequence[Quantity]) -> None:
         """Refuse quantities whose names are taken."""
@@ -221,8 +243,8 @@ class Probing:
 
     def _take_spectra(self, module: nn.Module, batch: Batched, tracker: Tracker) -> list[Found]:
         """Put the spectra into the record; their eigenpairs, in the same order."""
-        found = self._spectra(module, batch, 0, tracker)
-        ordered = [found[key] for s in self._selections if (key := (s.matrix, s.block)) in found]
+        found = self._spectra(module, batch, tracker)
+        ordered = [found[key] for key in map(_key, self._selections) if key in found]
         self._keep_measured(spectra=tuple(spectrum for spectrum, _ in ordered))
         return [pairs for _, pairs in ordered if pairs is not None]
 
@@ -254,81 +276,126 @@ class Probing:
     def _take_draws(self, module: nn.Module) -> None:
         """Eigenvalues on more draws of the probe sample."""
         setup = self._setup
-        others = []
+        first = {_key(spectrum): spectrum for spectrum in self.record.measured.spectra}
+        selections = [each for each in self._selections if _key(each) in first]
+        others: dict[tuple[str, str], list[FloatArray]] = {key: [] for key in first}
         for draw in range(1, self._draws):
+            generator = setup.generator(self.record.step, draw, (1,))
+
+            def eigenvalues(
+                group: Group, operator: CurvatureOperator, own: torch.Generator = generator
+            ) -> Sequence[FloatArray]:
+                return list(measured_eigenvalues(operator, self._allowed(operator), own))
+
             batch = setup.batch(self.record.step, draw)
-            found = self._spectra(module, batch, draw, None)
-            others.append({key: spectrum for key, (spectrum, _) in found.items()})
-        self._keep_measured(
-            spectra=tuple(
-                with_draws(first, *(each[key] for each in others if key in each))
-                for first in self.record.measured.spectra
-                for key in [(first.matrix, first.block)]
-            )
-        )
+            for key, values in self._over(module, batch, selections, draw, eigenvalues).items():
+                others[key].append(values)
+        self._keep_measured(spectra=tuple(with_draws(first[key], others[key]) for key in first))
 
     def _spectra(
-        self, module: nn.Module, batch: Batched, draw: int, tracker: Tracker | None
+        self, module: nn.Module, batch: Batched, tracker: Tracker
     ) -> dict[tuple[str, str], tuple[Spectrum, Found | None]]:
         """What can be had of the spectra, with their eigenpairs, by matrix and block."""
         setup = self._setup
-        generator = setup.generator(self.record.step, draw, (1,))
-        density = setup.measurement.density and draw == 0
-        meter, part = self._meter, "draws" if draw else "spectra"
+        generator = setup.generator(self.record.step, 0, (1,))
+        density = setup.measurement.density
 
-        def measured(group: Group, parts: int) -> None:
-            with meter.part(parts):
-                measured_freely(group)
-            if meter.early:
-                for each in group.selections:
-                    self.end_early(part, meter.early, each.matrix, each.block)
-                    if draw:  # beside eigenvalues that are settled it would say nothing
-                        del found[each.matrix, each.block]
-
-        def measured_freely(group: Group) -> None:
-            operator = group.build()
+        def measured(
+            group: Group, operator: CurvatureOperator
+        ) -> Sequence[tuple[Spectrum, Found | None]]:
             start = None
             known = isinstance(operator, SampleSpace)
             if known and not self.record.operator.endswith(_BY_SAMPLES):
                 self.keep(operator=self.record.operator + _BY_SAMPLES)
-            if tracker and not density and not operator.batch and not known:
+            if not density and not operator.batch and not known:
                 first = group.selections[0]
                 start = tracker.start(first.matrix, first.block, sum(map(prod, operator.shapes)))
                 start = None if start is None else operator.coordinates(start)
             spectra, pairs, passes = measured_spectra(
                 operator,
                 group.selections,
-                setup.measurement if known else meter.measurement(setup.measurement, operator),
+                self._allowed(operator),
                 generator,
-                None if draw else self._reference,
+                self._reference,
                 density=density,
                 start=start,
             )
+            if self._thorough and isinstance(operator, SampleSpace):
+                own = setup.generator(self.record.step, 0, (6,))
+                self._biases[_key(spectra[0])] = size_bias(operator, spectra[0], own)
             kept: Sequence[Found | None] = [None] * len(spectra)
-            if tracker and setup.measurement.tracking:
+            if setup.measurement.tracking:
                 kept = found_pairs(pairs, group.selections, passes, start is not None)
-            for spectrum, own in zip(spectra, kept, strict=True):
-                found[spectrum.matrix, spectrum.block] = spectrum, own
+            return list(zip(spectra, kept, strict=True))
 
-        def grouped(selections: Sequence[Selection]) -> list[Group]:
+        return self._over(module, batch, self._selections, 0, measured)
+
+    def _allowed(self, operator: CurvatureOperator) -> Measurement:
+        """The measurement with as many products as the budget leaves."""
+        wanted = self._setup.measurement
+        if isinstance(operator, SampleSpace):
+            return wanted
+        return self._meter.measurement(wanted, operator)
+
+    def _over(
+        self,
+        module: nn.Module,
+        batch: Batched,
+        selections: Sequence[Selection],
+        draw: int,
+        take: Callable[[Group, CurvatureOperator], Sequence[T]],
+    ) -> dict[tuple[str, str], T]:
+        """What is taken of each of the selections, as far as it can be had, by matrix and block.
+
+        Args:
+            module: unwrapped.
+            batch: of this draw.
+            selections: the spectra.
+            draw: of the probe sample.
+            take: of those that share an operator, in their order.
+        """
+        meter, part = self._meter, "draws" if draw else "spectra"
+
+        def taken(group: Group, parts: int) -> None:
+            with meter.part(parts):
+                results = take(group, group.build())
+            for each in group.selections if meter.early else ():
+                self.end_early(part, meter.early, each.matrix, each.block)
+            if not (draw and meter.early):  # beside eigenvalues that are settled it says nothing
+                found.update(zip(map(_key, group.selections), results, strict=True))
+
+        def grouped(selections: Sequence[Selection], parts: Batched) -> list[Group]:
             by_head = self.record.operator.startswith("head")
-            return groups(setup, module, batch, selections, by_head)
+            return groups(self._setup, module, parts, selections, by_head)
 
-        found: dict[tuple[str, str], tuple[Spectrum, Found | None]] = {}
-        todo = grouped(self._selections)
+        def separate(group: Group | None, each: Selection, parts: int) -> None:
+            """One spectrum, of a group that is known or of parts of the batch that fit."""
+
+            def of(batch: Batched) -> None:
+                nonlocal group
+                own = grouped([each], batch)[0] if group is None else group
+                group = None  # it was of larger parts
+                taken(own, parts)
+
+            self._parts.taken(batch, of)
+
+        found: dict[tuple[str, str], T] = {}
+        todo = grouped(selections, self._parts.of(batch))
+        size = self._parts.samples
         for place, group in enumerate(todo):
             parts = len(todo) * (self._draws - draw) - place
             if len(group.selections) > 1:
                 try:
-                    measured(group, parts)
+                    taken(group, parts)
                     continue
                 except Exception as error:
                     if is_out_of_memory(error):
                         let_go(error)
                 # One of them is to blame: the others are had without it.
+            known = len(group.selections) == 1 and self._parts.samples == size
             for each in group.selections:
                 with self.alone(part, each.matrix, each.block):
-                    measured(group if len(group.selections) == 1 else grouped([each])[0], parts)
+                    separate(group if known else None, each, parts)
         return found
 
     def _keep_measured(self, **found: Any) -> None:
@@ -349,3 +416,7 @@ class Probing:
             took = time.perf_counter() - start
             before = self.record.seconds.get(part, 0.0)
             self.keep(seconds={**self.record.seconds, part: before + took})
+
+
+def _key(each: Selection | Spectrum) -> tuple[str, str]:
+    return each.matrix, each.block

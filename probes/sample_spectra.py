@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from .krylov.law_jacobi import exact_jacobi
 from .krylov.search import residual_norms
 from .measurement import Measurement
 
-__all__ = ["SampleSpectrum", "sample_spectrum"]
+__all__ = ["SampleSpectrum", "sample_eigenvalues", "sample_spectrum"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,50 @@ class SampleSpectrum:
     jacobi: Jacobi | None
 
 
+@dataclass(frozen=True)
+class _Ends:
+    """Which eigenvalues are wanted; those that are zero are one eigenspace.
+
+    Attributes:
+        resolution: below it eigenvalues are zeros, of a matrix that has others.
+        top: places in `SampleSpace.eigen` of the largest, largest first.
+        bottom: those of the smallest, smallest first.
+        above: number of zeros among the largest.
+        below: number of zeros among the smallest.
+        zeros: number of all zeros.
+    """
+
+    resolution: float
+    top: Sequence[int]
+    bottom: Sequence[int]
+    above: int
+    below: int
+    zeros: int
+
+    @staticmethod
+    def of(operator: SampleSpace, measurement: Measurement) -> _Ends:
+        size, eigenvalues = operator.size, operator.eigen[0]
+        count, largest = len(eigenvalues), float(eigenvalues[-1])
+        resolution = 10 * torch.finfo(operator.dtype).eps * largest if largest > 0 else 1.0
+        null = int((eigenvalues <= resolution).sum()) if operator.zeros else 0
+        upper, lower = min(measurement.eigenvalues, size), min(measurement.smallest, size)
+        top = range(count - 1, max(null, count - upper) - 1, -1)
+        zeros = null + operator.zeros
+        below = min(lower, zeros)
+        bottom = range(null, null + lower - below)
+        return _Ends(resolution, top, bottom, upper - len(top), below, zeros)
+
+    def joined(self, top: Tensor, bottom: Tensor) -> Tensor:
+        """Numbers of the eigenvalues that are no zeros, with 0 for those that are."""
+        return torch.cat([top, top.new_zeros(self.above + self.below), bottom])
+
+
+def sample_eigenvalues(operator: SampleSpace, measurement: Measurement) -> Tensor:
+    """Eigenvalues at both ends, (k,) float64: the largest, largest first, then the smallest."""
+    ends, eigenvalues = _Ends.of(operator, measurement), operator.eigen[0]
+    return ends.joined(eigenvalues[list(ends.top)], eigenvalues[list(ends.bottom)])
+
+
 def sample_spectrum(
     operator: SampleSpace, measurement: Measurement, generator: torch.Generator, *, density: bool
 ) -> SampleSpectrum:
@@ -53,44 +98,27 @@ def sample_spectrum(
     """
     began = time.perf_counter()
     size, eigenvalues = operator.size, operator.eigen[0]
-    count = len(eigenvalues)
-    largest = float(eigenvalues[-1])
-    resolution = 10 * torch.finfo(operator.dtype).eps * largest if largest > 0 else 1.0
-    # Below it eigenvalues are zeros, and all of these one eigenspace.
-    null = int((eigenvalues <= resolution).sum()) if operator.zeros else 0
-    upper, lower = min(measurement.eigenvalues, size), min(measurement.smallest, size)
-    top = list(range(count - 1, max(null, count - upper) - 1, -1))
-    zeros = null + operator.zeros
-    from_zeros = min(lower, zeros)
-    bottom = list(range(null, null + lower - from_zeros))
-    drawn = min(zeros, upper - len(top) + from_zeros)
+    ends = _Ends.of(operator, measurement)
+    values = sample_eigenvalues(operator, measurement)
+    drawn = min(ends.zeros, ends.above + ends.below)
     frame = operator.kernel(drawn, generator) if drawn else operator.vectors([])
-    above = upper - len(top)
-    values = torch.cat(
-        [
-            eigenvalues[top],
-            eigenvalues.new_zeros(above + from_zeros),
-            eigenvalues[bottom],
-        ]
-    )
     vectors = torch.cat(
         [
-            operator.vectors(top),
-            frame[:, :above],
-            frame[:, drawn - from_zeros :],
-            operator.vectors(bottom),
+            operator.vectors(ends.top),
+            frame[:, : ends.above],
+            frame[:, drawn - ends.below :],
+            operator.vectors(ends.bottom),
         ],
         dim=1,
     )
-    errors = operator.errors(top), operator.errors(bottom)
-    sampling = torch.cat([errors[0], values.new_zeros(above + from_zeros), errors[1]])
+    sampling = ends.joined(operator.errors(ends.top), operator.errors(ends.bottom))
     residuals = residual_norms(operator @ vectors, vectors, values)
     pairs = Eigenpairs(
         values=values,
         vectors=vectors,
         residuals=residuals,
-        largest=upper,
-        converged=residuals <= measurement.tolerance * max(largest, 1e-300),
+        largest=len(ends.top) + ends.above,
+        converged=residuals <= measurement.tolerance * max(float(eigenvalues[-1]), 1e-300),
         products=0,
         passes=0,
         seconds=time.perf_counter() - began,
@@ -100,13 +128,13 @@ def sample_spectrum(
     if not density:
         return SampleSpectrum(pairs, sampling, None, None)
     known = eigenvalues.cpu().numpy()
-    rest = operator.zeros
+    count, rest = len(known), operator.zeros
     whole = np.sort(np.r_[np.zeros(rest), known])
     nodes = np.r_[0.0, known] if rest else known
     weights = np.r_[rest, np.ones(count)] / size if rest else np.full(count, 1 / size)
     return SampleSpectrum(
         pairs,
         sampling,
-        exact_density(whole, resolution),
-        exact_jacobi(nodes, weights, COEFFICIENTS, resolution),
+        exact_density(whole, ends.resolution),
+        exact_jacobi(nodes, weights, COEFFICIENTS, ends.resolution),
     )

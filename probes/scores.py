@@ -181,7 +181,8 @@ def _losses_by_head(module: HeadModel, inputs: Tensor, targets: Any) -> Tensor |
         return None
     v = [module.get_parameter(name).flatten() for name in module.head_parameter_names]
     parameters = torch.cat(v) if v else x.new_zeros(0)
-    return head_losses(module.head, inputs @ x.T, parameters, targets)
+    losses: Tensor = head_losses(module.head, inputs @ x.T, parameters, targets)
+    return losses
 
 
 def _is_criterion(loss: Loss, head: ModelHead, outputs: Tensor, targets: Tensor) -> bool:

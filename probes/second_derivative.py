@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -110,15 +110,33 @@ def second_derivative(
     return SecondDerivative(block.name, *min(found))
 
 
-def require_second_derivatives(checks: Sequence[SecondDerivative]) -> None:
+def require_second_derivatives(
+    checks: Sequence[SecondDerivative],
+    constants: Collection[str] = (),
+    own_functions: Collection[str] = (),
+) -> None:
     """Refuse blocks in which autograd and differences are not the same.
 
+    Args:
+        checks: of blocks.
+        constants: see `Calls`: what it may be for.
+        own_functions: see `Observed`: likewise.
+
     Raises:
-        ValueError: with their names and the relative differences.
+        ValueError: with their names, the relative differences, and what they may be for.
     """
     wrong = [f"{each.block} ({each.difference:.2g} apart)" for each in checks if not each.agrees]
     if wrong:
+        reasons = []
+        if constants:
+            reasons.append(
+                f"what {', '.join(constants)} gives is computed from parameters without a gradient "
+                "and counts as constant"
+            )
+        if own_functions:
+            reasons.append(f"{', '.join(own_functions)} may have a derivative that is not its own")
         raise ValueError(
             "loss: expected second derivatives that are those of the gradient, got others in "
-            f"{', '.join(wrong)}: an operation's second derivative is wrong or left out"
+            f"{', '.join(wrong)}: "
+            + (" and ".join(reasons) or "an operation's second derivative is wrong or left out")
         )

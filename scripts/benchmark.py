@@ -24,6 +24,7 @@ def main() -> None:
         information,
         logging,
         low_rank,
+        overhead,
         probing,
         records,
         spiked,
@@ -34,7 +35,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="suite", required=True)
     suites = (
         *(cost, curvature, ensemble, information, logging),
-        *(low_rank, probing, records, spiked, theory),
+        *(low_rank, overhead, probing, records, spiked, theory),
     )
     for suite in suites:
         name, summary = suite.__name__.rpartition(".")[2], suite.__doc__.splitlines()[0]

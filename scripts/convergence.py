@@ -26,13 +26,13 @@ from spectrain.models.heads import (
     gradient_factors,
     joint_curvature_factors,
 )
+from spectrain.models.threads import single_thread
 from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.factors import Matrix
 from spectrain.theory.mixture.quadrature import MixtureLaw
 from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.spectrum import FloatArray, Spectrum
-from spectrain.theory.threads import single_thread
 from spectrain.views.figures.style import SERIES, finish_scale, new_figure, paper, pixels
 
 SIZES = (250, 500, 1000, 2000)

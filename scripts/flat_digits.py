@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from spectrain.models.threads import single_thread
 from spectrain.probes.flatness import FlatnessProfile
 from spectrain.theory.spectrum import FloatArray
-from spectrain.theory.threads import single_thread
 from spectrain.training.entropy_sgd import EntropySGD
 from spectrain.training.replicated_sgd import ReplicatedSGD
 from spectrain.views.figures.style import SERIES, new_figure, paper

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_check_reports_agreement_with_the_independent_library(capsys):
         (["figures", "--only", "spectra"], "only: expected figures that need no run"),
         (["figures", "nowhere"], "run: expected a run folder or a data file, got 'nowhere'"),
         (["figures", "--onl", "spectra"], "--onl"),
-        (["figures", "--only"], "--only"),
+        (["figures", "--only"], "only: expected a value, got none"),
         (["figures", "a", "b"], "b"),
         (["figures", "--columns", "3"], "columns"),
         (["export", "nowhere"], "run: expected a run folder or a data file, got 'nowhere'"),
@@ -167,7 +168,7 @@ def test_check_reports_agreement_with_the_independent_library(capsys):
         (["demo", "--fast"], "--fast"),
         (["demo", "--quick", "yes"], "yes"),
         (["demo", "extra"], "extra"),
-        (["demo", "--folder"], "--folder"),
+        (["demo", "--folder"], "folder: expected a value, got none"),
         (["board", "nowhere"], "logdir: expected a folder, got 'nowhere'"),
         (["board"], "logdir: expected a folder, or --compare RUN RUN"),
         (["board", ".", "--compare", "a", "b"], "logdir: expected a folder, or --compare RUN RUN"),
@@ -359,3 +360,39 @@ def test_the_help_names_the_figures(capsys):
     text = "".join(capsys.readouterr().out.split())
     for name in ("vector-maps", "split-losses", "phase-diagram"):
         assert name in text
+
+
+# Of the argument parser and of Python, which say nothing to who types a command.
+INTERNALS = re.compile(
+    r"<class|typing|Literal|NoneType|Namespace|Traceback|Union|Subtypes|Errno|invalid choice"
+    r"|invalid \w+ value|type: |\b(int|str|float|bool)\b"
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_no_internals(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert not INTERNALS.findall(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["ensemble", "--seeds", "x"], "seeds: expected a whole number, got 'x'"),
+        (["ensemble", "--seeds"], "seeds: expected a value, got none"),
+        (["export"], "run: expected a value, got none"),
+        (["export", ".", "--format", "x"], "format: expected one of 'csv', 'npz', 'parquet', got"),
+        (["figures", "--columns", "3"], "columns: expected one of 1, 2, got 3"),
+        (["predict", "nowhere"], "(No such file or directory), got"),
+        (["train", "--config", "nowhere"], "got 'nowhere' (No such file or directory)"),
+        (
+            ["train", "--system=two-layer-mixture", "--second_layer=x"],
+            "second_layer: expected a list of numbers or a list of lists of numbers, got x",
+        ),
+    ],
+)
+def test_refusals_have_no_internals(arguments, told, capsys):
+    message = refused(arguments, capsys)
+    assert told in message
+    assert not INTERNALS.findall(message)

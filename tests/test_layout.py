@@ -130,3 +130,27 @@ def test_a_probe_without_theory_loads_little_of_it_and_nothing_slow():
     loaded = set(run.stdout.split())
     assert len({name for name in loaded if name.startswith("spectrain.theory")}) <= 14
     assert not loaded & {"scipy", "matplotlib", "jsonargparse", "tensorboard", "pyhessian"}
+
+
+@pytest.mark.parametrize("command", ["predict", "dynamics"])
+def test_predictions_load_neither_torch_nor_what_takes_longer_than_they_do(command):
+    """Every module that answers, of every system, with the theory that it asks."""
+    homes = [name for name in SOURCES if inside(name, "top.answers")]
+    names = [f"spectrain.{name.removeprefix('top.')}" for name in homes]
+    spec = {
+        "directions": 2, "head": {"kind": "two-layer", "activation": "gelu",
+        "loss": "binary-cross-entropy", "second_layer": [1.0, -1.0]},
+        "gram": [[0.1, 0.0, 0.2], [0.0, 0.1, 0.1], [0.2, 0.1, 1.0]], "weights": [1.0],
+        "labels": [0], "snr": 3.0, "aspect_ratio": 4.0, "matrix": "hessian", "block": 0,
+        "density_points": 0, "scaled_learning_rate": 0.5, "times": [0.0],
+    }  # fmt: skip
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names}: importlib.import_module(name)\n"
+        "from spectrain.answers.dispatch import answer\n"
+        f"answer({command!r}, {spec}).text\n"
+        "print('\\n'.join(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {"torch", "scipy.stats", "matplotlib", "jsonargparse", "tensorboard"}
+    assert not set(run.stdout.split()) & slow

@@ -85,7 +85,9 @@ class HeadSGD:
 
         count, dimension = first.weight.shape
         self._x = part([first.direction_name])
+        # Views are made once: at every step they would take a tenth of it.
         self._directions = self._x.values.view(-1, count, dimension)
+        self._columns = self._directions.mT
         self._v = part(first.head_parameter_names) if first.head_parameter_names else None
         self._no_parameters = self._x.values.new_zeros(len(chosen), 0)
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -101,7 +103,7 @@ class HeadSGD:
             targets: (R, B) int64.
         """
         x, v = self._directions, self._no_parameters if self._v is None else self._v.values
-        h = torch.bmm(inputs, x.mT)
+        h = torch.bmm(inputs, self._columns)
         trained = self._v if self._v is not None and self._v.is_trained else None
         slopes = self._head.gradient(h, v, targets, joint=trained is not None)
         if trained is not None:
@@ -109,7 +111,7 @@ class HeadSGD:
             v = v.clone()  # the losses are those of the parameters before the step
             trained.descend(slopes[..., count:].mean(-2))
             slopes = slopes[..., :count]
-        self._x.descend_along(slopes, inputs, 1 / inputs.shape[1])
+        self._x.descend_along(x, slopes, inputs, 1 / inputs.shape[1])
         self._keep(h, v, targets)
 
     def losses(self) -> Tensor:
@@ -123,7 +125,8 @@ class HeadSGD:
     def last_loss(self) -> Tensor:
         """Mean loss of the last step on its batch, before it, of the first model: ()."""
         h, v, targets = self._last
-        return self._head.losses(self._head.output(h, v), targets)[0].mean()
+        losses: Tensor = self._head.losses(self._head.output(h, v), targets)
+        return losses[0].mean()
 
     def _keep(self, h: Tensor, v: Tensor, targets: Tensor) -> None:
         self._last = h, v, targets
@@ -165,10 +168,9 @@ class _Part:
                 parameter.data = place
         self._buffer = self._buffers(parameters, trained) if self._momentum else None
 
-    def descend_along(self, slopes: Tensor, inputs: Tensor, share: float) -> None:
-        """A step of the single tensor x, (R, C, d), along share * slopes^T inputs."""
+    def descend_along(self, x: Tensor, slopes: Tensor, inputs: Tensor, share: float) -> None:
+        """A step of the single tensor along share * slopes^T inputs; x is its view, (R, C, d)."""
         rate = self._groups[0]["lr"]
-        x = self.values.view(len(inputs), slopes.shape[-1], inputs.shape[-1])
         if self._buffer is None:
             x.baddbmm_(slopes.mT, inputs, beta=1 - rate * self._decay, alpha=-rate * share)
             return

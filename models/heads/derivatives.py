@@ -1,15 +1,18 @@
-"""Derivatives of a head's loss for many samples at once."""
+"""Losses of a head and their derivatives for many samples at once: of tensors, or of arrays.
+
+Arrays of NumPy are what theory has. Torch is loaded for them only if the head needs it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
-import torch
-from torch import Tensor
-from torch.func import vmap
+import numpy as np
 
-from .head import DifferentiatedHead, Head, OutputHead
-from .slope import slope
+from .arrays import Array, functions
+from .head import ArrayHead, DifferentiatedHead, Head, OutputHead
 
 __all__ = [
     "curvature_factors",
@@ -19,28 +22,53 @@ __all__ = [
     "sample_losses",
 ]
 
-_OVER_SAMPLES = (0, None, 0)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def sample_losses(head: Head, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
+def _of_arrays_too(function: _Function) -> _Function:
+    """Arrays become tensors for heads that know tensors alone."""
+
+    @wraps(function)
+    def of_either(head: Head, h: Array, v: Array, y: Array) -> Any:
+        takes_arrays = isinstance(head, ArrayHead) and head.takes_arrays
+        if isinstance(h, np.ndarray) and not takes_arrays:
+            from .automatic import on_tensors
+
+            return on_tensors(function, head, h, v, y)
+        return function(head, h, v, y)
+
+    return cast(_Function, of_either)
+
+
+@_of_arrays_too
+def sample_losses(head: Head, h: Array, v: Array, y: Array) -> Array:
     """ell(h_l, v; y_l) for each sample: h (n, C), v (q,), y (n,) int64 -> (n,)."""
-    result: Tensor = vmap(head.ell, in_dims=_OVER_SAMPLES)(h, v, y)
-    return result
+    if isinstance(head, ArrayHead):
+        return head.sample_losses(h, v, y)
+    from .automatic import automatic_losses
+
+    return automatic_losses(head, h, v, y)
 
 
-def sample_classified(head: Head, h: Tensor, v: Tensor, y: Tensor) -> Tensor | None:
+@_of_arrays_too
+def sample_classified(head: Head, h: Array, v: Array, y: Array) -> Array | None:
     """Whether each sample's label is predicted, (n,) bool; None if labels have no meaning.
 
     Shapes of h, v, y as in `sample_losses`, n >= 1.
     """
+    if isinstance(head, ArrayHead):
+        return head.sample_classified(h, v, y)
     if head.classified(h[0], v, y[0]) is None:
         return None
     if isinstance(head, OutputHead):  # the same, several times as fast
         return head.correct(head.output(h, v), y)
-    return vmap(head.classified, in_dims=_OVER_SAMPLES)(h, v, y)
+    from .automatic import automatic_classified
+
+    return automatic_classified(head, h, v, y)
 
 
-def gradient_factors(head: Head, h: Tensor, v: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+@_of_arrays_too
+def gradient_factors(head: Head, h: Array, v: Array, y: Array) -> tuple[Array, Array]:
     """d ell/dh (n, C) and d ell/dv (n, q) for h (n, C), v (q,), y (n,) int64.
 
     All C columns, also those of teachers, which are not trained.
@@ -48,49 +76,31 @@ def gradient_factors(head: Head, h: Tensor, v: Tensor, y: Tensor) -> tuple[Tenso
     if isinstance(head, DifferentiatedHead):
         gradient = head.gradient(h, v, y)
     else:
-        with torch.enable_grad():
-            leaf = _joined(h, v).requires_grad_()
-            gradient = slope(_losses(head, leaf, v, y).sum(), leaf)
-    c = h.shape[1]
-    return gradient[:, :c].contiguous(), gradient[:, c:].contiguous()
+        from .automatic import automatic_gradient
+
+        gradient = automatic_gradient(head, h, v, y)
+    c, f = h.shape[1], functions(h)
+    return f.contiguous(gradient[:, :c]), f.contiguous(gradient[:, c:])
 
 
-def curvature_factors(head: Head, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
+@_of_arrays_too
+def curvature_factors(head: Head, h: Array, v: Array, y: Array) -> Array:
     """D = d^2 ell/dh^2 of each sample, (n, C, C), for h (n, C), v (q,), y (n,) int64.
 
     All C rows and columns, also those of teachers, which are not trained.
     """
-    if isinstance(head, DifferentiatedHead):
-        return head.curvature(h, v, y, joint=False)
-    return _curvature(lambda leaf: sample_losses(head, leaf, v, y), h)
+    return _curvature(head, h, v, y, joint=False)
 
 
-def joint_curvature_factors(head: Head, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
+@_of_arrays_too
+def joint_curvature_factors(head: Head, h: Array, v: Array, y: Array) -> Array:
     """M = d^2 ell/d(h, v)^2 of each sample, (n, C + q, C + q); arguments and rows as for D."""
+    return _curvature(head, h, v, y, joint=True)
+
+
+def _curvature(head: Head, h: Array, v: Array, y: Array, joint: bool) -> Array:
     if isinstance(head, DifferentiatedHead):
-        return head.curvature(h, v, y, joint=True)
-    return _curvature(lambda leaf: _losses(head, leaf, v, y), _joined(h, v))
+        return head.curvature(h, v, y, joint=joint)
+    from .automatic import automatic_curvature
 
-
-def _joined(h: Tensor, v: Tensor) -> Tensor:
-    """(h, v) of each sample, each with a copy of v of its own: (n, C + q)."""
-    return torch.cat([h.detach(), v.detach().expand(len(h), -1)], dim=1)
-
-
-def _losses(head: Head, joined: Tensor, v: Tensor, y: Tensor) -> Tensor:
-    c = joined.shape[1] - len(v)
-    result: Tensor = vmap(head.ell)(joined[:, :c], joined[:, c:], y)
-    return result
-
-
-def _curvature(losses: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
-    """Second derivative of losses (n,) of points (n, P), sample by sample: (n, P, P).
-
-    One reverse pass for each of P entries of the gradient. All at once by vmap would take as long
-    or longer: memory is what limits.
-    """
-    with torch.enable_grad():
-        leaf = point.detach().requires_grad_()
-        gradient = slope(losses(leaf).sum(), leaf, create_graph=True)
-        rows = [slope(entry, leaf) for entry in gradient.sum(0)]
-    return torch.stack(rows, dim=1)
+    return automatic_curvature(head, h, v, y, joint)

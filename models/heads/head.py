@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from torch import Tensor
+from .arrays import Array
 
-__all__ = ["DifferentiatedHead", "Head", "HeadModel", "ModelHead", "OutputHead", "require_labels"]
+if TYPE_CHECKING:  # theory does without
+    from torch import Tensor
+
+__all__ = [
+    "ArrayHead",
+    "DifferentiatedHead",
+    "Head",
+    "HeadModel",
+    "LossHead",
+    "ModelHead",
+    "OutputHead",
+    "require_labels",
+]
 
 
 class Head(Protocol):
@@ -127,6 +139,55 @@ class DifferentiatedHead(Protocol):
 
     def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:
         """d^2 ell/d(h, v)^2, (n, C + q, C + q), if joint; else d^2 ell/dh^2, (n, C, C)."""
+
+
+class ArrayHead(ABC):
+    """A differentiated head written for arrays of NumPy as well as for tensors: the provided ones.
+
+    Theory needs no torch for it. Shapes as of `DifferentiatedHead`; what is returned is of the kind
+    of the arguments.
+    """
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Yes; no if a function of tensors is part of the head."""
+        return True
+
+    @abstractmethod
+    def sample_losses(self, h: Array, v: Array, y: Array) -> Array:
+        """ell of each sample, (n,)."""
+
+    @abstractmethod
+    def sample_classified(self, h: Array, v: Array, y: Array) -> Array | None:
+        """Whether each sample's label is predicted, (n,) bool; None if labels have no meaning."""
+
+    @abstractmethod
+    def gradient(self, h: Array, v: Array, y: Array) -> Array:
+        """d ell/d(h, v), (n, C + q)."""
+
+    @abstractmethod
+    def curvature(self, h: Array, v: Array, y: Array, joint: bool) -> Array:
+        """d^2 ell/d(h, v)^2, or d^2 ell/dh^2."""
+
+
+class LossHead(OutputHead, ArrayHead):
+    """ell(h, v; y) = losses(output(h, v), y): base of the provided heads of models."""
+
+    @abstractmethod
+    def losses(self, outputs: Array, targets: Array) -> Array:
+        """Loss of each sample, (...), for outputs (..., ...) against labels (...)."""
+
+    def criterion(self, outputs: Array, targets: Array) -> Array:
+        """Mean loss (), of n outputs against labels (n,)."""
+        return self.losses(outputs, targets).mean()
+
+    def sample_losses(self, h: Array, v: Array, y: Array) -> Array:
+        """ell of each sample, (n,)."""
+        return self.losses(self.output(h, v), y)
+
+    def sample_classified(self, h: Array, v: Array, y: Array) -> Array:
+        """Whether each sample's label is predicted, (n,) bool."""
+        return self.correct(self.output(h, v), y)
 
 
 @runtime_checkable

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from .head import OutputHead
+from .arrays import Array
+from .head import LossHead
 from .losses import BinaryCrossEntropy
 
 __all__ = ["LogisticHead"]
@@ -16,7 +15,7 @@ _LOSS = BinaryCrossEntropy()
 
 
 @dataclass(frozen=True)
-class LogisticHead(OutputHead):
+class LogisticHead(LossHead):
     """ell = log(1 + e^h) - y h, one direction, labels y in {0, 1}, no extra parameters."""
 
     directions: ClassVar[int] = 1
@@ -26,26 +25,22 @@ class LogisticHead(OutputHead):
         """Two."""
         return 2
 
-    def output(self, h: Tensor, v: Tensor) -> Tensor:
+    def output(self, h: Array, v: Array) -> Array:
         """Logit: the one entry of h (..., 1), (...)."""
         return h.squeeze(-1)
 
-    def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean binary cross-entropy () of logits (n,) against labels 0 or 1, (n,)."""
-        return self.losses(outputs, targets).mean()
-
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def losses(self, outputs: Array, targets: Array) -> Array:
         """Binary cross-entropy of each sample: logits (...) against labels 0 or 1, (...)."""
-        return _LOSS.values(outputs.unsqueeze(-1), targets)
+        return _LOSS.values(outputs[..., None], targets)
 
-    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def correct(self, outputs: Array, targets: Array) -> Array:
         """Whether the sign of the logit is the label's, (n,) bool."""
-        return _LOSS.correct(outputs.unsqueeze(-1), targets)
+        return _LOSS.correct(outputs[..., None], targets)
 
-    def gradient(self, h: Tensor, v: Tensor, y: Tensor, joint: bool = True) -> Tensor:
+    def gradient(self, h: Array, v: Array, y: Array, joint: bool = True) -> Array:
         """p - y, (..., n, 1), p = sigmoid(h); there is no v to join."""
         return _LOSS.gradients(h, y)
 
-    def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:
+    def curvature(self, h: Array, v: Array, y: Array, joint: bool) -> Array:
         """p (1 - p), (n, 1, 1); there is no v to join."""
         return _LOSS.curvatures(h, y)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from .arrays import Array, diagonal, functions
 
 __all__ = [
     "LOSSES",
@@ -34,16 +32,16 @@ class OutputLoss(Protocol):
     def classes(self) -> int | None:
         """See above."""
 
-    def values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def values(self, outputs: Array, targets: Array) -> Array:
         """loss(f_l, y_l), (n,)."""
 
-    def gradients(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def gradients(self, outputs: Array, targets: Array) -> Array:
         """d loss/df, (n, O)."""
 
-    def curvatures(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def curvatures(self, outputs: Array, targets: Array) -> Array:
         """d^2 loss/df^2, (n, O, O)."""
 
-    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def correct(self, outputs: Array, targets: Array) -> Array:
         """Whether each output predicts its target, (n,) bool."""
 
 
@@ -57,29 +55,31 @@ class SoftmaxCrossEntropy:
 
     classes: int
 
-    def values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def values(self, outputs: Array, targets: Array) -> Array:
         """logsumexp(f) - f_y, (n,)."""
         picked = (outputs * self._is_target(targets)).sum(-1)
-        return torch.logsumexp(outputs, dim=-1) - picked
+        return functions(outputs).logsumexp(outputs) - picked
 
-    def gradients(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def gradients(self, outputs: Array, targets: Array) -> Array:
         """p - 1[own class], (n, O), p = softmax(f)."""
-        return torch.softmax(outputs, -1) - self._is_target(targets).to(outputs.dtype)
+        f = functions(outputs)
+        return f.softmax(outputs) - f.cast(self._is_target(targets), outputs)
 
-    def curvatures(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def curvatures(self, outputs: Array, targets: Array) -> Array:
         """diag(p) - p p^T, (n, O, O)."""
-        p = torch.softmax(outputs, -1)
+        p = functions(outputs).softmax(outputs)
         curvature = -p[:, :, None] * p[:, None, :]
-        curvature.diagonal(dim1=1, dim2=2).add_(p)
+        own = diagonal(curvature, 0, 0, self.classes)
+        own += p
         return curvature
 
-    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def correct(self, outputs: Array, targets: Array) -> Array:
         """Whether the largest logit is the target's, (n,) bool."""
-        return outputs.argmax(dim=-1) == targets
+        return outputs.argmax(-1) == targets
 
-    def _is_target(self, targets: Tensor) -> Tensor:
+    def _is_target(self, targets: Array) -> Array:
         # A comparison, not one_hot: that reads its argument's values, which vmap cannot.
-        return targets.unsqueeze(-1) == torch.arange(self.classes, device=targets.device)
+        return targets[..., None] == functions(targets).whole_numbers(self.classes, targets)
 
 
 @dataclass(frozen=True)
@@ -88,20 +88,21 @@ class BinaryCrossEntropy:
 
     classes: ClassVar[int] = 2
 
-    def values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def values(self, outputs: Array, targets: Array) -> Array:
         """softplus(f) - y f, (n,)."""
-        f = outputs.squeeze(-1)
-        return functional.softplus(f) - targets.to(f.dtype) * f
+        f, logits = functions(outputs), outputs.squeeze(-1)
+        return f.softplus(logits) - f.cast(targets, logits) * logits
 
-    def gradients(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def gradients(self, outputs: Array, targets: Array) -> Array:
         """p - y, (n, 1), p = sigmoid(f)."""
-        return torch.sigmoid(outputs) - targets.to(outputs.dtype).unsqueeze(-1)
+        return functions(outputs).sigmoid(outputs) - targets[..., None]
 
-    def curvatures(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def curvatures(self, outputs: Array, targets: Array) -> Array:
         """p (1 - p), (n, 1, 1)."""
-        return (torch.sigmoid(outputs) * torch.sigmoid(-outputs)).unsqueeze(-1)
+        f = functions(outputs)
+        return (f.sigmoid(outputs) * f.sigmoid(-outputs))[..., None]
 
-    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def correct(self, outputs: Array, targets: Array) -> Array:
         """Whether the sign of the logit is the label's, (n,) bool."""
         return (outputs.squeeze(-1) > 0) == (targets > 0)
 
@@ -112,21 +113,23 @@ class Squared:
 
     classes: ClassVar[int | None] = None
 
-    def values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def values(self, outputs: Array, targets: Array) -> Array:
         """(f - y)^2 / 2, (n,)."""
-        return (outputs.squeeze(-1) - targets.to(outputs.dtype)).square() / 2
+        f = functions(outputs)
+        return f.square(outputs.squeeze(-1) - f.cast(targets, outputs)) / 2
 
-    def gradients(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def gradients(self, outputs: Array, targets: Array) -> Array:
         """f - y, (n, 1)."""
-        return outputs - targets.to(outputs.dtype).unsqueeze(-1)
+        return outputs - targets[..., None]
 
-    def curvatures(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def curvatures(self, outputs: Array, targets: Array) -> Array:
         """1, (n, 1, 1)."""
-        return torch.ones_like(outputs).unsqueeze(-1)
+        return functions(outputs).ones_like(outputs)[..., None]
 
-    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def correct(self, outputs: Array, targets: Array) -> Array:
         """Whether the output rounds to the label, |f - y| < 1/2, (n,) bool."""
-        return (outputs.squeeze(-1) - targets.to(outputs.dtype)).abs() < 0.5
+        errors = outputs.squeeze(-1) - functions(outputs).cast(targets, outputs)
+        return abs(errors) < 0.5
 
 
 def output_loss(name: LossName, outputs: int) -> OutputLoss:

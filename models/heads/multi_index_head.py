@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-
-import torch
-from torch import Tensor
 
 from ..arguments import require_fields, require_whole
 from .activations import (
@@ -16,13 +14,15 @@ from .activations import (
     activation_slope,
     require_activation,
 )
+from .arrays import Array, diagonal, functions
+from .head import ArrayHead
 from .two_layer_link import Expansion, TwoLayerLink
 
 __all__ = ["MultiIndexHead"]
 
 
 @dataclass(frozen=True)
-class MultiIndexHead:
+class MultiIndexHead(ArrayHead):
     """ell = e^2 / 2,  e = A act(h_1..h_K + b) + c - sum_t w_t teacher_act(h_(K+t)).
 
     The student is a two-layer network on the first K directions with v = (A, b if there is one, c
@@ -58,7 +58,7 @@ class MultiIndexHead:
                 "teacher_second_layer: expected a weight for each teacher, at least 1 and fewer "
                 f"than the {self.directions} directions, got {self.teachers}"
             )
-        if not torch.tensor(self.teacher_second_layer).isfinite().all():
+        if not all(map(math.isfinite, self.teacher_second_layer)):
             raise ValueError(
                 f"teacher_second_layer: expected finite numbers, got {self.teacher_second_layer}"
             )
@@ -89,16 +89,28 @@ class MultiIndexHead:
         """No."""
         return False
 
-    def ell(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
-        """Half the squared error () of the student: h (C,), v (q,); y is ignored."""
+    def ell(self, h: Array, v: Array, y: Array) -> Array:
+        """Half the squared error (...) of the student: h (..., C), v (q,); y is ignored."""
         students, teachers = self._split(h)
         target = activation_function(self.teacher_activation)(teachers) @ self._weights(h)
-        return (self._link.output(students, v).squeeze(-1) - target).square() / 2
+        return functions(h).square(self._link.output(students, v).squeeze(-1) - target) / 2
 
-    def classified(self, h: Tensor, v: Tensor, y: Tensor) -> None:
+    def classified(self, h: Array, v: Array, y: Array) -> None:
         """None: there are no labels."""
 
-    def gradient(self, h: Tensor, v: Tensor, y: Tensor) -> Tensor:
+    @property
+    def takes_arrays(self) -> bool:
+        """Unless an activation is a torch function."""
+        return isinstance(self.activation, str) and isinstance(self.teacher_activation, str)
+
+    def sample_losses(self, h: Array, v: Array, y: Array) -> Array:
+        """`ell` of each sample, (n,), for h (n, C); y is ignored."""
+        return self.ell(h, v, y)
+
+    def sample_classified(self, h: Array, v: Array, y: Array) -> None:
+        """None: there are no labels."""
+
+    def gradient(self, h: Array, v: Array, y: Array) -> Array:
         """e de/d(h, v), (n, C + q)."""
         students, teachers = self._split(h)
         at = self._link.expansion(students, v, curved=False)
@@ -106,17 +118,18 @@ class MultiIndexHead:
         error, slope = self._error(at, value, first, self._weights(h), joint=True)
         return error * slope
 
-    def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:
+    def curvature(self, h: Array, v: Array, y: Array, joint: bool) -> Array:
         """(de)(de)^T + e d^2 e in h, (n, C, C), or jointly in (h, v), (n, C + q, C + q)."""
         students, teachers = self._split(h)
         at, weights = self._link.expansion(students, v, curved=True), self._weights(h)
         value, first, second = activation_derivatives(self.teacher_activation, teachers)
         error, slope = self._error(at, value, first, weights, joint)
-        student, teacher = at.bent(error, joint), -error * weights * second
+        student = at.bent(error, joint)
         c, k = self.directions, self._link.width
         result = slope[:, :, None] * slope[:, None, :]
         result[:, :k, :k] += student[:, :k, :k]
-        result[:, k:c, k:c].diagonal(dim1=1, dim2=2).add_(teacher)
+        teacher = diagonal(result, k, k, c - k)
+        teacher -= error * weights * second
         if joint:
             result[:, :k, c:] += student[:, :k, k:]
             result[:, c:, :k] += student[:, k:, :k]
@@ -124,8 +137,8 @@ class MultiIndexHead:
         return result
 
     def _error(
-        self, at: Expansion, value: Tensor, first: Tensor, weights: Tensor, joint: bool
-    ) -> tuple[Tensor, Tensor]:
+        self, at: Expansion, value: Array, first: Array, weights: Array, joint: bool
+    ) -> tuple[Array, Array]:
         """The error e (n, 1) and de (n, C or C + q).
 
         Args:
@@ -136,12 +149,13 @@ class MultiIndexHead:
             joint: whether de holds the derivative in v.
         """
         error = at.outputs - (value @ weights)[:, None]
-        by_student, k = at.pulled_back(torch.ones_like(error), joint), self._link.width
-        return error, torch.cat([by_student[:, :k], -weights * first, by_student[:, k:]], dim=1)
+        f, k = functions(value), self._link.width
+        by_student = at.pulled_back(f.ones_like(error), joint)
+        return error, f.concatenate([by_student[:, :k], -weights * first, by_student[:, k:]], 1)
 
-    def _split(self, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _split(self, h: Array) -> tuple[Array, Array]:
         k = self._link.width
         return h[..., :k], h[..., k:]
 
-    def _weights(self, h: Tensor) -> Tensor:
-        return torch.tensor(self.teacher_second_layer, dtype=h.dtype, device=h.device)
+    def _weights(self, h: Array) -> Array:
+        return functions(h).values(self.teacher_second_layer, h)

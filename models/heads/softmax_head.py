@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from ..arguments import require_fields
-from .head import OutputHead
+from .arrays import Array
+from .head import LossHead
 from .losses import SoftmaxCrossEntropy
 
 __all__ = ["SoftmaxHead"]
 
 
 @dataclass(frozen=True)
-class SoftmaxHead(OutputHead):
+class SoftmaxHead(LossHead):
     """ell = -h_y + log sum_a exp h_a, with no extra parameters.
 
     Attributes:
@@ -42,26 +41,22 @@ class SoftmaxHead(OutputHead):
     def _loss(self) -> SoftmaxCrossEntropy:
         return SoftmaxCrossEntropy(self.directions)
 
-    def output(self, h: Tensor, v: Tensor) -> Tensor:
+    def output(self, h: Array, v: Array) -> Array:
         """Logits: h itself, (..., C)."""
         return h
 
-    def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy () of logits (n, C) against classes (n,)."""
-        return self.losses(outputs, targets).mean()
-
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def losses(self, outputs: Array, targets: Array) -> Array:
         """Cross-entropy of each sample: logits (..., C) against classes (...)."""
         return self._loss.values(outputs, targets)
 
-    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def correct(self, outputs: Array, targets: Array) -> Array:
         """Whether the largest logit is the label's, (n,) bool."""
         return self._loss.correct(outputs, targets)
 
-    def gradient(self, h: Tensor, v: Tensor, y: Tensor, joint: bool = True) -> Tensor:
+    def gradient(self, h: Array, v: Array, y: Array, joint: bool = True) -> Array:
         """p - 1[own class], (..., n, C); there is no v to join."""
         return self._loss.gradients(h, y)
 
-    def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:
+    def curvature(self, h: Array, v: Array, y: Array, joint: bool) -> Array:
         """diag(p) - p p^T, (n, C, C); there is no v to join."""
         return self._loss.curvatures(h, y)

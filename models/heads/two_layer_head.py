@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-from torch import Tensor
-
 from ..arguments import require_fields
 from .activations import Activation
-from .head import OutputHead
+from .arrays import Array, functions
+from .head import LossHead
 from .losses import LossName, OutputLoss, output_loss
 from .two_layer_link import TwoLayerLink
 
@@ -18,7 +16,7 @@ __all__ = ["TwoLayerHead"]
 
 
 @dataclass(frozen=True)
-class TwoLayerHead(OutputHead):
+class TwoLayerHead(LossHead):
     """ell = loss(A act(h + b) + c, y):  a two-layer network and its loss.
 
     The head's parameters are v = (A row by row, b if there is one, c if there is one). The loss of
@@ -77,37 +75,39 @@ class TwoLayerHead(OutputHead):
         """Two, the number of outputs for softmax, or any for squared."""
         return self._loss.classes
 
-    def output(self, h: Tensor, v: Tensor) -> Tensor:
+    @property
+    def takes_arrays(self) -> bool:
+        """Unless its activation is a torch function."""
+        return isinstance(self.activation, str)
+
+    def output(self, h: Array, v: Array) -> Array:
         """f of h (..., K) and v (q,): (...), or logits (..., classes) for softmax."""
         outputs = self._link.output(h, v)
         return outputs if self.loss == "softmax" else outputs.squeeze(-1)
 
-    def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss () of outputs (n,), or (n, classes), against labels (n,)."""
-        return self.losses(outputs, targets).mean()
-
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def losses(self, outputs: Array, targets: Array) -> Array:
         """Loss of each sample: outputs (...), or (..., classes), against labels (...)."""
         return self._loss.values(self._columns(outputs), targets)
 
-    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def correct(self, outputs: Array, targets: Array) -> Array:
         """Whether sign, rounded value or largest logit is the label's, (n,) bool."""
         return self._loss.correct(self._columns(outputs), targets)
 
-    def gradient(self, h: Tensor, v: Tensor, y: Tensor, joint: bool = True) -> Tensor:
+    def gradient(self, h: Array, v: Array, y: Array, joint: bool = True) -> Array:
         """sum_o r_o df_o/d(h, v), (..., n, K + q), r = d loss/df; in h alone unless joint."""
         at = self._link.expansion(h, v, curved=False)
         return at.pulled_back(self._loss.gradients(at.outputs, y), joint)
 
-    def curvature(self, h: Tensor, v: Tensor, y: Tensor, joint: bool) -> Tensor:
+    def curvature(self, h: Array, v: Array, y: Array, joint: bool) -> Array:
         """J^T (d^2 loss/df^2) J + sum_o r_o d^2 f_o in h, or jointly in (h, v); J = df."""
         at = self._link.expansion(h, v, curved=True)
         result = at.bent(self._loss.gradients(at.outputs, y), joint)
         curvatures, jacobian = self._loss.curvatures(at.outputs, y), at.jacobian(joint)
         if self.outputs == 1:  # as below, several times as fast
-            slope = jacobian.squeeze(1)
-            return result.addcmul_((curvatures * jacobian).mT, slope[:, None, :])
-        return torch.baddbmm(result, jacobian.mT, curvatures @ jacobian)
+            rows = (curvatures * jacobian).swapaxes(-1, -2)
+            return functions(h).add_product(result, rows, jacobian)
+        result += jacobian.swapaxes(-1, -2) @ (curvatures @ jacobian)
+        return result
 
-    def _columns(self, outputs: Tensor) -> Tensor:
-        return outputs if self.loss == "softmax" else outputs.unsqueeze(-1)
+    def _columns(self, outputs: Array) -> Array:
+        return outputs if self.loss == "softmax" else outputs[..., None]

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from ..arguments import require_fields
 from .activations import (
     Activation,
@@ -15,6 +12,7 @@ from .activations import (
     activation_slope,
     require_activation,
 )
+from .arrays import Array, diagonal, functions
 
 __all__ = ["Expansion", "TwoLayerLink"]
 
@@ -57,7 +55,7 @@ class TwoLayerLink:
             + self.output_bias * self.outputs
         )
 
-    def split(self, v: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def split(self, v: Array) -> tuple[Array, Array | None, Array | None]:
         """A (..., O, K), b (..., 1, K) and c (..., 1, O) of v (..., q); None for no such bias."""
         if v.shape[-1] != self.parameters:
             raise ValueError(f"v: expected {self.parameters} parameters, got {v.shape[-1]}")
@@ -67,27 +65,30 @@ class TwoLayerLink:
         c = rest[..., -o:] if self.output_bias else None
         return v[..., : o * k].reshape(*v.shape[:-1], o, k), b, c
 
-    def output(self, h: Tensor, v: Tensor) -> Tensor:
+    def output(self, h: Array, v: Array) -> Array:
         """f, (..., O), of preactivations h (..., K) and v (q,), or h (..., n, K) and v (..., q)."""
         a, b, c = self.split(v)
         if v.ndim == 1:
             b, c = (None if bias is None else bias.squeeze(0) for bias in (b, c))
-        outputs = activation_function(self.activation)(h if b is None else h + b) @ a.mT
+        units = activation_function(self.activation)(h if b is None else h + b)
+        outputs = units @ a.swapaxes(-1, -2)
         return outputs if c is None else outputs + c
 
-    def expansion(self, h: Tensor, v: Tensor, curved: bool) -> Expansion:
+    def expansion(self, h: Array, v: Array, curved: bool) -> Expansion:
         """f and its first derivatives for n samples, h (n, K); if ``curved`` the second too.
 
         The first derivatives of several networks at once, for h (..., n, K) and v (..., q).
         """
-        a, b, c = self.split(v.detach())
+        a, b, c = self.split(functions(v).constant(v))
         at = h if b is None else h + b
         if curved:
             value, first, second = activation_derivatives(self.activation, at)
         else:
             (value, first), second = activation_slope(self.activation, at), None
-        # One output: as the matrix product, at a fraction of its overhead for a few samples.
-        outputs = (value * a).sum(-1, keepdim=True) if self.outputs == 1 else value @ a.mT
+        if self.outputs == 1:  # as below, at a fraction of the overhead for few samples
+            outputs = (value * a).sum(-1, keepdims=True)
+        else:
+            outputs = value @ a.swapaxes(-1, -2)
         return Expansion(self, a, value, first, second, outputs if c is None else outputs + c)
 
 
@@ -107,59 +108,55 @@ class Expansion:
     """
 
     link: TwoLayerLink
-    second_layer: Tensor
-    value: Tensor
-    first: Tensor
-    second: Tensor | None
-    outputs: Tensor
+    second_layer: Array
+    value: Array
+    first: Array
+    second: Array | None
+    outputs: Array
 
-    def jacobian(self, joint: bool) -> Tensor:
+    def jacobian(self, joint: bool) -> Array:
         """df/dh (n, O, K), or df/d(h, v) (n, O, K + q)."""
         by_h = self.second_layer * self.first[:, None, :]
         if not joint:
             return by_h
-        eye = torch.eye(self.link.outputs, dtype=by_h.dtype, device=by_h.device)
-        by_second_layer = (eye[:, :, None] * self.value[:, None, None, :]).flatten(2)
+        f, (n, o, k) = functions(by_h), by_h.shape
+        eye = f.values([[float(row == column) for column in range(o)] for row in range(o)], by_h)
+        by_second_layer = (eye[:, :, None] * self.value[:, None, None, :]).reshape(n, o, o * k)
         parts = [by_h, by_second_layer]
         if self.link.hidden_bias:
             parts.append(by_h)
         if self.link.output_bias:
-            parts.append(eye.expand(len(by_h), -1, -1))
-        return torch.cat(parts, dim=2)
+            parts.append(f.broadcast_to(eye, (n, o, o)))
+        return f.concatenate(parts, 2)
 
-    def pulled_back(self, slopes: Tensor, joint: bool) -> Tensor:
+    def pulled_back(self, slopes: Array, joint: bool) -> Array:
         """sum_o r_o df_o/d(h, v) for slopes r (..., n, O): (..., n, K) or (..., n, K + q)."""
         a = self.second_layer
         by_h = (slopes * a if self.link.outputs == 1 else slopes @ a) * self.first
         if not joint:
             return by_h
-        parts = [by_h, (slopes[..., :, None] * self.value[..., None, :]).flatten(-2)]
+        by_second_layer = slopes[..., :, None] * self.value[..., None, :]
+        parts = [by_h, by_second_layer.reshape(*slopes.shape[:-1], self.link.outputs * a.shape[-1])]
         if self.link.hidden_bias:
             parts.append(by_h)
         if self.link.output_bias:
             parts.append(slopes)
-        return torch.cat(parts, dim=-1)
+        return functions(by_h).concatenate(parts, -1)
 
-    def bent(self, slopes: Tensor, joint: bool) -> Tensor:
+    def bent(self, slopes: Array, joint: bool) -> Array:
         """sum_o r_o d^2 f_o/d(h, v)^2 for slopes r (n, O): (n, K, K) or (n, K + q, K + q)."""
         assert self.second is not None
         k, size = self.link.width, self.link.width + (self.link.parameters if joint else 0)
-        result = self.value.new_zeros(len(self.value), size, size)
+        result = functions(self.value).zeros((len(self.value), size, size), self.value)
         by_h = (slopes @ self.second_layer) * self.second
         # What is added to a hidden unit: h, and b if there is one.
         inner = [0, k * (1 + self.link.outputs)] if joint and self.link.hidden_bias else [0]
         for row in inner:
             for column in inner:
-                _diagonal(result, row, column, k).copy_(by_h)
+                diagonal(result, row, column, k)[...] = by_h
             if joint:
                 for o in range(self.link.outputs):
                     mixed, weights = slopes[:, o : o + 1] * self.first, k * (1 + o)
-                    _diagonal(result, row, weights, k).copy_(mixed)
-                    _diagonal(result, weights, row, k).copy_(mixed)
+                    diagonal(result, row, weights, k)[...] = mixed
+                    diagonal(result, weights, row, k)[...] = mixed
         return result
-
-
-def _diagonal(matrices: Tensor, row: int, column: int, size: int) -> Tensor:
-    """View of the diagonal (n, size) of the square block that starts at (row, column)."""
-    block = matrices[:, row : row + size, column : column + size]
-    return block.diagonal(dim1=1, dim2=2)

@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import register_pytree_node, tree_map
 
-from .batches import Batched, batches_of, divided, is_empty
+from .batches import Batch, Batched, batches_of, divided, is_empty, together
 from .processes import Processes
 
-__all__ = ["Borrowed", "borrowed_if_empty", "counted"]
+__all__ = ["Borrowed", "borrowed_if_empty", "counted", "of_all"]
 
 # Batch norm has no statistics of one.
 _LENT = 2
@@ -45,6 +45,27 @@ def borrowed_if_empty(batch: Batched, processes: Processes) -> Batched:
     own = divided(batches_of(batch)[0], _LENT)[0] if processes.rank == lender else None
     lent = processes.told(_moved(own, "cpu"), by=lender)
     return batch if counts[processes.rank] else Borrowed(_moved(lent, processes.device))
+
+
+def of_all(batch: Batched, processes: Processes) -> Batch | None:
+    """The samples of all processes in one batch on the first one that has some; None on others.
+
+    Raises:
+        ValueError: if batches cannot be put together.
+    """
+    if processes.alone:
+        return together(batch)
+    first = int(processes.gather([counted(batch, 1.0)])[:, 0].argmax())
+    own: Batch | None = None
+    with processes.agreed():
+        if not isinstance(batch, Borrowed):
+            own = _moved(together(batch), "cpu")
+    shares = [share for share in processes.collected(own, by=first) if share is not None]
+    whole: Batch | None = None
+    with processes.agreed():
+        if shares:
+            whole = _moved(together(shares), processes.device)
+    return whole
 
 
 def _moved(batch: Any, device: Any) -> Any:

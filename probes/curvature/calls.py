@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils._pytree import tree_map
 
 from .batches import Inputs
+from .constants import Constants
 from .generators import seeded, torch_generators
 from .hooks import TensorHooks
 from .kernels import TwiceDifferentiable
@@ -57,6 +58,10 @@ class Calls:
         dtype: as it was given.
         reach: what the code can reach, as it was found last.
         tensor_hooks: names of the hooks that the code has put on tensors.
+        constants: operations whose results count as constants though they are computed from
+            parameters, as far as `watched` has seen.
+        read: methods by which numbers computed from parameters were taken out of torch, likewise.
+        forward: whether code was seen to take derivatives in forward mode, likewise.
         weighted_mean: the loss as a mean of terms, if it is known to be one.
     """
 
@@ -70,6 +75,10 @@ class Calls:
     ) -> None:
         self.module, self.dtype = module, dtype
         self.tensor_hooks: dict[str, None] = {}
+        self.constants: dict[str, None] = {}
+        self.read: dict[str, None] = {}
+        self.forward = False
+        self._watch: Constants | None = None
         self._own_loss, self.run_hooks = loss, run_hooks
         self.weighted_mean = weighted_mean_of(loss)
         self._copied: set[Kind] = {"buffer"}
@@ -229,6 +238,18 @@ class Calls:
         return (weights * losses).sum(), float(weights.sum())
 
     @contextmanager
+    def watched(self) -> Iterator[None]:
+        """A block whose calls tell of `constants`, `read` and `forward`."""
+        before, self._watch = self._watch, Constants()
+        try:
+            yield
+        finally:
+            self.constants.update(self._watch.found)
+            self.read.update(self._watch.read)
+            self.forward |= self._watch.forward
+            self._watch = before
+
+    @contextmanager
     def _replaced(self, parameters: Mapping[str, Tensor], forbidden: Forbidden) -> Iterator[None]:
         """Stand-ins in place, and what code does to all else undone."""
         standing, copies = self._stand_ins(self.reach.data, forbidden)
@@ -299,7 +320,8 @@ class Calls:
         args, kwargs = tree_map(own, (args, kwargs))
         hooks = TensorHooks(self.run_hooks)
         try:
-            with hooks, TwiceDifferentiable(), forbidden:
+            watch = nullcontext() if self._watch is None else self._watch.watching()
+            with hooks, watch, TwiceDifferentiable(), forbidden:
                 return function(*args, **kwargs)
         finally:
             self.tensor_hooks.update(dict.fromkeys(hooks.found))

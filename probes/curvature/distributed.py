@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -13,7 +14,7 @@ from .head_curvature import HeadCurvature
 from .module_curvature import CovarianceOperator
 from .operator import CurvatureOperator
 from .processes import Processes
-from .wrappers import inner_modules
+from .wrappers import inner_modules, is_sharded, unwrap
 
 __all__ = [
     "Processes",
@@ -157,10 +158,19 @@ def shared(local: CurvatureOperator, weight: float, processes: Processes) -> Cur
 
 
 def group_of(model: nn.Module) -> distributed.ProcessGroup | None:
-    """The processes that a model wrapped in `DistributedDataParallel` is trained by, or None."""
+    """The processes that a model is trained by in `DistributedDataParallel`, or in parts; or None.
+
+    A model in parts on more than one axis of processes is trained by all there are.
+    """
+    group: distributed.ProcessGroup | None
     for module in inner_modules(model):
         if isinstance(module, nn.parallel.DistributedDataParallel):
-            group: distributed.ProcessGroup = module.process_group
+            group = module.process_group
+            return group
+    for parameter in model.parameters():
+        if is_sharded(parameter):
+            mesh: Any = parameter.device_mesh  # type: ignore[attr-defined]
+            group = mesh.get_group() if mesh.ndim == 1 else distributed.group.WORLD
             return group
     return None
 
@@ -177,7 +187,7 @@ def gathered(model: nn.Module, skeleton: nn.Module) -> Iterator[nn.Module]:
 
     whole = {
         name: (value.full_tensor() if isinstance(value, DTensor) else value).detach()
-        for name, value in model.state_dict().items()
+        for name, value in unwrap(model).state_dict().items()
     }
     skeleton.load_state_dict(whole, assign=True)
     try:

@@ -12,6 +12,7 @@ from torch import Tensor
 from .batches import Batch, sample_number
 from .losses import differentiable_copies
 from .observe import Observed
+from .out_of_memory import is_out_of_memory
 
 __all__ = ["same_in_parts"]
 
@@ -34,6 +35,9 @@ def same_in_parts(observed: Observed, total: Total, batch: Batch, parts: Sequenc
         total: of (outputs, targets, samples): what is summed over batches, and what that counts by.
         batch: all of it.
         parts: of it, in their order.
+
+    Raises:
+        Exception: if memory runs out.
     """
     moved = _moved(observed)
 
@@ -42,7 +46,9 @@ def same_in_parts(observed: Observed, total: Total, batch: Batch, parts: Sequenc
 
     try:
         whole, pieces = seen(batch), [seen(part) for part in parts]
-    except Exception:  # of the model or the loss, as for a mask that was cut
+    except Exception as error:  # of the model or the loss, as for a mask that was cut
+        if is_out_of_memory(error):
+            raise
         return False
     samples = sample_number(batch)
     if not _close(sum(piece.weight for piece in pieces), whole.weight):

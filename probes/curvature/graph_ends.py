@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
-__all__ = ["graph_ends", "require_own_ends"]
+__all__ = ["graph_ends", "own_functions", "require_own_ends"]
 
 # torch.utils.checkpoint with use_reentrant=True: parameters inside are not in the graph around it.
 _REENTRANT = "CheckpointFunctionBackward"
@@ -50,6 +51,12 @@ def require_own_ends(
             f"put in their place, got {', '.join(found)} read elsewhere, as from an optimiser: "
             "their part would be missing"
         )
+
+
+def own_functions(value: Tensor) -> list[str]:
+    """Names of the `torch.autograd.Function` on the graph of a value: what they say, it has."""
+    found = [type(node) for node in _nodes([value]) if isinstance(node, BackwardCFunction)]
+    return list(dict.fromkeys(each.__name__.removesuffix("Backward") for each in found))
 
 
 def graph_ends(value: Tensor) -> list[Tensor]:

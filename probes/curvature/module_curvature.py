@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from .batches import Batch, ordinary, sample_number
+from .graph_ends import own_functions
 from .module_operator import Graph, ModuleOperator, Strategy
-from .pullback import Pullback
+from .pullback import Pullback, SavedTensors
 
 __all__ = ["CovarianceOperator", "GaussNewtonOperator", "HessianOperator", "InformationOperator"]
 
@@ -28,9 +29,16 @@ class HessianOperator(ModuleOperator):
 
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
         value, weight = self._total(outputs, targets, samples)
+        if not self._samples:
+            self._observed.own_functions.update(dict.fromkeys(own_functions(value)))
         gradient = self._gradient([value], [torch.ones_like(value)])
         product = Pullback(gradient, self._leaves)
         return Graph(value.detach(), samples, weight, product, constant=product.constant)
+
+    def _held(self, batch: Batch, own: Sequence[Tensor]) -> SavedTensors:
+        # The one graph that is made for no products: a closer look at it costs them nothing.
+        with self._observed.watched():
+            return super()._held(batch, own)
 
     def forms(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """u^T H_l u  of the Hessian H_l of every unit's loss, and the units' weights.

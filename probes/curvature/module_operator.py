@@ -20,13 +20,14 @@ from .division import same_in_parts
 from .graph_ends import require_own_ends
 from .losses import Loss, Reduction, sample_losses, scalar_loss
 from .marks import marks
-from .observe import Mode, undisturbed, warn_of_unreached
+from .observe import Mode, undisturbed, warn_of_constants, warn_of_unreached
 from .operator import CurvatureOperator
 from .out_of_memory import is_out_of_memory
 from .precision import require_precision
-from .pullback import SavedTensors, saved_tensors
+from .pullback import SavedTensors, made_tensors, saved_tensors
 from .shared_products import SharedProducts
 from .stand_ins import alias
+from .wrappers import require_whole
 
 __all__ = ["Graph", "ModuleOperator", "Strategy"]
 
@@ -137,6 +138,7 @@ class ModuleOperator(CurvatureOperator):
             self._versions, self._marks = _versions(observed.module), marks(observed.module)
             self._placed: dict[str, Tensor] = {}
             self._own = block.resolve(observed.module)
+            require_whole(observed.module)
             require_precision(observed.module, observed.dtype)
             self._leaves = self._replaced(self._own)
             self._unreached = set(self._own)
@@ -146,6 +148,7 @@ class ModuleOperator(CurvatureOperator):
         if not observed.active:  # a probe has its own word for them
             observed.warn_of_hooks(stacklevel=2)
             warn_of_unreached(self.unreached, stacklevel=2)
+            warn_of_constants(observed.constants, stacklevel=2)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -501,8 +504,14 @@ class ModuleOperator(CurvatureOperator):
 
     def _held(self, batch: Batch, own: Sequence[Tensor]) -> SavedTensors:
         known = [*self._observed.module.parameters(), *self._placed.values(), *self._leaves, *own]
-        with saved_tensors(known) as held:
-            self._built(batch)
+        try:
+            with saved_tensors(known) as held:
+                self._built(batch)
+        except RuntimeError as error:
+            if "saved tensor hooks" not in str(error):
+                raise
+            with made_tensors(known) as held:
+                self._built(batch)
         return held
 
     def _chosen_columns(self, strategy: Strategy | None, largest: float) -> int:

@@ -27,7 +27,7 @@ from .reach import text
 from .settings import settings
 from .wrappers import unwrap
 
-__all__ = ["Mode", "Observed", "undisturbed", "warn_of_unreached"]
+__all__ = ["Mode", "Observed", "undisturbed", "warn_of_constants", "warn_of_unreached"]
 
 Mode = Literal["eval", "train"]
 
@@ -93,6 +93,7 @@ class Observed(Calls):
         mode: as it was given.
         given_loss: the loss as it was given.
         unreached: names of parameters that no gradient reached: their curvature counts as 0.
+        own_functions: names of the `torch.autograd.Function` that Hessians go through.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Observed(Calls):
         self.mode = mode
         self.given_loss, self._seed = loss, seed
         self.unreached: dict[str, None] = {}
+        self.own_functions: dict[str, None] = {}
         self._module_hooks: dict[str, None] = {}
         self._modules: list[tuple[str, nn.Module]] = []
         self._quiet = False
@@ -233,6 +235,17 @@ def warn_of_unreached(names: Collection[str], stacklevel: int) -> None:
     if names:
         warnings.warn(
             f"no gradient of the loss reaches {', '.join(names)}: their curvature counts as 0",
+            RuntimeWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def warn_of_constants(names: Collection[str], stacklevel: int) -> None:
+    """Warn of what is computed from parameters and counts as constant, if there is something."""
+    if names:
+        warnings.warn(
+            f"what {', '.join(names)} gives is computed from parameters without a gradient: second "
+            "derivatives are those with it held constant",
             RuntimeWarning,
             stacklevel=stacklevel + 1,
         )

@@ -9,8 +9,11 @@ import torch
 
 __all__ = ["is_out_of_memory", "let_go"]
 
-# Of torch's allocators of the CPU, which raise a RuntimeError.
-_WORDS = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
+# Of torch's allocators of the CPU, which raise a RuntimeError, and of other processes' errors.
+_WORDS = (
+    *("can't allocate memory", "not enough memory", "Cannot allocate memory"),
+    *("OutOfMemoryError:", "MemoryError:"),
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -99,6 +99,24 @@ class Processes:
         found: T = value if self.rank == by else pickle.loads(said[0])
         return found
 
+    def collected(self, value: T, by: int) -> list[T]:
+        """The values of all on process number ``by``, in their order; on others nothing.
+
+        Args:
+            value: what can be pickled, with tensors on the CPU.
+            by: who gets them.
+        """
+        if self._group is None:
+            return [value]
+        said = b""
+        with self.agreed():
+            said = pickle.dumps(value)
+        heard: list[Any] | None = [None] * self.size if self.rank == by else None
+        self._exchanged(
+            lambda: distributed.gather_object(said, heard, group=self._group, group_dst=by)
+        )
+        return [pickle.loads(each) for each in heard or []]
+
     @contextmanager
     def agreed(self) -> Iterator[None]:
         """What one process fails with inside, all fail with at the end: none waits for another.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-__all__ = ["Pullback", "SavedTensors", "saved_tensors"]
+__all__ = ["Pullback", "SavedTensors", "made_tensors", "saved_tensors"]
 
 
 class Pullback:
@@ -74,13 +77,13 @@ def saved_tensors(but: Sequence[Tensor]) -> Iterator[SavedTensors]:
     freed may be counted again.
     """
     held = SavedTensors()
-    known = {tensor.untyped_storage().data_ptr() for tensor in but}
+    known = {memory[0] for tensor in but if (memory := _memory(tensor)) is not None}
     packed: list[list[Tensor]] = []
 
     def keep(tensor: Tensor) -> list[Tensor]:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            held.sizes[storage.data_ptr()] = storage.nbytes()
+        memory = _memory(tensor)
+        if memory is not None and memory[0] not in known:
+            held.sizes[memory[0]] = memory[1]
         packed.append([tensor])
         return packed[-1]
 
@@ -91,3 +94,52 @@ def saved_tensors(but: Sequence[Tensor]) -> Iterator[SavedTensors]:
         # What a node saves of its own output refers to the node: a cycle that nothing collects.
         for pack in packed:
             pack.clear()
+
+
+@contextmanager
+def made_tensors(but: Sequence[Tensor]) -> Iterator[SavedTensors]:
+    """All that is made inside, a bound of what graphs hold: where they are not to be asked.
+
+    In code that takes derivatives by `torch.func` there must be no hooks on what graphs save.
+    """
+    held = SavedTensors()
+    with _Made(held, but):
+        yield held
+
+
+class _Made(TorchDispatchMode):
+    """Counts what operations return, but for what shares memory with some tensors."""
+
+    supports_higher_order_operators = True
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as for `Forbidden`
+
+    def __init__(self, held: SavedTensors, but: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._held = held
+        self._but = {memory[0] for tensor in but if (memory := _memory(tensor)) is not None}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            memory = _memory(leaf) if isinstance(leaf, Tensor) else None
+            if memory is not None and memory[0] not in self._but:
+                self._held.sizes[memory[0]] = memory[1]
+        return result
+
+
+def _memory(tensor: Tensor) -> tuple[int, int] | None:
+    """Address and bytes; None for what has no memory, as inside of torch.func's transforms."""
+    try:
+        storage = tensor.untyped_storage()
+        return storage.data_ptr(), storage.nbytes()
+    except (NotImplementedError, RuntimeError):
+        return None

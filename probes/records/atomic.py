@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -24,8 +26,9 @@ def write_atomically(
     Raises:
         OSError: if the content cannot be written; ``path`` is then as it was.
     """
+    _sweep(path)
     # Of this process alone: two that write the same file do not disturb each other.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.new")
     try:
         with temporary.open("wb") as file:
             write(file)
@@ -48,9 +51,32 @@ def write_atomically(
         os.close(directory)
 
 
+def _machine() -> str:
+    """Its name as a part of a file name."""
+    return socket.gethostname().replace("/", "_").replace(".", "_")
+
+
+def _sweep(path: Path) -> None:
+    """Take away what processes of this machine left that were killed while they wrote the file."""
+    for found in path.parent.glob(f".{glob.escape(path.name)}.{glob.escape(_machine())}.*.new"):
+        process = found.name.removesuffix(".former.new").removesuffix(".new").rpartition(".")[2]
+        if process.isdecimal() and not _is_running(int(process)):
+            found.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is another's
+        pass
+    return True
+
+
 def _keep(path: Path, former: Path) -> None:
     """Give the file a second name, in the place of what had it."""
-    second = former.with_name(f".{path.name}.{os.getpid()}.former.new")
+    second = former.with_name(f".{path.name}.{_machine()}.{os.getpid()}.former.new")
     second.unlink(missing_ok=True)
     try:
         try:

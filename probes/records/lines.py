@@ -71,7 +71,8 @@ def parse_record(line: bytes, only: tuple[str, str] | None = None) -> Record:
 
     Args:
         line: with its end.
-        only: matrix and block whose spectra are wanted, which is several times faster; all if None.
+        only: matrix and block whose spectra are wanted, which is several times faster: of others
+            there is but which they are, and no tracks; all if None.
 
     Raises:
         ValueError: if the line is damaged, or holds an unknown type or field.
@@ -81,10 +82,7 @@ def parse_record(line: bytes, only: tuple[str, str] | None = None) -> Record:
     try:
         content = json.loads(line)["record"]
         if only is not None:
-            geometries = (content.get(name) for name in ("measured", "predicted", "forecast"))
-            for geometry in filter(None, geometries):
-                spectra = geometry.get("spectra", ())
-                geometry["spectra"] = [s for s in spectra if (s["matrix"], s["block"]) == only]
+            _leave_out(content, only)
         record = decode(content)
     except (AttributeError, LookupError, RecursionError, TypeError, OverflowError) as error:
         raise ValueError(
@@ -93,6 +91,23 @@ def parse_record(line: bytes, only: tuple[str, str] | None = None) -> Record:
     if not isinstance(record, Record):
         raise ValueError(f"line: expected a record, got one of {type(record).__name__}")
     return record
+
+
+def _leave_out(content: dict[str, Any], only: tuple[str, str]) -> None:
+    """Nothing but their place of the spectra of other blocks, and no tracks."""
+    content.pop("tracks", None)
+    for name in ("measured", "predicted", "forecast"):
+        geometry = content.get(name)
+        if geometry and "spectra" in geometry:
+            geometry["spectra"] = [
+                each
+                if (each["matrix"], each["block"]) == only
+                else {
+                    "$type": "Spectrum", "matrix": each["matrix"], "block": each["block"],
+                    "size": 0, "top": [], "bottom": [],
+                }
+                for each in geometry["spectra"]
+            ]  # fmt: skip
 
 
 def whole_header(line: bytes, path: Path) -> dict[str, Any] | None:

@@ -69,6 +69,8 @@ class Record:
             says so.
         mode: "eval" or "train": what the modules were in.
         unreached: parameters that no gradient of the loss reached: their curvature counts as 0.
+        micro_batch: samples that a process took curvature of together once memory had run out; 0
+            where the probe sample was taken as it came.
         failures: what could not be had; empty if everything was.
         early: what a `Budget` ended early: measured with a larger error, or left out as the reason
             says. It is no failure.
@@ -94,6 +96,7 @@ class Record:
     per: str = field(default="sample", metadata={"unit": "none"})
     mode: str = field(default="eval", metadata={"unit": "none"})
     unreached: tuple[str, ...] = field(default=(), metadata={"unit": "none"})
+    micro_batch: int = field(default=0, metadata={"unit": "samples"})
     failures: tuple[Failure, ...] = field(default=(), metadata={"unit": "see Failure"})
     early: tuple[Failure, ...] = field(default=(), metadata={"unit": "see Failure"})
     share: float = field(default=math.nan, metadata={"unit": "share"})

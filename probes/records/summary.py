@@ -43,6 +43,8 @@ def _lines(record: Record) -> Iterator[str]:
     for track in record.tracks:
         if track.reason:
             yield f"  stability of {track.block} is not known: {track.reason}"
+    if record.micro_batch:
+        yield f"  memory ran out: taken in micro-batches of {record.micro_batch} samples"
     yield from (f"  {line}" for line in _few(f"failed: {failure}" for failure in record.failures))
 
 

@@ -1,6 +1,7 @@
-"""Record files beside those of version 1: bytes, time to load, and memory.
+"""Record files beside those of version 1: bytes, time to load, memory, and the tab Spectrum.
 
-Both are of the full demo's trainings, version 1 written and read by the last build that had it.
+Both are of the full demo's trainings, version 1 written, read and shown by the last build that had
+it. What the page takes is measured where there are Playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from . import one_tab
 from .earlier import TODAY, build_of, run_with
+from .one_build import COUNT, MANY, ONE, STEPS
 from .timing import machine
 
 __all__ = ["add_arguments", "run"]
@@ -28,6 +31,10 @@ ROWS: dict[str, tuple[str, float, float]] = {
     "table": ("table, at most, MB", MEGA, 1 / 5),
     "table held": ("table, in the end, MB", MEGA, 1.0),
     "many": ("1,000 records, MB", MEGA, 1.0),
+    "tab": ("tab's server, until 1,000 are shown, processor s", 1.0, 1 / 3),
+    "tab held": ("tab's server, until 1,000 are shown, MB", MEGA, 1 / 3),
+    "page": ("page, the same, beyond what one record takes, processor s", 1.0, 1 / 3),
+    "page held": ("page, the same, MB", MEGA, 1 / 3),
 }
 # Of 1,000 records in memory.
 ALLOWED = 300 * MEGA
@@ -52,9 +59,20 @@ def run(arguments: argparse.Namespace) -> None:
                     str(arguments.epochs),
                 )  # fmt: skip
                 printed = run_with(build, "benchmarks.one_build", "measure", str(place))
-                found.append(json.loads(printed.splitlines()[-1]))
+                found.append(json.loads(printed.splitlines()[-1]) | _page(build, place))
             print_table(system, *found)
     print(machine())
+
+
+def _page(build: Path, place: Path) -> dict[str, float]:
+    """What the page takes of many records more than of one; nothing without a browser."""
+    if not one_tab.can_show():
+        return {}
+    one, many = (
+        json.loads(run_with(build, "benchmarks.one_tab", str(place / name), str(last)))
+        for name, last in ((ONE, 0), (MANY, STEPS * (COUNT - 1)))
+    )
+    return {name: many[name] - one[name] for name in one}
 
 
 def print_table(system: str, before: Mapping[str, float], now: Mapping[str, float]) -> None:
@@ -63,6 +81,8 @@ def print_table(system: str, before: Mapping[str, float], now: Mapping[str, floa
     print("| | version 1 | today | ratio | allowed |")
     print("|---|---|---|---|---|")
     for name, (title, unit, allowed) in ROWS.items():
+        if name not in now:
+            continue
         ratio = now[name] / before[name]
         limit = f"{allowed:.2f}" if allowed < 1 else ""
         print(

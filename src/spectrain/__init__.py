@@ -118,10 +118,10 @@ __all__ = [
 ]
 
 
-def _tensorboard(folder: Path) -> Sink:
+def _tensorboard(folder: Path, first_step: int | None) -> Sink:
     from .views.sinks.tensorboard import TensorBoardSink
 
-    return TensorBoardSink(folder)
+    return TensorBoardSink(folder, first_step)
 
 
 SINKS_OF_A_FOLDER.append(_tensorboard)

@@ -6,6 +6,7 @@ theory are small, and on two threads OpenBLAS takes several times as long for th
 measures, keeps its threads.
 """
 
+import io
 import os
 import sys
 
@@ -17,6 +18,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 def main() -> int:
     """Run the command line of this process and return its exit status."""
+    # A name, or a letter, that the terminal cannot write is no reason to stop.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     from .cli import main as run
 
     return run()

@@ -1,35 +1,43 @@
-"""What the argument parser refuses, in the words of all other errors."""
+"""The parser of commands whose arguments have types, and its help in plain words."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
-import re
-from collections.abc import Iterable
+import json
+import textwrap
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-__all__ = ["Arguments", "in_words", "meant"]
+from .argument_words import in_words
 
-_TYPES = {
-    "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false",
-    "NoneType": "null", "tuple": "a list", "list": "a list", "dict": "keys and values",
-}  # fmt: skip
-_KEY = re.compile(r'^Parser key "(?P<key>[^"]*)":\s*(?P<rest>.*)$', re.DOTALL)
-_EXPECTED = re.compile(r"^Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)$", re.DOTALL)
-_UNION = re.compile(
-    r"^Does not validate against any of the Union subtypes\s+Subtypes: \[(?P<types>.*?)\]\s+Errors:"
-    r".*Given value: (?P<value>.*)$",
-    re.DOTALL,
-)
-_CONFIG = re.compile(r"^Unable to load config '(?P<value>.*?)'", re.DOTALL)
-_GROUP = re.compile(r"^Group '(?P<group>.*)' does not accept option '(?P<key>.*)'$")
-_UNKNOWN = re.compile(r"^(?:unrecognized arguments: (?P<flag>\S+)|Option '(?P<key>.*)' is not acc)")
+__all__ = ["Arguments"]
+
+# Defaults of which the help of an argument says enough.
+_SAID: tuple[object, ...] = (None, [], (), argparse.SUPPRESS)
+
+
+class _Help(DefaultHelpFormatter):
+    """What an argument is, and its default as it would be given; no types of Python."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if not action.option_strings or action.default in _SAID or action.default is False:
+            return text
+        return f"{text} (default: {_given(action.default)})".replace("%", "%%")
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _wrapped(text, width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in _wrapped(text, width - len(indent)))
 
 
 class Arguments(ArgumentParser):
-    """A parser that refuses arguments in the words of `in_words`."""
+    """A parser that helps and refuses in plain words."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, formatter_class=_Help, **options)
 
     def parse_args(self, *args: Any, **options: Any) -> Any:
         """As of the class it derives from.
@@ -44,57 +52,11 @@ class Arguments(ArgumentParser):
             raise argparse.ArgumentError(None, in_words(str(error), known)) from error
 
 
-def in_words(message: str, known: Iterable[str] = ()) -> str:
-    """``KEY: expected a whole number, got 2.5``, and what may have been meant by a name.
-
-    Args:
-        message: of the parser.
-        known: names that there are.
-    """
-    found = _KEY.match(message)
-    if found:
-        expected = _EXPECTED.match(found["rest"])
-        if expected:
-            return f"{found['key']}: expected {_kind(expected['type'])}, got {expected['value']}"
-        union = _UNION.match(found["rest"])
-        if union:
-            kinds = " or ".join(_kind(each) for each in _parts(union["types"]))
-            return f"{found['key']}: expected {kinds}, got {union['value']}"
-        config = _CONFIG.match(found["rest"])
-        if config:
-            return f"{found['key']}: expected keys and values, got {config['value']}"
-        return f"{found['key']}: {_without_types(found['rest'])}"
-    group = _GROUP.match(message)
-    if group:
-        name = f"{group['group']}.{group['key']}"
-        return f"{name}: no such key{meant(name, [each.removeprefix('--') for each in known])}"
-    unknown = _UNKNOWN.match(message)
-    if unknown:
-        if unknown["key"]:
-            keys = [name.removeprefix("--") for name in known]
-            return f"{unknown['key']}: no such key{meant(unknown['key'], keys)}"
-        return message + meant(unknown["flag"], known)
-    return _without_types(message)
+def _given(value: object) -> str:
+    """A value as a flag or a file gives it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """``; did you mean NAME?``, or nothing if no name is like it."""
-    near = difflib.get_close_matches(name.partition("=")[0], list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _parts(types: str) -> list[str]:
-    """Annotations that are listed, "<class 'int'>, list[int, ...]", one by one."""
-    return re.findall(r"(?:[^,\[]|\[.*?\])+", types)
-
-
-def _kind(annotation: str) -> str:
-    """A type in words."""
-    annotation = annotation.strip()
-    words = _TYPES.get(annotation) or _without_types(annotation)
-    return words if words != annotation or " " in annotation else f"a value of type {annotation}"
-
-
-def _without_types(text: str) -> str:
-    text = re.sub(r"<class '(\w+)'>", lambda m: _TYPES.get(m[1], m[1]), text)
-    return re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", text)
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines; names with hyphens stay whole."""
+    return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)

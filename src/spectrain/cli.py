@@ -1,6 +1,7 @@
 """The command line: spectrain COMMAND ...
 
-Each command is a function of its arguments. Torch is imported only once they are known to be good.
+Each command is a function of its arguments. Torch is imported only once they are known to be good,
+and not at all by predictions.
 """
 
 from __future__ import annotations
@@ -10,18 +11,17 @@ import itertools
 import math
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from .argument_errors import Arguments, meant
-from .ensemble_arguments import parse_ensemble_arguments
-from .training.systems import SYSTEMS
-from .training_arguments import parse_training_arguments
+from .argument_words import FewArguments, in_words, meant
 
 if TYPE_CHECKING:
+    from .argument_errors import Arguments
     from .probes.crosscheck import CrossCheck
 
 __all__ = ["main"]
@@ -29,6 +29,8 @@ __all__ = ["main"]
 
 def train(arguments: Sequence[str]) -> int:
     """Train a system with the probe attached, or go on with a run."""
+    from .training_arguments import parse_training_arguments
+
     asked = parse_training_arguments(arguments)
 
     from .training.callbacks import ProgressBar
@@ -39,6 +41,7 @@ def train(arguments: Sequence[str]) -> int:
     config = asked.config
     settings = config.to_dict()
     dimension = settings.get("dimension")
+    kept = f"what was written to {asked.folder} before is kept, --resume goes on from there"
     try:
         result = run(
             config,
@@ -53,8 +56,9 @@ def train(arguments: Sequence[str]) -> int:
             callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
         )
     except OSError as error:
-        kept = f"what was written to {asked.folder} before is kept, --resume goes on from there"
         raise OSError(f"{_os_error(error)}; {kept}") from error
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(kept) from interrupt
     print(f"{len(result.records)} records in {asked.folder}")
     print(f"to look at them: spectrain board {shlex.quote(str(asked.folder))}")
     return 0
@@ -62,6 +66,8 @@ def train(arguments: Sequence[str]) -> int:
 
 def ensemble(arguments: Sequence[str]) -> int:
     """Train a system under many seeds at once, and keep their mean and spread."""
+    from .ensemble_arguments import parse_ensemble_arguments
+
     asked = parse_ensemble_arguments(arguments)
 
     from tqdm import tqdm
@@ -119,7 +125,9 @@ def figures(arguments: Sequence[str]) -> int:
     """Draw the figures of a run, or, without one, those that need none."""
     parser = _parser(figures)
     parser.add_argument("run", type=str, nargs="?", help="a run folder, or its data file")
-    parser.add_argument("--only", type=str, nargs="+", default=[], help="names of figures")
+    parser.add_argument(
+        "--only", type=str, nargs="+", default=[], metavar="FIGURE", help="their names, see below"
+    )
     parser.add_argument("--output", type=str, help="folder; by default RUN/figures, or figures")
     parser.add_argument(
         "--columns", type=Literal[1, 2], default=2, help="of a page that a figure spans"
@@ -242,12 +250,18 @@ def demo(arguments: Sequence[str]) -> int:
 
 
 def _parser(command: Callable[..., int]) -> Arguments:
-    return Arguments(
-        prog=f"spectrain {command.__name__}",
-        description=command.__doc__,
-        allow_abbrev=False,
-        exit_on_error=False,
-    )
+    from .argument_errors import Arguments
+
+    return Arguments(**_settings(command))
+
+
+def _settings(command: Callable[..., int]) -> dict[str, Any]:
+    return {
+        "prog": f"spectrain {command.__name__}",
+        "description": command.__doc__,
+        "allow_abbrev": False,
+        "exit_on_error": False,
+    }
 
 
 def _new_folder(parent: Path, name: str) -> Path:
@@ -271,7 +285,7 @@ def _answer(
     command: Callable[..., int],
     arguments: Sequence[str],
 ) -> int:
-    parser = _parser(command)
+    parser = FewArguments(**_settings(command))
     parser.add_argument("spec", type=str, help="JSON or TOML file, see docs/reference.md")
     parser.add_argument("--json", action="store_true", help="print one JSON document, not a table")
     asked = parser.parse_args(list(arguments))
@@ -293,6 +307,7 @@ def check(arguments: Sequence[str]) -> int:
     import torch
 
     from .probes.crosscheck import crosscheck
+    from .training.systems import SYSTEMS
 
     agree = True
     for name, system_config in SYSTEMS.items():
@@ -337,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process if None.
 
     Returns:
-        The exit status: 0, 1 if the command failed, 2 for bad input.
+        The exit status: 0, 1 if the command failed, 2 for bad input, 130 if it was interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
@@ -362,7 +377,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         command = asked.command
         return _COMMANDS[command](arguments[1:])
-    except (argparse.ArgumentError, ValueError) as error:
+    except argparse.ArgumentError as error:
+        return _fail(in_words(str(error)), 2)
+    except ValueError as error:
         return _fail(error, 2)
     except ArithmeticError as error:
         return _fail(error, 1)
@@ -372,6 +389,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _fail(_os_error(error), 1)
+    except (MemoryError, RuntimeError) as error:
+        reason = _limit(error)
+        if not reason:
+            raise
+        return _fail(f"{reason}: {error}" if error.args else reason, 1)
+    except KeyboardInterrupt as interrupt:
+        return _fail("; ".join(["interrupted", *map(str, interrupt.args)]), 128 + signal.SIGINT)
+
+
+def _limit(error: Exception) -> str:
+    """Which limit of the machine an error is about; empty for none. Torch has no types for them."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return "not enough memory"
+    return "a number is beyond the range of its type" if "without overflow" in text else ""
 
 
 def _os_error(error: OSError) -> str:

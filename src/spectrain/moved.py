@@ -16,6 +16,7 @@ _ROOMS = {
     ("answers", "answers.mixture"): "document_text head_specification predictions specification",
     ("models", "models.heads"): "function_head head logistic_head multi_index_head softmax_head "
     "two_layer_head two_layer_link derivatives losses activations slope",
+    ("theory", "models"): "threads",
     ("theory", "theory.bulk"): "matrix_equation complex_equation outlier_matrix resolvent exterior "
     "gaps continuation descent real_axis bulk_profile interior outliers outlier_noise law_spectrum "
     "moments detection",

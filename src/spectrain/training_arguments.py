@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from .argument_errors import Arguments, meant
+from .argument_errors import Arguments
+from .argument_words import meant
 from .probes.records.record_file import CONFIG
 from .training.config import TrainingConfig
 from .training.systems import SYSTEMS, SoftmaxMixtureConfig
@@ -110,7 +111,8 @@ def _content(file: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(file).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"CONFIG: expected a YAML file, got {file!r} ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"CONFIG: expected a YAML file, got {file!r} ({reason})") from error
     if not isinstance(content, dict):
         raise ValueError(f"CONFIG: expected keys and values, got {file!r}")
     return content

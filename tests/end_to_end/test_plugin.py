@@ -548,6 +548,7 @@ def test_parts_are_stacked_over_time(open_tab, logs, screenshots):
     tab.wait_for_step(40)
     tab.get("quantity-name").select_option("parts")
     areas = tab.get("quantity-part")
+    assert not tab.get("quantity-over-time").is_visible()
     assert areas.count() == 3
     tops, bottoms = [], []
     for area in areas.all():

@@ -34,6 +34,7 @@ from spectrain.probes.krylov.eigenpairs import eigenpairs
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
 from spectrain.probes.within_share import WithinShare
+from spectrain.theory.quantity import Quantity
 
 N, CUT = 200, 60  # samples, and how many of them the first process has
 LOSS = nn.CrossEntropyLoss()
@@ -145,11 +146,21 @@ def products():
     return errors, reductions
 
 
+class Spread:
+    """No mean over samples: the deviation of the first inputs, and how many there are."""
+
+    name = "spread"
+
+    def __call__(self, model, loss, batch, generator):
+        found = np.array([float(batch[0][:, 0].std()), len(batch[0])])
+        return [Quantity("spread", found, "unit", (("deviation", "samples"),))]
+
+
 def distributed_data_parallel():
     """A wrapped model shares by itself; two probings, so that tracks are compared as well."""
     model, batch = network(), whole_batch()
     blocks = [Block("all"), Block("unit", ("0.weight",), (1, 2, 3, 4, 5, 6, 7))]
-    options = {"blocks": blocks, "measurement": LANCZOS}
+    options = {"blocks": blocks, "measurement": LANCZOS, "measures": [Spread()]}
     together = SpectralProbe(DistributedDataParallel(model), LOSS, shard(batch), **options)
     alone = SpectralProbe(model, LOSS, batch, **options)
     found = []
@@ -181,6 +192,40 @@ def head():
     )(0)
     assert found.operator == "head"
     return difference(found, SpectralProbe(model, loss, batch, **options)(0))
+
+
+class Bounded(nn.Module):
+    """Has no memory for the graph of more than so many samples."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.inner, self.most = network(), most
+
+    def forward(self, x):
+        outputs = self.inner(x)
+        if outputs.requires_grad and len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return outputs
+
+
+def memory():
+    """Where one process runs out of memory, all take smaller parts; the whole is as it was."""
+    last = distributed.get_rank() == distributed.get_world_size() - 1
+    options = {"measurement": LANCZOS}
+    found = SpectralProbe(
+        DistributedDataParallel(Bounded(30 if last else N)), LOSS, shard(whole_batch()), **options
+    )(0)
+    alone = SpectralProbe(Bounded(N), LOSS, whole_batch(), **options)(0)
+    assert 0 < found.micro_batch < N
+    alike = processes_alike(found.micro_batch)
+    return difference(dataclasses.replace(found, micro_batch=0), alone), alike
+
+
+def processes_alike(number):
+    """Whether all processes have this number."""
+    found = [torch.zeros(1) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(found, torch.tensor([float(number)]))
+    return len({float(each) for each in found}) == 1
 
 
 class Running(nn.Module):
@@ -465,6 +510,7 @@ CHECKS = [
     products,
     distributed_data_parallel,
     head,
+    memory,
     estimate,
     zero_bits,
     failures,

@@ -45,13 +45,39 @@ def test_with_the_whole_sample_it_is_the_curvature_along_the_gradient():
 
 
 def test_with_batches_of_one_it_is_the_mean_over_the_samples():
-    """E g^T H g / E |g|^2 with g = 2 r x and H = 2 x x^T is 2 E r^2 |x|^4 / E r^2 |x|^2."""
+    """g^T H g / |g|^2 with g = 2 r x and H = 2 x x^T is 2 |x|^2: no residual counts for more."""
     model, inputs, targets = regression()
     found = measured(model, inputs, targets, BatchSharpness(1, batches=60))
-    pairs = [forms(model, inputs[[i]], targets[[i]]) for i in range(len(inputs))]
-    curvature, square = map(sum, zip(*pairs, strict=True))
+    expected = float(2 * inputs.square().sum(1).mean())
+    each = [forms(model, inputs[[i]], targets[[i]]) for i in range(len(inputs))]
+    curvatures, squares = zip(*each, strict=True)
+    ratio_of_means = sum(curvatures) / sum(squares)
     assert 0 < float(found.errors) < 0.2 * float(found.values)
-    assert abs(float(found.values) - curvature / square) < 5 * float(found.errors)
+    assert abs(float(found.values) - expected) < 5 * float(found.errors)
+    # The ratio of the means is another number: samples of large residuals would count for more.
+    assert abs(ratio_of_means - expected) > 0.1 * expected
+
+
+def test_it_is_the_mean_of_the_curvatures_of_its_batches():
+    """Every pair of three samples, each as likely: the mean over all is within the errors."""
+    model, inputs, targets = regression(3)
+    found = measured(model, inputs, targets, BatchSharpness(2, batches=200))
+    pairs = [torch.tensor(pair) for pair in ((0, 1), (0, 2), (1, 2))]
+    each = [forms(model, inputs[pair], targets[pair]) for pair in pairs]
+    expected = sum(curvature / square for curvature, square in each) / 3
+    ratio_of_means = sum(c for c, _ in each) / sum(s for _, s in each)
+    assert abs(float(found.values) - expected) < 4 * float(found.errors)
+    assert abs(ratio_of_means - expected) > 8 * float(found.errors)
+
+
+def test_a_batch_without_a_gradient_is_refused():
+    model, inputs, _ = regression()
+    targets = (inputs @ model.weight.T).detach()
+    probe = SpectralProbe(
+        *(model, nn.MSELoss(), (inputs, targets)), measures=[BatchSharpness(8)], measurement=LEAN
+    )
+    with pytest.warns(RuntimeWarning, match="expected a gradient on every batch, got one of zero"):
+        probe(0)
 
 
 @pytest.mark.parametrize(

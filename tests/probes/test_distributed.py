@@ -92,6 +92,13 @@ def test_records_of_two_processes_are_those_of_one(found, check):
         assert {path: error for path, error in rest.items() if error > 1e-10} == {}
 
 
+def test_where_one_runs_out_of_memory_all_take_smaller_parts(found):
+    for errors, alike in found["memory"]:
+        assert alike
+        values = {path: e for path, e in errors.items() if ".density." not in path}
+        assert {path: error for path, error in values.items() if error > 1e-10} == {}
+
+
 def test_panels_are_as_wide_on_all(found):
     for value, width in found["agreed_width"]:
         assert value == pytest.approx(100, rel=1e-3)

@@ -92,28 +92,33 @@ def symmetric_inverse(packed: AnyArray) -> tuple[AnyArray, AnyArray]:
     """Inverses of symmetric matrices by the sweep operator, without pivoting.
 
     Args:
-        packed: (m (m+1) / 2, ...) upper triangles row by row.
+        packed: (m (m+1) / 2, ...) upper triangles row by row; overwritten.
 
     Returns:
-        The inverses in the same form, and the pivots (m, ...).
+        The inverses in the same form and place, and the pivots (m, ...).
     """
     m = int((2 * len(packed)) ** 0.5)
     place = {}
     for position, (i, j) in enumerate(combinations_with_replacement(range(m), 2)):
         place[i, j] = place[j, i] = position
-    # One contiguous row an entry: every operation stays in the cache.
-    a = list(packed)
-    pivots = np.empty((m, *packed.shape[1:]), dtype=packed.dtype)
+    # One contiguous row an entry, in its place: every operation stays in the cache, and memory that
+    # is asked for anew each time would take longer than the arithmetic.
+    pivots, scaled = np.empty((2, m, *packed.shape[1:]), dtype=packed.dtype)
+    product = np.empty_like(packed[0, ...])
+    a = [packed[position, ...] for position in range(len(packed))]
     for k in range(m):
-        pivots[k] = a[place[k, k]]
-        reciprocal = 1 / pivots[k]
+        own = a[place[k, k]]
+        pivots[k] = own
+        np.divide(1, own, out=own)
         others = [i for i in range(m) if i != k]
-        scaled = {i: a[place[i, k]] * reciprocal for i in others}
+        for i in others:
+            np.multiply(a[place[i, k]], own, out=scaled[i, ...])
         for i in others:
             for j in others:
                 if i <= j:
-                    a[place[i, j]] = a[place[i, j]] - scaled[i] * a[place[j, k]]
+                    np.multiply(scaled[i], a[place[j, k]], out=product)
+                    a[place[i, j]] -= product
         for i in others:
-            a[place[i, k]] = scaled[i]
-        a[place[k, k]] = -reciprocal
-    return -np.array(a), pivots
+            a[place[i, k]][...] = scaled[i]
+        np.negative(own, out=own)
+    return np.negative(packed, out=packed), pivots

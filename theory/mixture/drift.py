@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ...models.heads import Head, gradient_factors
 from ..spectrum import FloatArray
-from ..threads import single_thread
 from .quadrature import MixtureLaw, project, quadrature
 from .sgd import SGD
 from .statistics import Statistics
@@ -102,16 +100,9 @@ class Drift:
         statistics = self.unpack(state)
         projection = project(statistics, self.head)
         nodes = quadrature(projection, self.law, level)
-        with single_thread():
-            g_h, g_v = (
-                part.numpy()
-                for part in gradient_factors(
-                    self.head,
-                    torch.from_numpy(nodes.preactivations),
-                    torch.from_numpy(statistics.parameters),
-                    torch.from_numpy(nodes.labels),
-                )
-            )
+        g_h, g_v = gradient_factors(
+            self.head, nodes.preactivations, statistics.parameters, nodes.labels
+        )
         g = g_h[:, :a]
         weighted = nodes.weights[:, None] * g
         pull = weighted.T @ nodes.means @ projection.coordinates  # E[g_a (Y . each direction)]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ...models.heads import Head, sample_losses
 from ..bulk.law import CurvatureLaw, JointCurvature
 from ..spectrum import FloatArray
-from ..threads import single_thread
 from .factors import FactorRange, Matrix, factor_range, factor_values, merged
 from .quadrature import Quadrature
 from .statistics import Statistics
@@ -55,14 +53,10 @@ class FactorLaw:
     def loss(self) -> float:
         """E[ell]."""
         nodes = self.nodes
-        with single_thread():
-            losses = sample_losses(
-                self.head,
-                torch.from_numpy(nodes.preactivations),
-                torch.from_numpy(self.statistics.parameters),
-                torch.from_numpy(nodes.labels),
-            )
-        return float(nodes.weights @ losses.numpy())
+        losses = sample_losses(
+            self.head, nodes.preactivations, self.statistics.parameters, nodes.labels
+        )
+        return float(nodes.weights @ losses)
 
     def law(
         self, matrix: Matrix, rows: tuple[int, ...], with_parameters: bool = False

@@ -9,14 +9,12 @@ from functools import lru_cache
 from typing import Literal, cast
 
 import numpy as np
-import torch
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from ...models.heads import Head, curvature_factors, gradient_factors, joint_curvature_factors
 from ..bulk.law import outermost
 from ..spectrum import FloatArray
-from ..threads import single_thread
+from .sobol import sobol
 
 __all__ = [
     "FactorRange",
@@ -28,7 +26,7 @@ __all__ = [
 
 Matrix = Literal["hessian", "information"]
 
-_SCAN_DIRECTIONS = 256
+_SCAN_LOG2 = 8  # of the number of rays
 _SCAN_SCALES = np.geomspace(0.05, 1e3, 28)
 _GROWTH = 1.5  # a factor that still grows by this much over the last decade has no supremum
 _CLIMBS, _CANDIDATES = 24, 96
@@ -54,15 +52,13 @@ def factor_values(
         labels: (N,) int64.
         joint: in (h, v), (N, C + q, C + q); otherwise in h alone, (N, C, C).
     """
-    arguments = (torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels))
-    with single_thread():
-        if matrix == "hessian":
-            derivative = joint_curvature_factors if joint else curvature_factors
-            factors: FloatArray = derivative(head, *arguments).numpy()
-            return factors
-        g_h, g_v = gradient_factors(head, *arguments)
-        g: FloatArray = (torch.cat([g_h, g_v], dim=1) if joint else g_h).numpy()
-        return g[:, :, None] * g[:, None, :]
+    if matrix == "hessian":
+        derivative = joint_curvature_factors if joint else curvature_factors
+        factors: FloatArray = derivative(head, h, v, labels)
+        return factors
+    g_h, g_v = gradient_factors(head, h, v, labels)
+    g: FloatArray = np.hstack([g_h, g_v]) if joint else g_h
+    return g[:, :, None] * g[:, None, :]
 
 
 @dataclass(frozen=True)
@@ -221,11 +217,10 @@ def merged(intervals: Iterable[tuple[float, float]]) -> tuple[tuple[float, float
 
 def _far_points(dimensions: int) -> FloatArray:
     """Points z (scales * rays, dimensions), growing scale outermost."""
-    points = qmc.Sobol(max(dimensions, 1), rng=np.random.default_rng(1)).random(_SCAN_DIRECTIONS)
-    rays = ndtri(np.clip(points, 1e-6, 1 - 1e-6))
+    rays = ndtri(np.clip(sobol(max(dimensions, 1), _SCAN_LOG2, seed=1), 1e-6, 1 - 1e-6))
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     # Each ray has its own radii, so that together they leave no wide gaps.
-    rays *= (_SCAN_SCALES[1] / _SCAN_SCALES[0]) ** np.linspace(0, 1, _SCAN_DIRECTIONS)[:, None]
+    rays *= (_SCAN_SCALES[1] / _SCAN_SCALES[0]) ** np.linspace(0, 1, len(rays))[:, None]
     grid: FloatArray = _SCAN_SCALES[:, None, None] * rays
     return grid.reshape(-1, rays.shape[1])[:, :dimensions]
 

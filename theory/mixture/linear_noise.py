@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from ...models.heads import Head, curvature_factors, gradient_factors, joint_curvature_factors
 from ..spectrum import FloatArray
-from ..threads import single_thread
 from .drift import Drift
 from .quadrature import Projection, project, quadrature
 from .statistics import Statistics
@@ -170,13 +168,10 @@ def _derivatives(
     head: Head, h: FloatArray, v: FloatArray, labels: np.ndarray, joint: bool
 ) -> tuple[FloatArray, FloatArray]:
     """First derivative of ell in h or, if joint, in (h, v), (N, P), and second, (N, P, P)."""
-    arguments = (torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels))
-    with single_thread():
-        gradient, by_parameters = gradient_factors(head, *arguments)
-        if joint:
-            gradient = torch.cat([gradient, by_parameters], dim=1)
-        curvature = (joint_curvature_factors if joint else curvature_factors)(head, *arguments)
-    return gradient.numpy(), curvature.numpy()
+    gradient, by_parameters = gradient_factors(head, h, v, labels)
+    if joint:
+        gradient = np.hstack([gradient, by_parameters])
+    return gradient, (joint_curvature_factors if joint else curvature_factors)(head, h, v, labels)
 
 
 def _jacobian(drift: Drift, statistics: Statistics, rule: _Rule, factor: float) -> FloatArray:

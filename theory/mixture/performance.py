@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-import torch
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 
 from ...models.heads import Head, sample_classified, sample_losses
 from ..spectrum import FloatArray
-from ..threads import single_thread
 from .quadrature import MixtureLaw, project, quadrature
+from .sobol import sobol
 from .statistics import Statistics
 
 __all__ = ["Performance", "performance"]
@@ -58,8 +56,8 @@ def performance(head: Head, statistics: Statistics, law: MixtureLaw) -> Performa
         law: the mixture.
     """
     losses = [_loss(head, statistics, law, level) for level in (0, 1)]
-    sample = torch.zeros(head.directions), torch.zeros(head.parameters), torch.tensor(0)
-    if head.classified(*sample) is None:
+    one = np.zeros((1, head.directions)), np.zeros(head.parameters), np.zeros(1, dtype=np.int64)
+    if sample_classified(head, *one) is None:
         accuracy, error = math.nan, math.nan
     else:
         accuracy, error = _accuracy(head, statistics, law)
@@ -68,26 +66,17 @@ def performance(head: Head, statistics: Statistics, law: MixtureLaw) -> Performa
 
 def _loss(head: Head, statistics: Statistics, law: MixtureLaw, level: int) -> float:
     nodes = quadrature(project(statistics, head), law, level)
-    with single_thread():
-        losses = sample_losses(
-            head,
-            torch.from_numpy(nodes.preactivations),
-            torch.from_numpy(statistics.parameters),
-            torch.from_numpy(nodes.labels),
-        )
-    return float(nodes.weights @ losses.numpy())
+    losses = sample_losses(head, nodes.preactivations, statistics.parameters, nodes.labels)
+    return float(nodes.weights @ losses)
 
 
 def _right(head: Head, h: FloatArray, v: FloatArray, labels: np.ndarray) -> np.ndarray:
     """Whether the head, one that classifies, is right at h (N, C), (N,) bool."""
     if len(h) == 0:
         return np.zeros(0, dtype=bool)
-    with single_thread():
-        right = sample_classified(
-            head, torch.from_numpy(h), torch.from_numpy(v), torch.from_numpy(labels)
-        )
+    right = sample_classified(head, h, v, labels)
     assert right is not None
-    result: np.ndarray = right.numpy()
+    result: np.ndarray = right
     return result
 
 
@@ -105,7 +94,7 @@ def _lines(dimensions: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         fine = np.exp(-(points[:, 0] ** 2) / 2)
         coarse = np.where(np.arange(_LINES) % 2 == 0, fine, 0.0)
     else:
-        uniform = qmc.Sobol(dimensions, rng=np.random.default_rng(0)).random_base2(_LOG2_LINES)
+        uniform = sobol(dimensions, _LOG2_LINES, seed=0)
         points, fine = ndtri(uniform), np.ones(len(uniform))
         coarse = (np.arange(len(uniform)) < len(uniform) // 2).astype(float)
     return points, fine / fine.sum(), coarse / coarse.sum()

@@ -8,11 +8,11 @@ from functools import cached_property, lru_cache
 import numpy as np
 from scipy.linalg import helmert
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from ...models.heads import Head
 from ...models.mixture_law import MixtureLaw
 from ..spectrum import FloatArray
+from .sobol import sobol
 from .statistics import Statistics
 
 __all__ = ["MixtureLaw", "Projection", "Quadrature", "project", "quadrature"]
@@ -159,8 +159,7 @@ def _tensor(orders: tuple[int, ...], wide: tuple[bool, ...]) -> tuple[FloatArray
 @lru_cache(maxsize=16)
 def _sobol(dimensions: int, log2_size: int) -> tuple[FloatArray, FloatArray]:
     """Scrambled Sobol points mapped to a standard Gaussian, with equal weights."""
-    uniform = qmc.Sobol(dimensions, rng=np.random.default_rng(0)).random_base2(log2_size)
-    nodes = ndtri(uniform)
+    nodes = ndtri(sobol(dimensions, log2_size, seed=0))
     # Exact first two moments remove the leading part of the error.
     nodes -= nodes.mean(0)
     nodes = nodes @ np.linalg.inv(np.linalg.cholesky(nodes.T @ nodes / len(nodes))).T

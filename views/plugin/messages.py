@@ -6,6 +6,7 @@ import json
 import math
 import re
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,11 @@ def text(message: Any) -> str:
 
 def heading(record: Record) -> Message:
     """What the time axis and its marks need, whatever is drawn along it."""
+    numbers = {
+        name: entries[0]
+        for name, entries in compared_quantities(_of_numbers(record)).items()
+        if len(entries) == 1 and entries[0].is_single
+    }
     return {
         "step": record.step,
         "epoch": _number(record.epoch),
@@ -54,18 +60,16 @@ def heading(record: Record) -> Message:
         "isFailed": failed(record),
         "numbers": {
             name: [
-                *(value for kind in KINDS for value in _with_errors(getattr(entries[0], kind))),
-                *_runs(entries[0].measured),
+                *(value for kind in KINDS for value in _with_errors(getattr(entry, kind))),
+                *_runs(entry.measured),
             ]
-            for name, entries in compared_quantities(record).items()
-            if len(entries) == 1 and entries[0].is_single
+            for name, entry in numbers.items()
         },
         "parts": _parts(record),
         "thresholds": {
-            entry.any.name: _number(entry.any.threshold)
-            for entries in compared_quantities(record).values()
-            for entry in entries
-            if entry.is_single and math.isfinite(entry.any.threshold)
+            name: _number(entry.any.threshold)
+            for name, entry in numbers.items()
+            if math.isfinite(entry.any.threshold)
         },
         # Those that are drawn over time.
         "vectors": {
@@ -91,7 +95,7 @@ def outline(record: Record) -> Message:
         found[quantity.name] = {
             "title": title(quantity.name),
             "unit": quantity.unit,
-            "axes": quantity.values.ndim,
+            "axes": len(quantity.axes),
             "parts": list(quantity.axes[0]) if quantity.total else None,
             "total": quantity.total,
             "entries": list(quantity.axes[0]) if _has_path(quantity) else None,
@@ -106,6 +110,20 @@ def outline(record: Record) -> Message:
     }
 
 
+def _of_numbers(record: Record) -> Record:
+    """The record with its quantities of one number alone: the others are many, and made late."""
+    geometries = {kind: getattr(record, kind) for kind in KINDS}
+    held = {kind: each.quantities for kind, each in geometries.items() if each is not None}
+    longer = {each.name for found in held.values() for each in found if each.axes}
+    numbers: dict[str, Any] = {
+        kind: replace(
+            geometries[kind], quantities=tuple(each for each in found if each.name not in longer)
+        )
+        for kind, found in held.items()
+    }
+    return replace(record, **numbers)
+
+
 def _parts(record: Record) -> Message:
     """Entries of what adds up to a number, which are drawn over time: values of each kind."""
     found: Message = {}
@@ -118,8 +136,12 @@ def _parts(record: Record) -> Message:
 
 
 def _has_path(quantity: Quantity) -> bool:
-    """Whether it is a vector, and short enough for a row of each entry over time."""
-    return quantity.values.ndim == 1 and 2 <= len(quantity.values) <= _MOST_ENTRIES
+    """Whether it is a vector, and short enough for a row of each entry over time.
+
+    Parts of a number are areas over time already.
+    """
+    is_vector = len(quantity.axes) == 1 and not quantity.total
+    return is_vector and 2 <= len(quantity.axes[0]) <= _MOST_ENTRIES
 
 
 def plain(direction: Direction) -> str:

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request, Response
 from .hosts import HOSTS, is_known
 from .messages import moment, text
 from .run_folders import RunFolders, log_folders
-from .run_index import RunIndex
+from .run_index import RunIndex, misshapen
 
 __all__ = ["SpectrumPlugin"]
 
@@ -109,11 +109,12 @@ class SpectrumPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         matrix, block = request.args.get("matrix", ""), request.args.get("block", "")
         try:
             record = index.record(step, matrix, block)
+            with misshapen():
+                return text(moment(record, matrix, block))
         except (LookupError, OSError) as error:
             return text({"problem": str(error)})
         except ValueError as error:
-            return text({"problem": f"the data file has been changed: {error}"})
-        return text(moment(record, matrix, block))
+            return text({"problem": f"the record of step {step} cannot be read: {error}"})
 
     def _index(self, request: Request) -> RunIndex:
         path = self._folders.records(request.args.get("run", ""))

@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, BinaryIO
 
 from ...models.arguments import require
 from ...probes.records.lines import LONGEST, behind_damage, check_header, parse_record, whole_header
+from ...probes.records.numbers import KINDS
 from ...probes.records.record import Record
 from .messages import Message, heading, history, outline, text
 
-__all__ = ["RunIndex"]
+__all__ = ["RunIndex", "misshapen"]
 
 # An answer is not kept waiting longer than this: a long file is read in several requests.
 _PATIENCE = 0.3
 _MARK = 32  # bytes of a line that tell it from any other: its checksum is among them
+_NOTHING = "null"  # of a record without spectra of a block
+
+_Place = tuple[str, str]  # matrix and block
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class _Entry:
     offset: int
     length: int
     step: int
     heading: str
-    histories: dict[tuple[str, str], str] = field(repr=False)
+    places: frozenset[_Place]  # whose spectra it has
 
 
 class RunIndex:
-    """Follows one data file; every line is read once, and records are not kept.
+    """Follows one data file; records are not kept.
+
+    Every line is read once, and of its spectra those of one block: lines are read again for another
+    block, once it is asked for.
 
     Args:
         path: of the data file; it may not exist yet, and may go away.
@@ -54,22 +63,26 @@ class RunIndex:
                 has been replaced or cut since.
         """
         with self._lock:
-            self._refresh()
+            until = monotonic() + _PATIENCE
+            self._refresh((matrix, block) if matrix else None, until)
             if generation != self._generation:
                 first = 0
             if not matrix and self._blocks:
                 matrix, block = next(iter(self._blocks))
+            histories = self._histories_of((matrix, block), until)
+            read = self._end
+            if len(histories) < len(self._entries):
+                read = self._entries[len(histories)].offset
             records = (
-                f'{{"heading":{entry.heading},'
-                f'"history":{entry.histories.get((matrix, block), "null")}}}'
-                for entry in self._entries[first:]
+                f'{{"heading":{entry.heading},"history":{found}}}'
+                for entry, found in zip(self._entries[first:], histories[first:], strict=False)
             )
             frame: Message = {
                 "generation": self._generation,
                 "first": first,
                 "size": self._size,
-                "read": self._end,
-                "problem": self._problem or self._notice,
+                "read": read,
+                "problem": self._problem or self._place_problem or self._notice,
                 "matrix": matrix,
                 "block": block,
                 "blocks": [list(place) for place in self._blocks],
@@ -87,14 +100,12 @@ class RunIndex:
         """
         with self._lock:
             if step not in self._by_step:
-                self._refresh()
+                self._refresh((matrix, block), monotonic() + _PATIENCE)
             if step not in self._by_step:
                 raise LookupError(f"no record of step {step}")
             entry = self._by_step[step]
         with self._path.open("rb") as file:
-            file.seek(entry.offset)
-            line = file.read(entry.length)
-        return parse_record(line, only=(matrix, block))
+            return _record_at(file, entry, (matrix, block))
 
     def _forget(self) -> None:
         self._generation += 1
@@ -104,13 +115,16 @@ class RunIndex:
         self._last = (0, b"")  # offset and beginning of the last line that was read
         self._entries: list[_Entry] = []
         self._by_step: dict[int, _Entry] = {}
-        self._blocks: dict[tuple[str, str], None] = {}
+        self._blocks: dict[_Place, None] = {}
+        self._histories: dict[_Place, list[str]] = {}  # of the first entries, or all
+        self._place_problem = ""
+        self._places: dict[frozenset[_Place], frozenset[_Place]] = {}  # equal ones are one object
         self._outline: dict[str, Any] = {
             "kinds": {}, "quantities": {}, "directions": [], "clock": ""
         }  # fmt: skip
 
-    def _refresh(self) -> None:
-        """Read what has been appended, for a while."""
+    def _refresh(self, place: _Place | None, until: float) -> None:
+        """Read what has been appended, for a while; of the spectra those of a block."""
         try:
             with self._path.open("rb") as file:
                 self._size = os.fstat(file.fileno()).st_size
@@ -122,7 +136,6 @@ class RunIndex:
                     return
                 self._problem, self._damaged_size = "", -1
                 file.seek(self._end)
-                until = monotonic() + _PATIENCE
                 while monotonic() < until:
                     line = file.readline(LONGEST + 1)
                     if len(line) > LONGEST:
@@ -130,7 +143,7 @@ class RunIndex:
                     if not line.endswith(b"\n"):
                         self._size = self._end  # what is behind is still being written
                         break
-                    self._add(line)
+                    self._add(line, place)
                 if self._end == self._size and not self._entries:
                     self._problem = "its data file has no record yet"
         except FileNotFoundError:
@@ -147,15 +160,40 @@ class RunIndex:
         is_there = os.pread(descriptor, len(beginning), offset) == beginning
         return is_there and self._size >= self._end
 
-    def _add(self, line: bytes) -> None:
+    def _histories_of(self, place: _Place, until: float) -> list[str]:
+        """Of a block, for the first records or all; lines are read again for a while."""
+        self._place_problem = ""
+        if not any(place in each for each in self._places):
+            return [_NOTHING] * len(self._entries)
+        found = self._histories.setdefault(place, [])
+        left = self._entries[len(found) :]
+        try:
+            if left:
+                with self._path.open("rb") as file:
+                    for entry in left:
+                        if place not in entry.places:
+                            found.append(_NOTHING)
+                            continue
+                        if monotonic() >= until:
+                            break
+                        with misshapen():
+                            found.append(_history(_record_at(file, entry, place), place))
+        except OSError as error:
+            self._place_problem = f"its data file cannot be read: {error.strerror}"
+        except ValueError as error:
+            at = self._entries[len(found)].offset
+            self._place_problem = f"its data file cannot be read from byte {at} on: {error}"
+        return found
+
+    def _add(self, line: bytes, place: _Place | None) -> None:
         if self._end == 0:
-            self._add_header(line)
+            self._add_header(line, place)
         else:
-            self._add_record(self._end, line)
+            self._add_record(self._end, line, place)
         self._last = self._end, line[:_MARK]
         self._end += len(line)
 
-    def _add_header(self, line: bytes) -> None:
+    def _add_header(self, line: bytes, place: _Place | None) -> None:
         if whole_header(line, self._path) is not None:
             return
         with self._path.open("rb") as file:
@@ -164,42 +202,54 @@ class RunIndex:
         if left is None:
             check_header(line, self._path)
         elif line.endswith(left):
-            self._add_record(len(line) - len(left), left)
+            self._add_record(len(line) - len(left), left, place)
         self._notice = "the header of its data file is damaged, its records are whole"
 
-    def _add_record(self, offset: int, line: bytes) -> None:
-        record = parse_record(line)
-        try:
-            entry = _Entry(
-                offset, len(line), record.step, text(heading(record)), _histories(record)
-            )
-            found_outline, places = outline(record), _places(record)
+    def _add_record(self, offset: int, line: bytes, place: _Place | None) -> None:
+        place = place or next(iter(self._blocks), None)
+        record = parse_record(line, only=place)
+        with misshapen():
+            blocks = _places(record, ("measured", "predicted"))
+            place = place or next(iter(blocks), None)
+            held = frozenset(_places(record, KINDS))
+            head, found_outline = text(heading(record)), outline(record)
+            found = _history(record, place) if place in held else _NOTHING
             require("step", record.step, int)
-        except (AttributeError, LookupError, RecursionError, TypeError) as error:
-            raise ValueError(
-                f"expected the fields of a record, got others ({type(error).__name__}: {error})"
-            ) from error
+        entry = _Entry(offset, len(line), record.step, head, self._places.setdefault(held, held))
+        if place is not None and len(known := self._histories.setdefault(place, [])) == len(
+            self._entries
+        ):
+            known.append(found)
         self._entries.append(entry)
         self._by_step[record.step] = entry
-        for part, found in found_outline.items():
+        for part, own in found_outline.items():
             # What an earlier record has stays as it is: it may be on the screen.
-            known = self._outline[part]
-            self._outline[part] = found | known if isinstance(known, dict) else known or found
-        self._blocks |= places
+            before = self._outline[part]
+            self._outline[part] = own | before if isinstance(before, dict) else before or own
+        self._blocks |= blocks
 
 
-def _places(record: Record) -> dict[tuple[str, str], None]:
-    geometries = (record.measured, record.predicted)
+@contextmanager
+def misshapen() -> Iterator[None]:
+    """Let what is found missing in a record, which is whole by its checksum, be a ValueError."""
+    try:
+        yield
+    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(
+            f"expected the fields of a record, got others ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _record_at(file: BinaryIO, entry: _Entry, place: _Place) -> Record:
+    file.seek(entry.offset)
+    return parse_record(file.read(entry.length), only=place)
+
+
+def _places(record: Record, kinds: Iterable[str]) -> dict[_Place, None]:
+    geometries = (getattr(record, kind) for kind in kinds)
     spectra = (spectrum for geometry in geometries if geometry for spectrum in geometry.spectra)
     return {(spectrum.matrix, spectrum.block): None for spectrum in spectra}
 
 
-def _histories(record: Record) -> dict[tuple[str, str], str]:
-    geometries = (record.measured, record.predicted, record.forecast)
-    places = {
-        (spectrum.matrix, spectrum.block): None
-        for geometry in geometries
-        if geometry is not None
-        for spectrum in geometry.spectra
-    }
-    return {(matrix, block): text(history(record, matrix, block)) for matrix, block in places}
+def _history(record: Record, place: _Place) -> str:
+    return text(history(record, *place))

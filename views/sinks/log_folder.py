@@ -1,13 +1,13 @@
-"""Both sinks of one folder: the record file and TensorBoard's events."""
+"""The sinks of one folder as one, which goes on behind the record of a checkpoint."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ...probes.records.folder import folder_sinks
 from ...probes.records.record import Record
-from ...probes.records.record_file import RECORDS, RecordFile, read_records
+from ...probes.records.record_file import RECORDS, read_records
 from ...probes.records.sink import Sink, deliver
-from .tensorboard import TensorBoardSink
 
 __all__ = ["LogFolder"]
 
@@ -20,14 +20,10 @@ class LogFolder:
 
     Args:
         directory: of both; made if need be.
-        figures_every: see `TensorBoardSink`.
     """
 
-    def __init__(self, directory: str | Path, figures_every: int = 5) -> None:
-        if figures_every < 0:
-            raise ValueError(f"figures_every: expected 0 or more, got {figures_every}")
+    def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self._figures_every = figures_every
         self._sinks: tuple[Sink, ...] = ()
 
     def open(self, after: int | None = None) -> None:
@@ -49,13 +45,7 @@ class LogFolder:
                 f"{str(self.directory)!r} with some; restore the probe's state to go on with them, "
                 "or name another folder"
             )
-        records = RecordFile(path)
-        if after is not None:
-            records.rewind(after)
-        self._sinks = (records,)
-        purge = None if after is None else after + 1
-        events = TensorBoardSink(self.directory, purge, figures_every=self._figures_every)
-        self._sinks = (records, events)
+        self._sinks = folder_sinks(self.directory, after)
 
     def write(self, record: Record) -> None:
         """Give one record to both.

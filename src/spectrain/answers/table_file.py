@@ -29,7 +29,8 @@ def read_table(path: str) -> dict[str, object]:
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8-sig")
     except (OSError, ValueError) as error:
-        raise refusal("SPEC", f"{name} ({error})", path) from error
+        reason = getattr(error, "strerror", None) or error
+        raise refusal("SPEC", f"{name} ({reason})", path) from error
     reasons = []
     for format_name in [wanted] if wanted else formats.values():
         try:

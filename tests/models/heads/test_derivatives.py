@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -79,6 +80,26 @@ def test_derivatives_are_those_of_the_loss_as_a_function(head):
         torch.testing.assert_close(found, expected, **EXACT)
     for factors in (curvature_factors, joint_curvature_factors):
         torch.testing.assert_close(factors(head, *at), factors(other, *at), **EXACT)
+
+
+def test_arrays_of_numpy_have_the_derivatives_of_tensors(head):
+    """Heads are written once for both; one with a torch function goes through tensors."""
+    at = arguments(head)
+    as_arrays = [part.numpy() for part in at]
+    for function in (
+        sample_losses,
+        sample_classified,
+        curvature_factors,
+        joint_curvature_factors,
+        lambda *args: gradient_factors(*args)[0],
+        lambda *args: gradient_factors(*args)[1],
+    ):
+        expected, found = function(head, *at), function(head, *as_arrays)
+        if expected is None:
+            assert found is None
+        else:
+            assert isinstance(found, np.ndarray)
+            torch.testing.assert_close(torch.from_numpy(found), expected, **EXACT)
 
 
 def test_gradients_are_slopes_of_the_loss(smooth):

@@ -28,6 +28,10 @@ N, D, C = 12, 4, 3
 NOT_SECOND = "expected a second derivative"
 
 
+# What is said where a value that is computed from parameters is taken for a number.
+CONSTANT = "counts as constant"
+
+
 @dataclass
 class Setting:
     """A training in which the probe may be called at any moment.
@@ -621,14 +625,15 @@ def momentum_encoder():
                 self.queue.copy_(self.key(x).mean(0))
             return self.query(x) - self.queue
 
-    return Setting(Contrast())
+    return Setting(Contrast(), refused=CONSTANT)
 
 
 @setting
 def fake_quantisation():
     from torch.ao.quantization import FakeQuantize, MovingAverageMinMaxObserver
 
-    return Setting(net(FakeQuantize(MovingAverageMinMaxObserver, quant_min=0, quant_max=255)))
+    middle = FakeQuantize(MovingAverageMinMaxObserver, quant_min=0, quant_max=255)
+    return Setting(net(middle), refused=CONSTANT)
 
 
 @setting
@@ -712,7 +717,7 @@ def loss_closure():
             mean.mul_(0.9).add_(0.1 * outputs.detach().mean(0))
         return functional.cross_entropy(outputs - mean, targets)
 
-    return Setting(net(), loss, also=[seen, mean], refused="vmap")
+    return Setting(net(), loss, also=[seen, mean], refused="vmap", warns=CONSTANT)
 
 
 total, running = 0, torch.zeros(C)

@@ -61,7 +61,7 @@ def share_below(values, place, tolerance):
     return np.interp(place, values, (np.arange(len(values)) + 0.5) / len(values))
 
 
-def require_cover(runs, width, places, values, levels=(0.68, 0.95)):
+def require_cover(runs, width, places, values, levels=(0.68, 0.95), told=lambda name, value: None):
     """Student's intervals hold the truth at least as often as they say, at each place."""
     truth = np.array([share_below(values, place, 1e-5) for place in places])
     deviation = np.array([[at(one, x, "cumulative") for x in places] for one in runs]) - truth
@@ -69,6 +69,7 @@ def require_cover(runs, width, places, values, levels=(0.68, 0.95)):
     for level in levels:
         reach = student.ppf((1 + level) / 2, width - 1) * claimed
         inside = (np.abs(deviation) <= reach).mean(axis=0)
+        told(f"covered at {level}", float(inside.min()))
         # A binomial is 4 deviations short once in 30000.
         assert (inside > level - 4 * (level * (1 - level) / len(runs)) ** 0.5).all(), inside
 
@@ -80,26 +81,30 @@ def builder(name, with_spectrum, diagonal_operator, dtype):
     return lambda values: diagonal_operator(values.to(dtype))
 
 
-def check(case, build, generator):
+def check(case, build, generator, told):
     values, steps, width, atoms, others = case
     runs = list(densities(build, values, steps, width, generator))
-    require_cover(runs, width, [*atoms, *others], values)
+    require_cover(runs, width, [*atoms, *others], values, told=told)
 
 
 @pytest.mark.parametrize("name", ["nothing has converged", "the space closes"])
-def test_errors_of_the_cumulative_hold_the_truth(with_spectrum, diagonal_operator, generator, name):
+def test_errors_of_the_cumulative_hold_the_truth(
+    with_spectrum, diagonal_operator, generator, record_property, name
+):
     """At an atom too, where nothing is random once it is known, and rounding remains."""
-    check(CASES[name], builder(name, with_spectrum, diagonal_operator, torch.float64), generator)
+    build = builder(name, with_spectrum, diagonal_operator, torch.float64)
+    check(CASES[name], build, generator, record_property)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*CASES, *SLOW])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_errors_of_the_cumulative_hold_the_truth_everywhere(
-    with_spectrum, diagonal_operator, generator, name, dtype
+    with_spectrum, diagonal_operator, generator, record_property, name, dtype
 ):
     case = (CASES | SLOW)[name]
-    check(case, builder(name, with_spectrum, diagonal_operator, dtype), generator)
+    build = builder(name, with_spectrum, diagonal_operator, dtype)
+    check(case, build, generator, record_property)
 
 
 @pytest.mark.parametrize(

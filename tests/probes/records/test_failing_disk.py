@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -106,44 +107,79 @@ def test_a_file_that_is_replaced_is_the_old_or_the_new(tmp_path, monkeypatch, na
     assert {each.name for each in tmp_path.iterdir()} <= {"file", "former"}
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1.1, 1.6, 2.3, 3.4])
-def test_a_full_disk_costs_at_most_what_does_not_fit(tmp_path, share):
-    """At ten sizes, as shares of a file of one record; by the limit on the size of a file."""
+SHARES = [0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1.1, 1.6, 2.3, 3.4]  # of a file of one record
+
+
+@pytest.fixture
+def sizes(tmp_path):
+    """Bytes of a header, and of a file with one record."""
     whole = RecordFile(tmp_path / "whole.jsonl")
     begun = whole.offset
     whole.write(Record(0))
-    size = int(share * whole.offset)
     whole.close()
-    path = tmp_path / "records.jsonl"
+    return begun, whole.offset
+
+
+@contextmanager
+def limited(size):
+    """Files of this process may have so many bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    written, reasons = [], []
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        file = None
-        try:
-            file = RecordFile(path)
-        except OSError as error:
-            reasons.append(error.errno)
-        if file is not None:
-            for step in range(40):
-                try:
-                    file.write(Record(step))
-                    written.append(step)
-                except OSError as error:
-                    reasons.append(error.errno)
-                    break
-            assert steps(path) == written
-            assert file.offset == path.stat().st_size <= size
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert set(reasons) <= {errno.EFBIG}
-    assert (file is None) == (size < begun)
-    if file is None:
-        assert path.stat().st_size == 0
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_a_full_disk_costs_at_most_what_does_not_fit(tmp_path, sizes, share):
+    """At ten sizes, by the limit on the size of a file."""
+    size = int(share * sizes[1])
+    path = tmp_path / "records.jsonl"
+    with limited(size):
+        filled = fill(path, size)
+    check(path, *filled, begins=size >= sizes[0], reason=errno.EFBIG)
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_a_full_file_system_costs_at_most_what_does_not_fit(small_disk, sizes, share):
+    """At ten sizes, where one may be mounted; what others use of it leaves no whole page."""
+    page = os.sysconf("SC_PAGESIZE")
+    size = -int(-share * sizes[1] // page) * page
+    disk = small_disk(size)
+    path = disk.folder / "records.jsonl"
+    filled = fill(path, size)
+    disk.grow(size + 4 * page)
+    check(path, *filled, begins=size >= sizes[0], reason=errno.ENOSPC)
+
+
+def fill(path, size):
+    """The file, the steps that were written up to one that failed, and why it did."""
+    written, reasons = [], []
+    try:
         file = RecordFile(path)
-    file.write(Record(1000))  # there is room again
+    except OSError as error:
+        assert path.stat().st_size == 0
+        return None, written, [error.errno]
+    for step in range(4000):
+        try:
+            file.write(Record(step))
+            written.append(step)
+        except OSError as error:
+            reasons.append(error.errno)
+            break
+    assert steps(path) == written
+    assert file.offset == path.stat().st_size <= size
+    return file, written, reasons
+
+
+def check(path, file, written, reasons, *, begins, reason):
+    """With room again, all goes on behind what was written, and what failed comes first."""
+    assert reasons == [reason]
+    assert (file is not None) == begins
+    if file is None:
+        file = RecordFile(path)
+    file.write(Record(10_000))
     file.close()
-    assert steps(path)[-1] == 1000
-    assert steps(path)[: len(written)] == written
-    failed = [len(written)] if len(written) < 40 and size >= begun else []
-    assert steps(path) == [*written, *failed, 1000]
+    failed = [len(written)] if begins else []
+    assert steps(path) == [*written, *failed, 10_000]

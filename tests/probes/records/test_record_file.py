@@ -463,7 +463,21 @@ def test_one_line_is_one_record_with_all_spectra_or_those_of_one_block(tmp_path)
     file.close()
     line = (tmp_path / "records.jsonl").read_bytes().splitlines(keepends=True)[1]
     assert_same(parse_record(line), record, in_file=True)
-    one = replace(record, measured=replace(with_other, spectra=with_other.spectra[1:]))
+    # Of the others it is said that there are some, and which.
+    stubs = {
+        name: replace(
+            geometry,
+            spectra=tuple(
+                each
+                if (each.matrix, each.block) == ("hessian", "b")
+                else Spectrum(each.matrix, each.block, 0, (), ())
+                for each in geometry.spectra
+            ),
+        )
+        for name in ("measured", "predicted", "forecast")
+        if (geometry := getattr(record, name)) is not None
+    }
+    one = replace(record, tracks=(), **stubs)
     assert_same(parse_record(line, only=("hessian", "b")), one, in_file=True)
     with pytest.raises(ValueError, match="damaged"):
         parse_record(line.replace(b"class 0", b"class 1"))

@@ -5,11 +5,11 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from spectrain.models.heads import FunctionHead, TwoLayerHead
+from spectrain.models.threads import single_thread
 from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.linear_noise import linear_noise
 from spectrain.theory.mixture.quadrature import MixtureLaw
 from spectrain.theory.mixture.statistics import Statistics
-from spectrain.theory.threads import single_thread
 
 
 def test_least_squares_has_a_linear_equation_for_the_covariance():

@@ -8,6 +8,7 @@ from torch import nn
 from spectrain.models.heads import SoftmaxHead, TwoLayerHead
 from spectrain.models.mixture import GaussianMixture
 from spectrain.models.softmax_regression import SoftmaxRegression
+from spectrain.models.threads import single_thread
 from spectrain.models.two_layer import TwoLayerNetwork
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.measurement import Measurement
@@ -17,7 +18,6 @@ from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.mixture_theory import MixtureTheory
 from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.protocol import Clock, Selection
-from spectrain.theory.threads import single_thread
 
 D = 30
 MEANS = torch.randn(3, D, generator=torch.Generator().manual_seed(5), dtype=torch.float64) / D**0.5

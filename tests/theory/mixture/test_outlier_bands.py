@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from spectrain.models.heads import FunctionHead, SoftmaxHead
+from spectrain.models.threads import single_thread
 from spectrain.theory.mixture.dynamics import SGD, EffectiveDynamics
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.outlier_bands import outlier_bands
 from spectrain.theory.mixture.quadrature import MixtureLaw
 from spectrain.theory.mixture.statistics import Statistics
-from spectrain.theory.threads import single_thread
 
 SHIFT = 3e-3
 

@@ -4,6 +4,7 @@ Every loop returns the records that this process wrote, and on the first one wha
 process measures of the same weights on the samples of both.
 """
 
+import copy
 import importlib.util
 import sys
 import warnings
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import torch
 from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -46,6 +48,25 @@ def judged(parts, kept):
     return SimpleNamespace(written=written, alone=loops.numbers(probe(6)))
 
 
+def sharded():
+    """The parts with a model in two halves, and its skeleton; the loader gives each its samples."""
+    parts = loops.training()
+    skeleton = copy.deepcopy(parts.model).to("meta")
+    fully_shard(parts.model, mesh=distributed.init_device_mesh("cpu", (2,)))
+    parts.optimiser = torch.optim.SGD(parts.model.parameters(), lr=0.3, momentum=0.9)
+    sampler = DistributedSampler(data(), shuffle=False)
+    parts.train = DataLoader(data(), batch_size=8, sampler=sampler)
+    return parts, skeleton
+
+
+def gathered(parts, kept):
+    """`judged` of the whole weights of a sharded model."""
+    whole = {name: value.full_tensor() for name, value in parts.model.state_dict().items()}
+    parts.model = loops.network()
+    parts.model.load_state_dict(whole)
+    return judged(parts, kept)
+
+
 def arguments(kept):
     return {"sinks": [kept], "measurement": loops.SMALL, "sample_kind": "held-out"}
 
@@ -63,6 +84,24 @@ def plain():
     return judged(parts, kept)
 
 
+def sharded_plain():
+    parts, skeleton = sharded()
+    kept = loops.Kept()
+    given = parts.model, parts.optimiser, parts.loss, share()
+    try:
+        attach(*given, **arguments(kept))
+        said = "nothing"
+    except ValueError as error:
+        said = str(error)
+    options = {"skeleton": skeleton, "learning_rate": parts.optimiser, **arguments(kept)}
+    with attach(*given, every=3, **options):
+        for _ in range(2):
+            loops.steps(parts)
+    found = gathered(parts, kept)
+    found.said = said
+    return found
+
+
 def ignite():
     from ignite.engine import create_supervised_trainer
 
@@ -75,6 +114,20 @@ def ignite():
     SpectrumHandler(parallel, parts.loss, share(), **arguments(kept)).attach(engine)
     engine.run(loader, max_epochs=2)
     return judged(parts, kept)
+
+
+def sharded_ignite():
+    from ignite.engine import create_supervised_trainer
+
+    from spectrain.training.integrations.ignite import SpectrumHandler
+
+    parts, skeleton = sharded()
+    kept = loops.Kept()
+    engine = create_supervised_trainer(parts.model, parts.optimiser, parts.loss)
+    options = {"skeleton": skeleton, **arguments(kept)}
+    SpectrumHandler(parts.model, parts.loss, share(), **options).attach(engine)
+    engine.run(parts.train, max_epochs=2)
+    return gathered(parts, kept)
 
 
 def accelerate():
@@ -94,6 +147,27 @@ def accelerate():
                 accelerator.backward(parts.loss(model(inputs), targets))
                 optimiser.step()
     return judged(parts, kept)
+
+
+def sharded_accelerate():
+    """On the CPU accelerate shards no model itself; it takes optimiser and loader of one."""
+    from accelerate import Accelerator
+
+    from spectrain.training.integrations.accelerate import AcceleratedProbe
+
+    parts, skeleton = sharded()
+    kept = loops.Kept()
+    accelerator = Accelerator(cpu=True)
+    loader = DataLoader(data(), batch_size=8)
+    optimiser, loader = accelerator.prepare(parts.optimiser, loader)
+    given = parts.model, optimiser, parts.loss, share()
+    with AcceleratedProbe(*given, every=3, skeleton=skeleton, **arguments(kept)):
+        for _ in range(2):
+            for inputs, targets in loader:
+                optimiser.zero_grad()
+                accelerator.backward(parts.loss(parts.model(inputs), targets))
+                optimiser.step()
+    return gathered(parts, kept)
 
 
 def transformers(folder):
@@ -139,6 +213,26 @@ def transformers(folder):
 
 
 def lightning(folder):
+    found = _by_lightning(folder, "ddp", loops.training())
+    tag = "measured/hessian/all/top_1"
+    found.monitored = float(found.trainer.callback_metrics[tag])
+    del found.trainer
+    return found
+
+
+def sharded_lightning(folder):
+    from lightning.pytorch.strategies import ModelParallelStrategy
+
+    parts = loops.training()
+    skeleton = copy.deepcopy(parts.model).to("meta")
+    strategy = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
+    options = {"skeleton": skeleton, "module": lambda whole: whole.net}
+    found = _by_lightning(folder, strategy, parts, shards=True, **options)
+    del found.trainer
+    return found
+
+
+def _by_lightning(folder, strategy, parts, shards=False, **options):
     from lightning.pytorch import LightningModule, Trainer
 
     from spectrain.training.integrations.lightning import SpectrumCallback
@@ -147,6 +241,10 @@ def lightning(folder):
         def __init__(self):
             super().__init__()
             self.net = parts.model
+
+        def configure_model(self):
+            if shards:
+                fully_shard(self.net, mesh=self.device_mesh["data_parallel"])
 
         def forward(self, inputs):
             return self.net(inputs)
@@ -158,12 +256,12 @@ def lightning(folder):
             pass
 
         def configure_optimizers(self):
-            return parts.optimiser
+            return torch.optim.SGD(self.parameters(), lr=0.3, momentum=0.9)
 
-    parts, kept = loops.training(), loops.Kept()
+    kept = loops.Kept()
     trainer = Trainer(
         accelerator="cpu",
-        strategy="ddp",
+        strategy=strategy,
         devices=2,
         max_epochs=2,
         logger=False,
@@ -171,14 +269,13 @@ def lightning(folder):
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
-        callbacks=[SpectrumCallback(parts.loss, **arguments(kept))],
+        callbacks=[SpectrumCallback(parts.loss, **arguments(kept), **options)],
     )
     # The first batch for validation: samples 0, 2, ... on the first process, 1, 3, ... on the other
     held_out = DataLoader(TensorDataset(*loops.samples(N, 2)), batch_size=8)
     trainer.fit(Module(), DataLoader(data(), batch_size=8), held_out)
-    found = judged(parts, kept)
-    tag = "measured/hessian/all/top_1"
-    found.monitored = float(trainer.callback_metrics[tag])
+    found = gathered(parts, kept) if shards else judged(parts, kept)
+    found.trainer = trainer
     return found
 
 
@@ -187,7 +284,7 @@ def main(folder):
     distributed.init_process_group("gloo")
     rank, found = distributed.get_rank(), {}
     for name in sys.argv[2:]:
-        given = (folder,) if name in ("transformers", "lightning") else ()
+        given = (folder,) if "transformers" in name or "lightning" in name else ()
         found[name] = globals()[name](*given)
     torch.save(found, folder / f"{rank}.pt")
 

@@ -11,6 +11,8 @@ import torch
 WORKER = Path(__file__).with_name("processes.py")
 pytestmark = pytest.mark.timeout(600)
 LIBRARIES = ["ignite", "accelerate", "transformers", "lightning"]
+# A model in parts, by fully_shard; on the CPU accelerate shards none, nor does transformers.
+SHARDED = ["sharded_ignite", "sharded_accelerate", "sharded_lightning"]
 
 
 def launched(folder, *names):
@@ -45,6 +47,15 @@ def test_a_probe_on_the_optimiser_of_each(tmp_path):
     judge(*launched(tmp_path, "plain")["plain"])
 
 
+@pytest.mark.slow
+def test_a_sharded_model_needs_a_skeleton_and_is_then_measured_whole(tmp_path):
+    every = launched(tmp_path, "sharded_plain")["sharded_plain"]
+    judge(*every)
+    for each in every:
+        assert each.said.startswith("model: expected whole parameters, got 0.weight and others (4)")
+        assert "skeleton=" in each.said
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     for name in LIBRARIES:
@@ -52,12 +63,12 @@ def found(tmp_path_factory):
             __import__(name)
         else:
             pytest.importorskip(name)
-    return launched(tmp_path_factory.mktemp("processes"), *LIBRARIES)
+    return launched(tmp_path_factory.mktemp("processes"), *LIBRARIES, *SHARDED)
 
 
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("name", LIBRARIES + SHARDED)
 def test_through_each_library(found, name):
     judge(*found[name])
 

@@ -161,6 +161,7 @@ def test_parts_of_a_number_are_told_along_time(tab, logs, records):
     answer = tab.history("split")
     about = answer["quantities"]["loss_parts"]
     assert (about["axes"], about["parts"], about["total"]) == (1, list(names), "loss")
+    assert about["entries"] is None  # they are drawn over time as areas
     assert answer["quantities"]["loss"]["parts"] is None
     for item, record in zip(answer["records"], written, strict=True):
         expected = [1 / (1 + record.step), None if record.step else -0.5]
@@ -562,3 +563,91 @@ def test_one_walk_is_for_all_requests(logs, monkeypatch):
     assert all(each == found[0] for each in found)
     assert tab.plugin.is_active()
     assert len(walks) == 1
+
+
+def read_in_parts(tab, run, **place):
+    """Records of a run as a page collects them, and after how many requests."""
+    found, requests, answer = [], 0, {"read": 0, "size": 1, "generation": 0}
+    while answer["read"] < answer["size"]:
+        answer = tab.history(run, len(found), answer["generation"], **place)
+        assert answer["problem"] == ""
+        found = found[: answer["first"]] + answer["records"]
+        requests += 1
+    return found, requests
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """A request reads a line or two of a file."""
+    clock = itertools.count()
+    monkeypatch.setattr(run_index, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(run_index, "_PATIENCE", 3)
+
+
+def test_each_block_is_told_the_same_whichever_was_asked_for_first(tab, records):
+    """Lines are read again for another block; what is told does not depend on the order."""
+    blocks = tab.history("one")["blocks"]
+    assert len(blocks) == 6
+    told = {
+        place: tab.history("one", matrix=place[0], block=place[1])["records"]
+        for place in map(tuple, blocks)
+    }
+    for matrix, block in blocks[::-1]:
+        fresh = Tab(tab.plugin._folders.roots[""])
+        answer = fresh.history("one", matrix=matrix, block=block)
+        assert answer["records"] == told[matrix, block]
+        assert answer["blocks"] == blocks
+        for item, record in zip(answer["records"], records, strict=True):
+            spectrum = record.measured.spectrum(matrix, block)
+            values = [pair[0] for pair in item["history"]["measured"]["top"]]
+            assert values == [pair.value for pair in spectrum.top]
+
+
+def test_a_block_is_read_in_parts_and_goes_on_where_another_request_stopped(logs, records, hurried):
+    tab = Tab(logs)
+    first, requests = read_in_parts(tab, "one")
+    assert requests > 2
+    other = {"matrix": "information", "block": "class 2"}
+    second, requests = read_in_parts(tab, "one", **other)
+    assert requests > 1
+    assert [item["heading"] for item in second] == [item["heading"] for item in first]
+    assert second != first
+    assert read_in_parts(tab, "one", **other) == (second, 1)
+    write(logs / "one", [replace(records[-1], step=10_000)])
+    assert len(read_in_parts(tab, "one", **other)[0]) == len(records) + 1
+    assert len(read_in_parts(tab, "one")[0]) == len(records) + 1
+
+
+def test_a_block_that_some_records_have_is_nothing_at_the_others(tmp_path, records):
+    rare = tuple(
+        replace(
+            record,
+            measured=replace(record.measured, spectra=record.measured.spectra[: 2 if i % 2 else 6]),
+            predicted=None,
+            forecast=None,
+        )
+        for i, record in enumerate(records)
+    )
+    write(tmp_path / "rare", rare)
+    answer = Tab(tmp_path).history("rare", matrix="hessian", block="class 2")
+    there = [item["history"] is not None for item in answer["records"]]
+    assert there == [i % 2 == 0 for i in range(len(records))]
+    nothing = Tab(tmp_path).history("rare", matrix="hessian", block="no such block")
+    assert [item["history"] for item in nothing["records"]] == [None] * len(records)
+
+
+def test_a_block_of_a_wrong_shape_is_told_where_it_is_asked_for(tmp_path, records):
+    path = write(tmp_path / "run", records[:2])
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    content = json.loads(lines[1])["record"]
+    content["measured"]["spectra"][4]["top"] = "text"
+    path.write_bytes(header + lines[0] + _wrapped(json.dumps(content).encode()))
+    tab = Tab(tmp_path)
+    assert tab.problem("run") == ""
+    spectrum = records[0].measured.spectra[4]
+    place = {"matrix": spectrum.matrix, "block": spectrum.block}
+    answer = tab.history("run", **place)
+    assert f"cannot be read from byte {len(header) + len(lines[0])} on" in answer["problem"]
+    assert len(answer["records"]) == 1
+    assert "problem" in tab.ask("/record", run="run", step=records[1].step, **place)
+    assert tab.problem("run") == ""

@@ -24,6 +24,7 @@ class Tab {
     const wanted = readAddress();
     this.player = new Player(() => this.#showStep(), () => this.#transitions(), wanted.step);
     this.polls = 0;
+    this.drawn = 0; // records that the last drawing after a poll held
     this.range = []; // extremes of the eigenvalue axis over all steps
     this.shown = []; // {name, colours, moment} that are on the screen
     this.isLogPath = null; // whether it was chosen; null for what suits the values
@@ -122,13 +123,23 @@ class Tab {
       }
       this.polls += 1;
       const changed = await this.#updateHistories();
-      if (changed) this.#showHistories();
+      if (changed && this.#isDue()) this.#showHistories();
     } catch (error) {
       this.#noteSilence(error);
       return false;
     }
     this.#showProblems();
     return [...this.histories.values()].some((history) => !history.isComplete);
+  }
+
+  /** While data files are being read, each drawing holds twice what the one before it held. */
+  #isDue() {
+    const histories = [...this.histories.values()];
+    const count = histories.reduce((sum, { records }) => sum + records.length, 0);
+    const isDue = histories.every(({ isComplete }) => isComplete)
+      || count >= 2 * this.drawn || count < this.drawn;
+    if (isDue) this.drawn = count;
+    return isDue;
   }
 
   async #update() {
