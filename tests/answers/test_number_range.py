@@ -1,4 +1,4 @@
-"""Numbers at the ends of the number range, huge counts and lists, in every key of a specification."""
+"""Numbers at the ends of the range, huge counts and lists, in every key of a specification."""
 
 import json
 import os
