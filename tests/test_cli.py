@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import pytest
 import yaml
 
 import spectrain
+from spectrain import cli
 from spectrain.cli import main
 from spectrain.probes.records.record import Geometry, Record
 from spectrain.probes.records.record_file import RecordFile
@@ -396,3 +398,53 @@ def test_refusals_have_no_internals(arguments, told, capsys):
     message = refused(arguments, capsys)
     assert told in message
     assert not INTERNALS.findall(message)
+
+
+def test_an_interrupt_and_what_is_too_large_end_in_one_line(monkeypatch, capsys):
+    """What torch raises without a type of its own is told; what is unknown is not hidden."""
+    for raised, status, told in [
+        (KeyboardInterrupt("kept"), 130, "interrupted; kept"),
+        (MemoryError(), 1, "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1, "not enough memory: Def"),
+        (RuntimeError("value cannot be converted without overflow"), 1, "a number is beyond"),
+    ]:
+
+        def command(arguments, raised=raised):
+            raise raised
+
+        monkeypatch.setitem(cli._COMMANDS, "check", command)
+        assert main(["check"]) == status
+        message = capsys.readouterr().err
+        assert told in message
+        assert message.count("\n") == 1
+    monkeypatch.setitem(cli._COMMANDS, "check", lambda arguments: exec("raise RuntimeError('x')"))
+    with pytest.raises(RuntimeError, match="x"):
+        main(["check"])
+
+
+def test_a_name_that_the_terminal_cannot_write_and_a_warning_are_told(empty_folder):
+    """Half a record at the end of a file in a folder whose name is no text."""
+    folder = Path("\udcff é")
+    folder.mkdir()
+    file = RecordFile(folder / "records.jsonl")
+    file.write(Record(0))
+    file.close()
+    os.truncate(folder / "records.jsonl", file.offset - 1)
+    for command in ("export", "report"):
+        done = subprocess.run(
+            [sys.executable, "-m", "spectrain", command, str(folder)],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"\\udcff" in done.stdout
+        assert b"spectrain: warning: " in done.stderr
+        assert b"record_file.py" not in done.stderr
+
+
+def test_a_pipe_is_not_replaced_by_an_export(empty_folder, capsys):
+    RecordFile(Path("records.jsonl")).close()
+    os.mkfifo("pipe")
+    assert "output: expected a new file" in refused(["export", ".", "--output", "pipe"], capsys)
+    assert Path("pipe").is_fifo()

@@ -66,6 +66,7 @@ def run(
             files.begin_anew(config.steps_per_epoch)
         else:
             files.begun()
+            files.require_records(checkpoint.offset)
         finished = checkpoint.epoch if checkpoint else 0
         first_step = finished * config.steps_per_epoch + 1 if checkpoint else 0
         records = stack.enter_context(closing(RecordFile(files.records, config.to_dict())))

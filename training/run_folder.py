@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from ..probes.records.atomic import write_atomically
+from ..probes.records.lines import LONGEST, whole_header
 from ..probes.records.record_file import CONFIG, RECORDS, read_records
 
 __all__ = ["RunFolder", "open_run_folder"]
@@ -59,6 +60,22 @@ class RunFolder:
         else:
             self.records.replace(self._set_aside)
 
+    def require_records(self, size: int) -> None:
+        """Refuse to go on without the records that the checkpoint knows of.
+
+        Args:
+            size: of the record file, in bytes, when the checkpoint was written.
+
+        Raises:
+            ValueError: if the file is gone, or shorter.
+        """
+        found = _size(self.records) if self.records.exists() else 0
+        if found < size:
+            raise ValueError(
+                f"folder: expected the {size} bytes of records that the checkpoint knows of, got "
+                f"{found} in {str(self.records)!r}; put the file back, or train in another folder"
+            )
+
     def begun(self) -> None:
         """Forget the records that were set aside: they have been written again."""
         self._set_aside.unlink(missing_ok=True)
@@ -88,7 +105,12 @@ def open_run_folder(
         folder.path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise ValueError(f"folder: expected a folder, got the file {str(path)!r}") from None
-    with (folder.path / "lock").open("a") as lock:
+    lock_file = folder.path / "lock"
+    for file in (lock_file, folder.config, folder.records, folder.checkpoint):
+        # Some things that are no files, such as a pipe, would be waited for.
+        if file.exists() and not file.is_file():
+            raise ValueError(f"folder: expected a file {str(file)!r}, got something else there")
+    with lock_file.open("a") as lock:
         try:
             # The lock goes with the process, however that ends.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,9 +152,21 @@ def _check_stored(folder: RunFolder, config: dict[str, Any], resume: bool) -> No
         ) from error
     if not isinstance(stored, dict):
         raise ValueError(f"{folder.config}: expected keys and values, got {stored!r}")
-    for key in sorted(stored.keys() | config.keys()):
-        if stored.get(key) != config.get(key):
-            raise ValueError(
-                f"{key}: expected {stored.get(key)!r}, as the run to resume began, "
-                f"got {config.get(key)!r}"
-            )
+    # The records say it too: what was edited since must not be taken for what they were made with.
+    for began in (stored, _written(folder.records)):
+        for key in sorted(began.keys() | config.keys()) if began else ():
+            if began.get(key) != config.get(key):
+                raise ValueError(
+                    f"{key}: expected {began.get(key)!r}, as the run to resume began, "
+                    f"got {config.get(key)!r}"
+                )
+
+
+def _written(records: Path) -> dict[str, Any]:
+    """The configuration in the header of a record file; empty if there is none."""
+    if not records.is_file():
+        return {}
+    with records.open("rb") as file:
+        header = whole_header(file.readline(LONGEST), records)
+    found: dict[str, Any] = (header or {}).get("config", {})
+    return found

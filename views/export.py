@@ -53,7 +53,7 @@ def export(run: Run, path: Path, form: str) -> None:
 
 def _exported(path: Path, form: str) -> bool:
     """Whether the file is one that `export` replaces: empty, or with the columns it writes."""
-    if path.is_dir():
+    if not path.is_file():
         return False
     if path.stat().st_size == 0:
         return True

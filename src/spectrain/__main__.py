@@ -9,6 +9,7 @@ measures, keeps its threads.
 import io
 import os
 import sys
+import warnings
 
 __all__ = ["main"]
 
@@ -21,9 +22,15 @@ def main() -> int:
     # A name, or a letter, that the terminal cannot write is no reason to stop.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _told
     from .cli import main as run
 
     return run()
+
+
+def _told(message: object, *_: object, **__: object) -> str:
+    """A warning as it is told: what it says, not where in the program."""
+    return f"spectrain: warning: {message}\n"
 
 
 if __name__ == "__main__":

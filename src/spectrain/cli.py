@@ -210,10 +210,10 @@ def report(arguments: Sequence[str]) -> int:
         print("spectrain: warning:", notice, file=sys.stderr)
     output = Path(asked.output or folder / "report.html")
     if output.exists() and not is_report(output):
-        raise ValueError(f"output: expected a new file or a former report, got {asked.output!r}")
+        raise ValueError(f"output: expected a new file or a former report, got {str(output)!r}")
     output.parent.mkdir(parents=True, exist_ok=True)
     content = page(run, folder.resolve().name, notices, run_figures(run), report_texts(run)).encode(
-        "utf-8"
+        "utf-8", "replace"
     )
     write_atomically(output, lambda file: file.write(content))
     print(output)

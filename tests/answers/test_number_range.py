@@ -1,4 +1,4 @@
-"""Numbers at the ends of the number range, huge counts and lists, in each key of a document."""
+"""Numbers at the ends of the range, huge counts and lists, in every key of a specification."""
 
 import json
 import os
@@ -36,7 +36,7 @@ SPIKED = {"system": "spiked-matrix-tensor", "matrix_noise": 0.3, "tensor_noise":
         (
             MIXTURE,
             {"snr": 5e-324},
-            "snr: expected a number that the answer can be computed with (o",
+            "snr: expected a number of at least 1e-06, got 5e-324",
         ),
         (
             MIXTURE,

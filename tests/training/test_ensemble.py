@@ -166,6 +166,22 @@ def test_members_that_are_finished_are_not_run_again(tmp_path):
         assert one.measured.loss == pytest.approx(other.measured.loss, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:.*is damaged; what precedes it was read")
+@pytest.mark.usefixtures("measured_alone")
+def test_a_damaged_member_is_named(tmp_path):
+    config = CONFIGS["logistic"]
+    ensemble(config, tmp_path, seeds=2)
+    damaged = tmp_path / "members" / f"seed-{config.seed + 1}.jsonl"
+    content = bytearray(damaged.read_bytes())
+    content[-100] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(ValueError, match=f"records of each member, got .*{damaged.name}.*take"):
+        ensemble(config, tmp_path, seeds=2, resume=True)
+    damaged.unlink()
+    (whole,) = ensemble(config, tmp_path, seeds=2, resume=True)
+    assert len(whole.records) > 1
+
+
 def test_bad_input_is_refused_by_name_before_any_work(tmp_path):
     config = CONFIGS["softmax"]
     with pytest.raises(ValueError, match="seeds: expected a whole number of at least 1, got 0"):

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -57,6 +58,46 @@ def test_what_a_killed_writer_left_goes_away(tmp_path):
     (tmp_path / ".events.out.tfevents.1.host.2.0.123.new").write_bytes(b"half")
     with open_run_folder(tmp_path, CONFIG, resume=True) as files:
         assert sorted(path.name for path in files.path.iterdir()) == ["config.yaml", "lock"]
+
+
+@pytest.mark.parametrize("name", ["lock", "config.yaml", "records.jsonl", "checkpoint.pt"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path, name):
+    with open_run_folder(tmp_path, CONFIG, resume=False):
+        pass
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with (
+        pytest.raises(ValueError, match=r"folder: expected a file .* got something else there"),
+        open_run_folder(tmp_path, CONFIG, resume=True),
+    ):
+        pass
+
+
+def test_a_configuration_that_was_edited_is_not_that_of_the_records(tmp_path):
+    with open_run_folder(tmp_path, CONFIG, resume=False) as files:
+        RecordFile(files.records, CONFIG).close()
+    edited = CONFIG | {"seed": 2}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(edited))
+    with (
+        pytest.raises(ValueError, match=r"seed: expected 1, .* got 2"),
+        open_run_folder(tmp_path, edited, resume=True),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_records_that_are_gone_are_told_before_anything_is_made_anew(tmp_path, cut):
+    with open_run_folder(tmp_path, CONFIG, resume=False) as files:
+        file = RecordFile(files.records, CONFIG)
+        file.write(Record(0))
+        file.close()
+        files.require_records(file.offset)
+        if cut:
+            os.truncate(files.records, file.offset - 1)
+        else:
+            files.records.unlink()
+        with pytest.raises(ValueError, match=f"expected the {file.offset} bytes of records that"):
+            files.require_records(file.offset)
 
 
 def test_a_folder_in_use_is_refused_until_its_process_dies(tmp_path):

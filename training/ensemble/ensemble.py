@@ -149,6 +149,13 @@ class _Part:
     def finish(self) -> Run:
         """Write the mean of all members, with prediction and forecast."""
         runs = [load(path) for _, path in self.files]
+        longest = max(len(run.records) for run in runs)
+        for (_, path), run in zip(self.files, runs, strict=True):
+            if len(run.records) < longest:
+                raise ValueError(
+                    f"folder: expected {longest} records of each member, got {len(run.records)} in "
+                    f"{str(path)!r}; take the file away and resume to run that member again"
+                )
         names = [f"seed {config.seed}" for config, _ in self.files]
         means = [
             mean_record(records, names)

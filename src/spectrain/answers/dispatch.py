@@ -18,6 +18,7 @@ from .values import refusal
 __all__ = ["answer"]
 
 _DEFAULT = "mixture"  # what a specification without a system is about
+_OF_ARITHMETIC = (FloatingPointError, OverflowError, ZeroDivisionError)
 _EXTREME = 6  # decades from 1 on in which a number is to blame for what cannot be computed
 
 
@@ -42,7 +43,7 @@ def answer(command: Literal["predict", "dynamics"], content: Mapping[str, object
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
             found: Answer = function(content)
-    except (FloatingPointError, OverflowError, ZeroDivisionError, MemoryError) as error:
+    except (*_OF_ARITHMETIC, MemoryError, IndexError, np.linalg.LinAlgError) as error:
         raise _beyond(content, error) from error
     return found
 
@@ -52,6 +53,8 @@ def _beyond(content: Mapping[str, object], error: Exception) -> Exception:
     reason = str(error.args[-1]) if error.args else type(error).__name__
     key, value = max(_numbers(content), key=lambda each: _decades(each[1]), default=("", 1.0))
     if _decades(value) < _EXTREME:
+        if not isinstance(error, _OF_ARITHMETIC):
+            return error
         return ArithmeticError(f"the answer cannot be computed: {reason}")
     return refusal(key, f"a number that the answer can be computed with ({reason})", value)
 

@@ -3,6 +3,8 @@
 import errno
 import os
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -183,3 +185,24 @@ def check(path, file, written, reasons, *, begins, reason):
     file.close()
     failed = [len(written)] if begins else []
     assert steps(path) == [*written, *failed, 10_000]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_writer_of_the_file(tmp_path):
+    """Of one that runs, and of another file, it stays."""
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from spectrain.probes.records.atomic import write_atomically\n"
+        "write_atomically(Path(sys.argv[1]), lambda file: os.kill(os.getpid(), 9))"
+    )
+    path = tmp_path / "file [1].csv"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    (left,) = tmp_path.iterdir()
+    name, _, end = left.name.rsplit(".", 2)
+    others = [
+        left.with_name(f"{name}.{os.getppid()}.{end}"),
+        left.with_name(f".another{left.name}"),
+    ]
+    for other in others:
+        other.touch()
+    write_atomically(path, lambda file: file.write(b"new"))
+    assert set(tmp_path.iterdir()) == {path, *others}

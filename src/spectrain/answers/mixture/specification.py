@@ -43,6 +43,7 @@ _HEADS = {
 }
 _DENSITY_POINTS = 200
 _MOST = 10_000  # of points, or of times
+_NOISIEST = 1e-6
 _PREDICTION_KEYS = ("matrix", "block", "density_points", "eigenvalues")
 _DYNAMICS_KEYS = (
     "scaled_learning_rate",
@@ -205,7 +206,7 @@ def _read_problem(keys: Table, system: object) -> Problem:
     weights = keys.required("weights", list_of(positive))
     labels = keys.required("labels", list_of(integer(0)))
     _require_sizes(directions, gram.shape, len(weights), len(labels))
-    law = MixtureLaw.of_means(len(weights), weights, labels, keys.required("snr", positive))
+    law = MixtureLaw.of_means(len(weights), weights, labels, keys.required("snr", _snr))
     problem = Problem(
         head=head,
         statistics=Statistics(gram, head.initial),
@@ -218,6 +219,14 @@ def _read_problem(keys: Table, system: object) -> Problem:
             f"aspect_ratio: expected at least 1 / dimension, got {problem.aspect_ratio}"
         )
     return problem
+
+
+def _snr(key: str, value: object) -> float:
+    """Below `_NOISIEST` the quadrature of the activations does not come to an end."""
+    found = positive(key, value)
+    if found < _NOISIEST:
+        raise refusal(key, f"a number of at least {_NOISIEST:g}", value)
+    return found
 
 
 def _require_sizes(directions: int, shape: tuple[int, ...], weights: int, labels: int) -> None:
