@@ -24,7 +24,8 @@ class MicroBatches:
     """Takes what is a mean over samples from parts of a batch, where the whole is too large.
 
     Parts are halved each time memory runs out, down to one sample, as long as outputs and loss of
-    two of them together are those of one after the other.
+    two of them together are those of one after the other. Where that was in vain, as where it is a
+    Krylov basis that takes the memory, it is not tried again.
 
     Args:
         module: unwrapped.
@@ -38,6 +39,7 @@ class MicroBatches:
 
     def __init__(self, module: nn.Module, loss: Loss, processes: Processes) -> None:
         self.samples = self.largest = 0
+        self._in_vain = False
         self._module, self._loss, self._processes = module, loss, processes
 
     def of(self, data: Batched) -> Batched:
@@ -61,13 +63,15 @@ class MicroBatches:
                 if not is_out_of_memory(error):
                     raise
                 let_go(error)
-                if not self._halved(data):
+                if self._in_vain or not self._halved(data):
                     self.samples, self.largest = before
+                    self._in_vain = True
                     raise
 
     def _halved(self, data: Batched) -> bool:
         """Whether there are smaller parts now; the same on all processes."""
-        size = 0 if isinstance(data, Borrowed) else self._smaller(data)
+        with self._processes.agreed():
+            size = 0 if isinstance(data, Borrowed) else self._smaller(data)
         sizes = self._processes.gather([size or 0, float(size is None)])
         if sizes[:, 1].any() or not sizes[:, 0].any():
             return False

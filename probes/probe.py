@@ -268,7 +268,8 @@ class SpectralProbe:
         with probing.alone("probing"), self._observed(step, call) as observed:
             meter.begin()
             probing.measure(observed.module, self._tracker)
-            if any(each.matrix == HESSIAN.name for each in probing.record.measured.spectra):
+            taken = probing.record.measured.spectra
+            if self.check_first or any(each.matrix == HESSIAN.name for each in taken):
                 with probing.alone("check"):
                     self._compare(observed, step)
             mean = observed.weighted_mean
@@ -371,7 +372,8 @@ class SpectralProbe:
             ValueError: if they are not.
         """
         processes = self.setup.processes
-        suspects = tuple(observed.constants), tuple(observed.own_functions)
+        own = (*observed.own_functions, *(["a derivative in forward mode"] * observed.forward))
+        suspects = (*observed.constants, *observed.read), own
         wanted = self.check_first or any(suspects)
         if not processes.alone:
             wanted = bool(processes.gather([float(wanted)]).any())

@@ -35,6 +35,7 @@ from .records.record import Failure, Record
 from .scores import Scores, pooled, scores_over
 from .setup import Setup
 from .sharpness import Sharpness, sharpness_quantities, sharpnesses
+from .size_bias import size_bias, size_bias_quantities
 from .spectral_shares import share_quantities
 from .tracking import Tracker
 from .tracks import Found, found_pairs, tracks
@@ -93,6 +94,7 @@ class Probing:
         self._selections: list[Selection] = []
         self._reference: Reference | None = None
         self._sharpnesses: dict[str, Sharpness] = {}
+        self._biases: dict[tuple[str, str], tuple[FloatArray, FloatArray]] = {}
 
     def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Loss, accuracy, statistics, measures and spectra on the probe sample of this step."""
@@ -116,6 +118,12 @@ class Probing:
         if self._setup.theory is None:
             with self.alone("shares"):
                 self._take_shares()
+        if self._biases:
+            with self.alone("size bias"):
+                units = {matrix.kind.name: matrix.kind.unit for matrix in self._setup.matrices}
+                biases = size_bias_quantities(self._biases, units)
+                self._require_new(biases)
+                self._keep_measured(quantities=(*self.record.measured.quantities, *biases))
         if self._setup.learning_rate is not None:
             with self.alone("sharpness"), self._timed("sharpness"):
                 self._take_sharpness(module, self._parts.of(batch))
@@ -312,6 +320,9 @@ class Probing:
                 density=density,
                 start=start,
             )
+            if self._thorough and isinstance(operator, SampleSpace):
+                own = setup.generator(self.record.step, 0, (6,))
+                self._biases[_key(spectra[0])] = size_bias(operator, spectra[0], own)
             kept: Sequence[Found | None] = [None] * len(spectra)
             if setup.measurement.tracking:
                 kept = found_pairs(pairs, group.selections, passes, start is not None)

@@ -18,12 +18,15 @@ from .setup import Setup
 
 __all__ = ["SharedSpaces"]
 
+# Bytes, half of which G may take.
+_MEMORY = 2**31
+
 
 class SharedSpaces:
     """`SampleSpace` of many blocks, whose per-sample gradients are taken once, when first wanted.
 
     A block is in it if it has no more than `sample_space.MOST` parameters, or there are no more
-    samples, and if G, (n, N) of all such blocks, takes half of a GiB at most in every process. For
+    samples, and if G, (n, N) of all such blocks, takes a GiB at most in every process. For
     others, and where a module's samples have no gradients of their own, there are products.
 
     Args:
@@ -89,7 +92,11 @@ class SharedSpaces:
         names = tuple(dict.fromkeys(name for each in chosen for name in each.parameters))
         try:
             return SampleGradients(
-                self._module, self._setup.loss, self._batch, Block("all of these", names)
+                self._module,
+                self._setup.loss,
+                self._batch,
+                Block("all of these", names),
+                memory=_MEMORY,
             )
         except Exception:  # the operator that multiplies has its own word for what is wrong
             return None

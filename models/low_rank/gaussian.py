@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
-from typing import Self
-
 import torch
 from torch import Tensor
 
@@ -33,23 +29,10 @@ class GaussianMeasurements(VectorMeasurements):
         )
         self.matrix *= self.count**-0.5
 
-    @classmethod
-    def stacked(cls, operators: Sequence[Self]) -> Self:
-        """Several operators of one size as one: of matrices (T, ..., n, n) each sees its own."""
-        whole = copy(operators[0])
-        whole.matrix = torch.stack([each.matrix for each in operators])
-        return whole
-
-    def of(self, chosen: Tensor) -> Self:
-        """Those of a stack that an index or a mask of (T,) chooses."""
-        part = copy(self)
-        part.matrix = self.matrix[chosen]
-        return part
-
     def misfit(self, matrices: Tensor, outcomes: Tensor | float) -> tuple[Tensor, Tensor]:
         """A(S) - y and A* of it: block by block of rows, each read once for both."""
         shape, p = matrices.shape[:-2], self.symmetric.length
-        if shape.numel() == 1 or self.matrix.ndim > 2 or self.matrix.device.type != "cpu":
+        if shape.numel() == 1 or self.matrix.device.type != "cpu":
             return super().misfit(matrices, outcomes)
         vectors = self.symmetric.vectors(matrices).view(-1, p)
         off, back = vectors.new_empty(len(vectors), self.count), torch.zeros_like(vectors)
@@ -64,7 +47,7 @@ class GaussianMeasurements(VectorMeasurements):
 
     def apply(self, vectors: Tensor) -> Tensor:
         """(..., p) to (..., m)."""
-        return vectors @ self.matrix.mT
+        return vectors @ self.matrix.T
 
     def transposed(self, outcomes: Tensor) -> Tensor:
         """(..., m) to (..., p)."""

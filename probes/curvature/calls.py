@@ -60,6 +60,8 @@ class Calls:
         tensor_hooks: names of the hooks that the code has put on tensors.
         constants: operations whose results count as constants though they are computed from
             parameters, as far as `watched` has seen.
+        read: methods by which numbers computed from parameters were taken out of torch, likewise.
+        forward: whether code was seen to take derivatives in forward mode, likewise.
         weighted_mean: the loss as a mean of terms, if it is known to be one.
     """
 
@@ -74,6 +76,8 @@ class Calls:
         self.module, self.dtype = module, dtype
         self.tensor_hooks: dict[str, None] = {}
         self.constants: dict[str, None] = {}
+        self.read: dict[str, None] = {}
+        self.forward = False
         self._watch: Constants | None = None
         self._own_loss, self.run_hooks = loss, run_hooks
         self.weighted_mean = weighted_mean_of(loss)
@@ -235,12 +239,14 @@ class Calls:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """A block whose calls tell of `constants`."""
+        """A block whose calls tell of `constants`, `read` and `forward`."""
         before, self._watch = self._watch, Constants()
         try:
             yield
         finally:
             self.constants.update(self._watch.found)
+            self.read.update(self._watch.read)
+            self.forward |= self._watch.forward
             self._watch = before
 
     @contextmanager
@@ -314,7 +320,8 @@ class Calls:
         args, kwargs = tree_map(own, (args, kwargs))
         hooks = TensorHooks(self.run_hooks)
         try:
-            with hooks, TwiceDifferentiable(), self._watch or nullcontext(), forbidden:
+            watch = nullcontext() if self._watch is None else self._watch.watching()
+            with hooks, watch, TwiceDifferentiable(), forbidden:
                 return function(*args, **kwargs)
         finally:
             self.tensor_hooks.update(dict.fromkeys(hooks.found))

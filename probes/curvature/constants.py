@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from .stand_ins import address
 
 __all__ = ["Constants"]
 
 
-class Constants(TorchDispatchMode):
+# What makes numbers or copies of tensors past torch's operations.
+_READS = ("item", "tolist", "numpy", "__float__", "__complex__", "__array__", "__deepcopy__")
+
+
+class Constants:
     """Sees what has a gradient meet what was computed from parameters and has none.
 
     By ``detach()`` or ``.data``, under ``no_grad``, or by fake quantisation, whose gradient is not
@@ -27,45 +33,44 @@ class Constants(TorchDispatchMode):
 
     Attributes:
         found: the operations that made such constants.
+        read: the methods by which numbers were taken out of torch, wherever they went.
+        forward: whether derivatives were taken in forward mode: some of them have wrong derivatives
+            (torch 2.13).
     """
 
-    supports_higher_order_operators = True
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as for `Forbidden`
-
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
         self.found: dict[str, None] = {}
+        self.read: dict[str, None] = {}
+        self.forward = False
         # By address: a weak reference to the memory, which keeps others from that address, and what
         # was written there first.
         self._known: dict[int, tuple[StorageWeakRef, str]] = {}
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        given = list(_floating((args, kwargs)))
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """A block whose operations are seen."""
+        with _Methods(self), _Operations(self):
+            yield
+
+    def operation(self, name: str, given: Sequence[Tensor], result: Any) -> None:
+        """Note what an operation on tensors has made."""
         moving = any(tensor.requires_grad for tensor in given)
         constants = [] if not self._known else [*filter(None, map(self._made_by, given))]
         if not moving and not constants:
-            return result
-        name = _name(func)
+            return
         if moving and name != "detach" and torch.is_grad_enabled():
             self.found.update(dict.fromkeys(constants))
             if "fake_quant" in name:
                 self.found[name] = None
         elif not name.endswith("_like") and not name.startswith("new_"):
             made_by = constants[0] if constants else name
-            for tensor in given if result is None else _floating(result):
+            for tensor in given if result is None else _floating((result,)):
                 self._note(tensor, made_by)
-        return result
+
+    def method(self, name: str, tensor: Tensor) -> None:
+        """Note a number that was read."""
+        if tensor.is_floating_point() and (tensor.requires_grad or self._made_by(tensor)):
+            self.read[name] = None
 
     def _made_by(self, tensor: Tensor) -> str:
         """What made this constant; empty for what is none."""
@@ -83,10 +88,65 @@ class Constants(TorchDispatchMode):
             self._known[where] = memory, name
 
 
-def _floating(tree: Any) -> Iterable[Tensor]:
-    for leaf in tree_leaves(tree):
-        if isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex()):
-            yield leaf
+class _Operations(TorchDispatchMode):
+    """Those of torch, also inside of its functions."""
+
+    supports_higher_order_operators = True
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as for `Forbidden`
+
+    def __init__(self, constants: Constants) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._constants = constants
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        self._constants.operation(
+            _name(func), [*_floating(args), *_floating(kwargs.values())], result
+        )
+        return result
+
+
+class _Methods(TorchFunctionMode):
+    """Those of tensors that torch's operations are not told of."""
+
+    def __init__(self, constants: Constants) -> None:
+        super().__init__()
+        self._constants = constants
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call ``func``."""
+        name = getattr(func, "__name__", "")
+        if forward_ad._current_level >= 0:
+            self._constants.forward = True
+        if name in _READS and args and isinstance(args[0], Tensor):
+            self._constants.method(name.strip("_"), args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def _floating(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Those of a floating type among what operations are given or return, also in lists of it."""
+    for value in values:  # torch's tree_leaves takes several times as long
+        if isinstance(value, Tensor):
+            if value.is_floating_point() or value.is_complex():
+                yield value
+        elif isinstance(value, list | tuple):
+            yield from _floating(value)
 
 
 def _name(func: Callable[..., Any]) -> str:

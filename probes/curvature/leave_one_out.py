@@ -8,8 +8,8 @@ from torch import Tensor
 __all__ = ["removals"]
 
 _STEPS = 30
-# Of the largest change: errors need no more digits.
-_ACCURACY = 1e-6
+# Of the largest change: the last step. What is left is of the order of its square.
+_ACCURACY = 1e-4
 
 
 def removals(values: Tensor, coordinates: Tensor, place: int) -> Tensor:
@@ -29,26 +29,43 @@ def removals(values: Tensor, coordinates: Tensor, place: int) -> Tensor:
     """
     squares = coordinates.square()
     own, total = squares[:, place], squares.sum(1)
-    others = squares.clone()
-    others[:, place] = 0.0
+    rest = [i for i in range(len(values)) if i != place]
+    others, places = squares[:, rest], values[rest]
     end = values[place].expand_as(own)
     lower, upper = end - total, end
     if place:
         lower = torch.maximum(lower, values[place - 1].expand_as(own))
-    tiny = torch.finfo(values.dtype).eps * values.abs().max().clamp_min(1e-300)
-    x = end
+    tiny = float(torch.finfo(values.dtype).eps * values.abs().max().clamp_min(1e-300))
+    # The first step, from lambda_k, has the same distances for every sample.
+    factor = 1 + others @ (end[0] - places).abs().clamp_min(tiny).reciprocal().copysign(
+        end[0] - places
+    )
+    x = _between(end - own / factor, lower, upper)
+    found = x.clone()
+    moving = torch.arange(len(own), device=own.device)
     for _ in range(_STEPS):
-        distance = x[:, None] - values
-        inverse = torch.where(distance.abs() > tiny, distance, tiny).reciprocal()
-        quotient = others * inverse
+        inverse = x[:, None] - places
+        inverse[:, :place].clamp_(min=tiny)
+        inverse[:, place:].clamp_(max=-tiny)
+        quotient = others * inverse.reciprocal_()
         factor = 1 + quotient.sum(1)
-        slope = -(quotient * inverse).sum(1)
+        slope = -torch.linalg.vecdot(quotient, inverse)
         value = (end - x) * factor - own  # positive below the root
         lower = torch.where(value > 0, torch.maximum(lower, x), lower)
         upper = torch.where(value > 0, upper, torch.minimum(upper, x))
-        guess = x - value / ((end - x) * slope - factor)
         before = x
-        x = torch.where((guess >= lower) & (guess <= upper), guess, (lower + upper) / 2)
-        if not bool((x - before).abs().max() > _ACCURACY * (end - x).max()):
+        x = _between(x - value / ((end - x) * slope - factor), lower, upper)
+        found[moving] = x
+        # Most are there after a step or two.
+        left = (x - before).abs() > _ACCURACY * (values[place] - found).max()
+        if not bool(left.any()):
             break
-    return end - x
+        moving, x, own, end, lower, upper, others = (
+            each[left] for each in (moving, x, own, end, lower, upper, others)
+        )
+    return values[place] - found
+
+
+def _between(guess: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """The guess where it is between the bounds, elsewhere their mean."""
+    return torch.where((guess >= lower) & (guess <= upper), guess, (lower + upper) / 2)

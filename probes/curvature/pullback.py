@@ -11,8 +11,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .stand_ins import address
-
 __all__ = ["Pullback", "SavedTensors", "made_tensors", "saved_tensors"]
 
 
@@ -79,13 +77,13 @@ def saved_tensors(but: Sequence[Tensor]) -> Iterator[SavedTensors]:
     freed may be counted again.
     """
     held = SavedTensors()
-    known = {tensor.untyped_storage().data_ptr() for tensor in but}
+    known = {memory[0] for tensor in but if (memory := _memory(tensor)) is not None}
     packed: list[list[Tensor]] = []
 
     def keep(tensor: Tensor) -> list[Tensor]:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            held.sizes[storage.data_ptr()] = storage.nbytes()
+        memory = _memory(tensor)
+        if memory is not None and memory[0] not in known:
+            held.sizes[memory[0]] = memory[1]
         packed.append([tensor])
         return packed[-1]
 
@@ -121,7 +119,7 @@ class _Made(TorchDispatchMode):
     def __init__(self, held: SavedTensors, but: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._held = held
-        self._but = {tensor.untyped_storage().data_ptr() for tensor in but}
+        self._but = {memory[0] for tensor in but if (memory := _memory(tensor)) is not None}
 
     def __torch_dispatch__(
         self,
@@ -132,8 +130,16 @@ class _Made(TorchDispatchMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and address(leaf) is not None:
-                storage = leaf.untyped_storage()
-                if storage.data_ptr() not in self._but:
-                    self._held.sizes[storage.data_ptr()] = storage.nbytes()
+            memory = _memory(leaf) if isinstance(leaf, Tensor) else None
+            if memory is not None and memory[0] not in self._but:
+                self._held.sizes[memory[0]] = memory[1]
         return result
+
+
+def _memory(tensor: Tensor) -> tuple[int, int] | None:
+    """Address and bytes; None for what has no memory, as inside of torch.func's transforms."""
+    try:
+        storage = tensor.untyped_storage()
+        return storage.data_ptr(), storage.nbytes()
+    except (NotImplementedError, RuntimeError):
+        return None

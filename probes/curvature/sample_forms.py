@@ -8,6 +8,7 @@ from torch import Tensor
 from .distributed import Processes, SharedOperator
 from .module_curvature import HessianOperator
 from .operator import CurvatureOperator
+from .out_of_memory import is_out_of_memory
 
 __all__ = ["form_errors"]
 
@@ -40,7 +41,10 @@ def form_errors(
         resolvent: (k,) S.
 
     Returns:
-        (k,) float64, NaN where the loss has no units.
+        (k,) float64, NaN where the loss has no units or the model no third derivative.
+
+    Raises:
+        Exception: whatever else the user's code fails with as it is called once more.
     """
     processes = Processes(None, operator.device)
     local, counts = operator, True
@@ -60,10 +64,12 @@ def _moments(
     """Number of units, and the standard error without s."""
     count = vectors.shape[1]
     try:
-        forms, weights = local.forms(vectors)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:  # of a loss without units, or a model that has no third derivative
+        with processes.agreed():
+            forms, weights = local.forms(vectors)
+    except (ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        # The loss has no units, or the model no third derivative.
         forms = vectors.new_full((1, count), torch.nan, dtype=torch.float64)
         weights = forms.new_ones(1)
     weights = weights * counts  # of borrowed samples 0

@@ -134,7 +134,7 @@ class SampleGradients(InformationOperator):
         self._first = False
         if not self._weight > 0:
             raise ValueError("loss: expected terms with a weight, got a sum of weights of 0")
-        self._rows = found[0] if len(found) == 1 else torch.cat(found)
+        self._rows = _joined(found)
         self._unit_weights = shares[0] if len(shares) == 1 else torch.cat(shares)
         self._require_in_range()
 
@@ -148,7 +148,7 @@ class SampleGradients(InformationOperator):
     def _require_in_range(self) -> None:
         """Refuse squares beyond the numbers' range."""
         limits = torch.finfo(self.dtype)
-        largest = float(self._rows.square().sum(1).max())
+        largest = float(torch.linalg.vector_norm(self._rows, dim=1).max()) ** 2
         small = largest < limits.tiny / limits.eps and bool(self._rows.count_nonzero())
         if small or not math.isfinite(largest) or largest > limits.max * limits.eps:
             raise ValueError(
@@ -296,6 +296,20 @@ class SampleGradients(InformationOperator):
     def _flat_gradient(self, outputs: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
         found = self._gradient(outputs, slopes, differentiable=False, retain=True)
         return torch.cat([part.reshape(-1) for part in found])
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """All rows one below the other; every part goes as soon as it is copied."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = parts[0].new_empty(sum(map(len, parts)), parts[0].shape[1])
+    stop = len(rows)
+    while parts:
+        part = parts.pop()
+        rows[stop - len(part) : stop] = part
+        stop -= len(part)
+        del part
+    return rows
 
 
 def _phases(losses: Tensor) -> Tensor:

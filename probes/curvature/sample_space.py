@@ -18,8 +18,9 @@ __all__ = ["MOST", "SampleSpace", "sample_spaces"]
 
 # Rows of the smaller of the two spaces beyond which its eigenproblem takes longer than products.
 MOST = 1024
-# Columns of G that the Gram matrix is summed over at once.
+# Columns of G that the Gram matrix is summed over at once, and strips of its lower half.
 _COLUMNS = 2**14
+_STRIPS = 4
 
 # Columns of G: neighbours, or chosen ones.
 _Columns = tuple[slice, ...] | Tensor
@@ -67,10 +68,13 @@ class SampleRows:
 
     def part(self, columns: slice | Tensor) -> Tensor:
         """This process's rows of some columns of B."""
-        found = self._gradients[:, columns]
-        if self.mean is not None:
-            found = found - self.mean[columns]
+        found = self.centred(columns)
         return self.roots * found
+
+    def centred(self, columns: slice | Tensor) -> Tensor:
+        """Likewise, without the weights: rows g_l - g."""
+        found = self._gradients[:, columns]
+        return found if self.mean is None else found - self.mean[columns]
 
     def gathered(self, own: Tensor) -> Tensor:
         """The rows of all processes, (n, ...), from those of this one."""
@@ -178,6 +182,33 @@ class SampleSpace(CurvatureOperator):
         return values, vectors
 
     @property
+    def counted(self) -> Tensor:
+        """Places of the samples, of all processes, whose weight is not 0."""
+        return self._rows.all_weights.nonzero()[:, 0]
+
+    def eigenvalues_of(self, chosen: Tensor) -> Tensor:
+        """Eigenvalues on some of the samples alone, ascending, min(m, N) of them, float64.
+
+        Args:
+            chosen: (m,) places of samples, in any order.
+        """
+        roots = self._rows.all_weights[chosen].sqrt()[:, None]
+        weight = roots.square().sum()
+        if self._gram is None:
+            assert self._matrix is not None
+            rows = self._matrix[chosen].double()
+            if self._rows.mean is not None:  # about their own mean
+                rows = rows - roots * (roots.mT @ rows / weight)
+            part = rows.mT @ rows if len(rows) > self.size else rows @ rows.mT
+        else:
+            part = self._gram[chosen][:, chosen]
+            if self._rows.mean is not None:
+                part = part - roots * (roots.mT @ part / weight)
+                part = part - (part @ roots / weight) * roots.mT
+        found: Tensor = torch.linalg.eigvalsh((part + part.mT) / (2 * weight))
+        return found
+
+    @property
     def zeros(self) -> int:
         """N - n, eigenvalues that are 0 for want of samples; 0 if there are as many samples."""
         return self.size - len(self.eigen[0])
@@ -207,7 +238,10 @@ class SampleSpace(CurvatureOperator):
         if chosen < self._rows.samples + count:
             found = torch.linalg.eigh(part.mT @ part).eigenvectors[:, :count]
         else:
-            found = torch.linalg.qr(part.mT, mode="complete").Q[:, chosen - count :]
+            # The last columns of the complete Q.
+            reflections, scales = torch.geqrf(part.mT)
+            last = torch.eye(chosen, dtype=part.dtype, device=part.device)[:, chosen - count :]
+            found = torch.ormqr(reflections, scales, last)
         vectors = torch.zeros(self.size, count, dtype=self.dtype, device=self.device)
         vectors[places] = found.to(self.dtype)
         return vectors
@@ -236,11 +270,10 @@ class SampleSpace(CurvatureOperator):
         number = int(counted.sum())
         if number < 2:
             return values.new_full((len(places),), torch.nan)
+        coordinates, weights = coordinates[counted], weights[counted]
         found = []
         for place in places:
-            change = (
-                removals(values, coordinates[counted], place) - weights[counted] * values[place]
-            )
+            change = removals(values, coordinates, place) - weights * values[place]
             found.append((change - change.mean()).square().sum().sqrt())
         spread = torch.stack(found) if found else values.new_zeros(0)
         errors: Tensor = spread * (number / (number - 1)) ** 0.5
@@ -258,7 +291,8 @@ class SampleSpace(CurvatureOperator):
             found = rows.gradients.rows[:, part]
             chosen = panel[start : start + found.shape[1]]
             start += found.shape[1]
-            pushed = found @ chosen
+            # Rows of vectors times G^T: twice as fast as G times columns.
+            pushed = (chosen.mT.contiguous() @ found.mT).mT
             if rows.mean is not None:
                 pushed = pushed - rows.mean[part] @ chosen
             result = pushed if result is None else result + pushed
@@ -339,6 +373,9 @@ def sample_spaces(rows: SampleRows, blocks: Sequence[Block]) -> list[SampleSpace
                 gram = _gram(rows, slice(start, min(start + _COLUMNS, part.stop)))
                 for place in wanted:
                     grams[place] += gram
+    roots = rows.all_weights.sqrt()
+    for gram in grams.values():
+        gram *= roots[:, None] * roots
     if not rows.processes.alone:
         # Equal to the last bit: eigenvectors of each process must be those of all.
         first = rows.processes.rank == 0
@@ -350,6 +387,12 @@ def sample_spaces(rows: SampleRows, blocks: Sequence[Block]) -> list[SampleSpace
 
 
 def _gram(rows: SampleRows, columns: slice | Tensor) -> Tensor:
-    """B B^T of some columns, float64 from products in the dtype of G."""
-    part = rows.gathered(rows.part(columns))
-    return (part @ part.mT).double()
+    """Sum over some columns of (g_l - g)(g_m - g), float64 from products in the dtype of G."""
+    part = rows.gathered(rows.centred(columns))
+    gram = part.new_empty(len(part), len(part))
+    for strip in range(_STRIPS):
+        first, end = (len(part) * edge // _STRIPS for edge in (strip, strip + 1))
+        lower = part[first:end] @ part[:end].mT
+        gram[first:end, :end] = lower
+        gram[:first, first:end] = lower[:, :first].mT
+    return gram.double()

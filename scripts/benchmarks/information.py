@@ -1,7 +1,8 @@
 """Information matrices of few samples: how many gradients they take, and beside an earlier build.
 
-The earlier build multiplies; it is given the matrices alone, today's build a whole probing of them.
-It has the small job only: the others would take it hours.
+Both are given the matrices alone, with all that is measured of them; today's build a whole probing
+of them besides. The earlier one multiplies. It has the small job only: the others would take it
+hours.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the table."""
     print(machine())
     print(
-        "\n| job | blocks | processor s | gradients | allowed | earlier, s | ratio | target | top |"
+        "\n| job | blocks | processor s | gradients | allowed | those of a probing | earlier, s | "
+        "ratio | target | top |\n|---|---|---|---|---|---|---|---|---|---|"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
     with build_of(EARLIER) as earlier:
         for name in arguments.jobs:
             for layers in (0, 4):
@@ -46,10 +47,10 @@ def run(arguments: argparse.Namespace) -> None:
                     apart = abs(then["value"] / now["value"] - 1)
                     ratio = then["matrices"] / now["matrices"]
                     before = f"{then['matrices']:.3g} | {ratio:.1f} | {FASTER} | {apart:.1g} apart"
-                gradients = now["matrices"] / now["gradient"]
+                gradients, whole = (now[key] / now["gradient"] for key in ("matrices", "probing"))
                 print(
                     f"| {name} | {1 + layers} | {now['matrices']:.3g} | {gradients:.1f} | "
-                    f"{GRADIENTS} | {before} |",
+                    f"{GRADIENTS} | {whole:.1f} | {before or ' | | |'} |",
                     flush=True,
                 )
     print(machine())

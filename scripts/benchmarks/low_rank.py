@@ -17,10 +17,12 @@ from spectrain.models.low_rank.descent import descend
 from spectrain.models.low_rank.factorisation import local_loss
 from spectrain.models.low_rank.gaussian import GaussianMeasurements
 from spectrain.models.low_rank.measurements import Measurements
+from spectrain.models.low_rank.standing import relative_error
 from spectrain.models.low_rank.structured import StructuredMeasurements
 from spectrain.models.low_rank.truth import random_matrix, small_start
 from spectrain.theory.low_rank.problem import LowRankProblem
-from spectrain.training.systems.low_rank_sweeps import final_errors, success_map
+from spectrain.theory.low_rank.stages import Start
+from spectrain.training.systems.low_rank_sweeps import Patience, success_map
 
 from .timing import duration, machine, side_by_side
 
@@ -130,28 +132,41 @@ def _predictions(repeats: int) -> None:
 
 
 def _portrait() -> None:
-    """A row of the 8 x 8 portrait of 8 trials beside its 64 runs one by one, at the middle m."""
-    n, lam, m, steps, tolerance = 40, (1.0, 1.0), 240, 1000, 0.01
-    scales = np.geomspace(1e-8, 1e-1, 8).tolist()
-    problem = LowRankProblem(n, lam, m)
+    """The 8 x 8 portrait of 8 trials beside an eighth of its 512 runs one by one."""
+    n, lam, scales, trials = 40, (1.0, 1.0), np.geomspace(1e-8, 1e-1, 8).tolist(), 8
+    counts = [round(ratio * n * len(lam)) for ratio in np.linspace(1, 5.5, 8)]
+    patience = Patience(1000, 0.01)
 
     def together() -> object:
-        return success_map(n, lam, n, ([m], scales), 8, steps, tolerance)
+        return success_map(n, lam, n, (counts, scales), trials, patience)
 
     def stopped() -> None:
-        for seed in range(8):
+        for m in counts:
             for scale in scales:
-                final_errors(problem, n, [scale], _RATE, [seed], steps, tolerance)
+                _alone(LowRankProblem(n, lam, m), scale, patience)
 
     def whole() -> None:
-        for seed in range(8):
-            source = torch.Generator().manual_seed(seed)
-            truth = random_matrix(n, lam, source)
-            dense = GaussianMeasurements(n, m, source)
-            start = small_start(n, n, 1.0, source)
-            outcomes = dense.forward(truth.matrix)
+        for m in counts:
             for scale in scales:
-                descend(dense, outcomes, scale * start, _RATE, steps)
+                _alone(LowRankProblem(n, lam, m), scale, None)
 
-    for unit, alone in (("64 runs, stopped alike", stopped), ("64 runs, all steps", whole)):
-        _row("a row of the phase portrait", unit, 0.25, together, alone, 1)
+    for unit, alone in (("512 runs, stopped alike", stopped), ("512 runs, all steps", whole)):
+        _row("phase portrait", unit, 0.25, together, alone, 1, 1 / trials)
+
+
+def _alone(problem: LowRankProblem, scale: float, patience: Patience | None) -> None:
+    """One run, from the draw on; all 1000 steps without patience."""
+    n = problem.size
+    source = torch.Generator().manual_seed(0)
+    matrix = random_matrix(n, problem.eigenvalues, source).matrix
+    dense = GaussianMeasurements(n, problem.measurements, source)
+    outcomes, point = dense.forward(matrix), small_start(n, n, scale, source)
+    if patience is None:
+        descend(dense, outcomes, point, _RATE, 1000)
+        return
+    earliest = patience.earliest(problem, Start(n, scale, _RATE))
+    steps, before, now, over = 0, np.inf, np.inf, False
+    while not over:
+        point = descend(dense, outcomes, point, _RATE, patience.look)
+        steps, before, now = steps + patience.look, now, float(relative_error(point, matrix))
+        over = patience.over(steps, earliest, before, now)

@@ -6,6 +6,7 @@ It uses what every build has.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spectrain import Block, Measurement, SpectralProbe
+from spectrain.probes.measured_spectra import measured_spectra
 
 from .problems import conv_net
 
@@ -106,8 +108,9 @@ def measure(name: str, layers: int, repeats: int) -> dict[str, float]:
         repeats: the fastest of so many counts.
 
     Returns:
-        "gradient": of the batch's loss; "matrices": with all that is measured of them; "value": the
-        largest eigenvalue.
+        "gradient": of the batch's loss; "matrices": with all that is measured of them; "probing":
+        the same in a probing, with losses and tracks (NaN for earlier builds); "value": the largest
+        eigenvalue.
     """
     torch.manual_seed(0)
     model, x, y = JOBS[name]()
@@ -119,33 +122,59 @@ def measure(name: str, layers: int, repeats: int) -> dict[str, float]:
     def gradient() -> object:
         return torch.autograd.grad(functional.cross_entropy(model(x), y), parameters)
 
-    job = _job(model, x, y, blocks)
-    value = job()
+    value = _values(model, x, y, blocks)
+    probing = _probing(model, x, y, blocks)
     return {
         "gradient": _least(gradient, 3 * repeats),
-        "matrices": _least(job, repeats),
+        "matrices": _least(lambda: _values(model, x, y, blocks), repeats),
+        "probing": math.nan if probing is None else _least(probing, repeats),
         "value": value,
     }
 
 
-def _job(model: nn.Module, x: Tensor, y: Tensor, blocks: list[Block]) -> Callable[[], float]:
-    """Of this build: a whole probing of nothing else where there is one."""
-    loss = nn.CrossEntropyLoss()
+def _probing(
+    model: nn.Module, x: Tensor, y: Tensor, blocks: list[Block]
+) -> Callable[[], object] | None:
+    """A whole probing of these matrices, where a build does not always probe the Hessian, too."""
     try:
         from spectrain.probes.curvature.matrix import Information
     except ImportError:
-        return lambda: max(_spectrum(model, loss, (x, y), block) for block in blocks)
-    probe = SpectralProbe(
-        model, loss, (x, y), blocks=blocks, matrices=(Information(),), on_failure="raise"
-    )
-    return lambda: max(each.top[0].value for each in probe(0).measured.spectra)
+        return None
+    options: dict[str, Any] = {"blocks": blocks, "matrices": (Information(),)}
+    probe = SpectralProbe(model, nn.CrossEntropyLoss(), (x, y), **options, on_failure="raise")
+    return lambda: probe(0)
+
+
+def _values(model: nn.Module, x: Tensor, y: Tensor, blocks: list[Block]) -> float:
+    """The largest eigenvalue of all blocks, by what a probing measures of their matrices."""
+    loss = nn.CrossEntropyLoss()
+    try:
+        from spectrain.probes.curvature.matrix import Information
+        from spectrain.probes.operators import groups
+    except ImportError:
+        return max(_spectrum(model, loss, (x, y), block) for block in blocks)
+    probe = SpectralProbe(model, loss, (x, y), blocks=blocks, matrices=(Information(),))
+    selections: Any = [
+        SimpleNamespace(
+            matrix="information", block=block.name, parameters=tuple(block.resolve(model)), rows=()
+        )
+        for block in blocks
+    ]
+    generator = torch.Generator().manual_seed(0)
+    largest = []
+    for group in groups(probe.setup, model, (x, y), selections, by_head=False):
+        spectra, _, _ = measured_spectra(
+            *(group.build(), group.selections, Measurement(), generator, None),
+            density=True,
+            start=None,
+        )
+        largest.append(spectra[0].top[0].value)
+    return max(largest)
 
 
 def _spectrum(model: nn.Module, loss: Any, batch: Any, block: Block) -> float:
     """The largest eigenvalue, by what builds did that always probed the Hessian, too."""
     from spectrain.probes.module_curvature import InformationOperator
-
-    from spectrain.probes.measured_spectra import measured_spectra
 
     operator = InformationOperator(model, loss, batch, block)
     selection: Any = SimpleNamespace(matrix="information", block=block.name)

@@ -389,10 +389,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _fail(_os_error(error), 1)
-    except MemoryError as error:
-        return _fail("; ".join(["not enough memory", *filter(None, [str(error)])]), 1)
+    except (MemoryError, RuntimeError) as error:
+        reason = _limit(error)
+        if not reason:
+            raise
+        return _fail(f"{reason}: {error}" if error.args else reason, 1)
     except KeyboardInterrupt as interrupt:
         return _fail("; ".join(["interrupted", *map(str, interrupt.args)]), 128 + signal.SIGINT)
+
+
+def _limit(error: Exception) -> str:
+    """Which limit of the machine an error is about; empty for none. Torch has no types for them."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return "not enough memory"
+    return "a number is beyond the range of its type" if "without overflow" in text else ""
 
 
 def _os_error(error: OSError) -> str:

@@ -92,7 +92,8 @@ class HessianLaw:
         bulk, outliers = self.bulk(), self.outliers()
         top = tuple(one for one in outliers if one.value > bulk.upper.value)
         bottom = tuple(one for one in reversed(outliers) if one.value < bulk.lower.value)
-        inside = tuple(one for one in outliers if one not in top and one not in bottom)
+        ends = {id(one) for one in (*top, *bottom)}  # two may be equal
+        inside = tuple(one for one in outliers if id(one) not in ends)
         density = self._density(bulk, outliers, points) if points else None
         return Spectrum("hessian", block, round(self.size), top, bottom, bulk, density, inside)
 

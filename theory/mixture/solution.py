@@ -19,6 +19,7 @@ _RTOL, _ATOL = 1e-6, 1e-9
 _LARGEST_RTOL = 1e-3
 _FIRST = 0.05  # share of itself that the state is let move in the first step tried
 _DIVERGED = 1e9  # an entry of the state this large is on its way to infinity
+_MOST, _FOR_EACH_CHANGE = 500, 10  # steps of the solver: to t of 30,000 or so
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Solution:
         """The piece that contains a time > 0 of the clock.
 
         Raises:
-            ArithmeticError: if the solution diverges before, saying where.
+            ArithmeticError: if the solution diverges before, or takes more steps than can be waited
+                for, saying where.
         """
         return self.pieces[self.index(clock)]
 
@@ -113,6 +115,9 @@ class Solution:
             self._start(self._solver.t, self._solver.y)
         solver = self._solver
         try:
+            most = _MOST + _FOR_EACH_CHANGE * len(self.drift.sgd.schedule)
+            if len(self.pieces) >= most:
+                raise FloatingPointError(f"it takes more than {most} steps of the solver")
             with np.errstate(over="ignore", invalid="ignore"):
                 message = solver.step()
                 if solver.status != "failed":

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, product
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...models.low_rank.descent import descend
 from ...models.low_rank.gaussian import GaussianMeasurements
+from ...models.low_rank.nested import NestedMeasurements
 from ...models.low_rank.standing import relative_error
 from ...models.low_rank.truth import random_matrix, small_start
 from ...theory.low_rank.problem import LowRankProblem
 from ...theory.low_rank.stages import Start, learning_stages
 from ...theory.spectrum import FloatArray
 
-__all__ = ["SuccessMap", "final_errors", "success_map"]
+__all__ = ["Patience", "SuccessMap", "final_errors", "grid_errors", "success_map"]
 
-_LOOK = 50  # steps between two looks at the errors
-_STALLED = 1e-2  # relative change between two looks at which an error rests
+_ABREAST = 96  # descents side by side; more would not stay in a core's cache
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a descent is over: it is looked at every 50 steps.
+
+    It is when its error is within the tolerance, or has come to rest (by less than 1 % from one
+    look to the next, after twice the last learning time that is predicted), or after so many
+    steps. Above the threshold of uniqueness an error goes on falling, as 1/t, from where it rests.
+
+    Attributes:
+        steps: after which it is over, up to the next look.
+        tolerance: at which |U U^T - Z| / |Z| is small enough.
+    """
+
+    steps: int = field(metadata={"unit": "1"})
+    tolerance: float = field(default=0.0, metadata={"unit": "1"})
+
+    @property
+    def look(self) -> int:
+        """Steps between two looks."""
+        return 50
+
+    def earliest(self, problem: LowRankProblem, start: Start) -> float:
+        """Steps before which nothing rests; infinite if not all is learned."""
+        return 2 * float(learning_stages(problem, start).times[-1])
+
+    def over(self, step: int, earliest: float, before: float, now: float) -> bool:
+        """Whether a descent is, of these errors at the last two looks."""
+        rests = step >= earliest and abs(before - now) < 0.01 * now
+        return rests or step >= self.steps or not now > self.tolerance
 
 
 @dataclass(frozen=True)
@@ -47,37 +77,28 @@ def success_map(
     factors: int,
     grid: tuple[Sequence[int], Sequence[float]],
     trials: int,
-    steps: int,
-    tolerance: float = 0.01,
+    patience: Patience,
     learning_rate: float = 0.1,
     seed: int = 0,
     tick: Callable[[], object] = lambda: None,
 ) -> SuccessMap:
-    """Share of trials with |U U^T - Z| <= tolerance |Z|, those of one m side by side.
-
-    The scales of a trial share its operator; the operators of all trials of one m are held at once.
+    """Share of trials with |U U^T - Z| <= tolerance |Z|, see `grid_errors`.
 
     Args:
         size: n.
         eigenvalues: of Z.
         factors: q.
-        grid: m, increasing, and alpha.
-        trials: at each point, each with its operator, matrix and start.
-        steps: at most.
-        tolerance: of the error.
+        grid: m and alpha.
+        trials: at each point.
+        patience: of each descent.
         learning_rate: mu.
         seed: of all randomness.
-        tick: called after each m, for a progress bar.
+        tick: called after each descent, for a progress bar.
     """
-    measurements, scales = grid
-    shares = np.zeros((len(measurements), len(scales)))
-    for row, m in enumerate(measurements):
-        problem = LowRankProblem(size, tuple(eigenvalues), m)
-        seeds = [seed + 1000 * row + trial for trial in range(trials)]
-        errors = final_errors(problem, factors, scales, learning_rate, seeds, steps, tolerance)
-        shares[row] = (errors <= tolerance).mean(0)
-        tick()
-    return SuccessMap(tuple(measurements), tuple(scales), shares, trials)
+    problem = LowRankProblem(size, tuple(eigenvalues), max(grid[0]))
+    errors = grid_errors(problem, factors, grid, trials, learning_rate, seed, patience, tick)
+    shares = (errors <= patience.tolerance).mean(0)
+    return SuccessMap(tuple(grid[0]), tuple(grid[1]), shares, trials)
 
 
 def final_errors(
@@ -86,15 +107,9 @@ def final_errors(
     scales: Sequence[float],
     learning_rate: float,
     seeds: Sequence[int],
-    steps: int,
-    tolerance: float = 0.0,
+    patience: Patience,
 ) -> FloatArray:
     """|U U^T - Z| / |Z| of descents on Gaussian operators, on each from one start at all scales.
-
-    A run is over when its error is within the tolerance, or has come to rest (by less than 1 % in
-    50 steps, after twice the last learning time that is predicted), or after so many steps. An
-    operator, and a scale, leaves the batch when all its runs are over.
-    Above the threshold of uniqueness an error goes on falling, as 1/t, from where it rests.
 
     Args:
         problem: sizes and eigenvalues.
@@ -102,59 +117,105 @@ def final_errors(
         scales: alpha, (A,).
         learning_rate: mu.
         seeds: of matrix, operator and start, (T,).
-        steps: at most.
-        tolerance: at which an error is small enough.
+        patience: of each descent.
 
     Returns:
         (T, A): where each has come to rest, else its last.
     """
-    drawn = [_drawn(problem, factors, seed) for seed in seeds]
-    matrices, outcomes, starts = (
-        torch.stack(part)[:, None]
-        for part in zip(*((each.matrix, each.outcomes, each.start) for each in drawn), strict=True)
-    )
-    operators = GaussianMeasurements.stacked([each.measurements for each in drawn])
-    point = torch.tensor(scales, dtype=starts.dtype)[:, None, None] * starts
-    earliest = np.array([_settled(problem, factors, scale, learning_rate) for scale in scales])
-    errors = np.full((len(seeds), len(scales)), np.inf)
-    going = np.ones_like(errors, dtype=bool)
-    rows, columns = (np.arange(length) for length in errors.shape)
-    for done in range(0, steps, _LOOK):
-        step = min(done + _LOOK, steps)
-        point = descend(operators, outcomes, point, learning_rate, step - done)
-        batch = np.ix_(rows, columns)
-        before, now = errors[batch], relative_error(point, matrices).numpy()
-        errors[batch] = np.where(going[batch], now, before)
-        rests = (step >= earliest[columns]) & (np.abs(before - now) < _STALLED * now)
-        going[batch] &= (now > tolerance) & ~rests
-        left, wanted = going[batch].any(1), going[batch].any(0)
-        if not left.any():
-            break
-        rows, columns = rows[left], columns[wanted]
-        kept = torch.from_numpy(left)
-        point = point[kept][:, torch.from_numpy(wanted)]
-        if not left.all():
-            operators, matrices, outcomes = operators.of(kept), matrices[kept], outcomes[kept]
-    return errors
+    grid = [problem.measurements], scales
+    rows = [grid_errors(problem, factors, grid, 1, learning_rate, s, patience) for s in seeds]
+    return np.concatenate(rows)[:, 0]
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    matrix: Tensor
-    measurements: GaussianMeasurements
-    outcomes: Tensor
-    start: Tensor
+def grid_errors(
+    problem: LowRankProblem,
+    factors: int,
+    grid: tuple[Sequence[int], Sequence[float]],
+    trials: int,
+    learning_rate: float,
+    seed: int,
+    patience: Patience,
+    tick: Callable[[], object] = lambda: None,
+) -> FloatArray:
+    """|U U^T - Z| / |Z| of descents at all points of a grid of m and alpha.
 
+    One Gaussian operator is drawn, whose first m measurements are those of every trial: each has
+    its matrix, and its start up to the scale. Only an operator that all share is read once for
+    them; the noise that it makes of one matrix is independent of that of an orthogonal one.
 
-def _drawn(problem: LowRankProblem, factors: int, seed: int) -> _Drawn:
+    Args:
+        problem: sizes and eigenvalues; its measurements are those that are drawn.
+        factors: q.
+        grid: m, at most the problem's, (M,), and alpha, (A,).
+        trials: T.
+        learning_rate: mu.
+        seed: of operator, matrices and starts.
+        patience: of each descent.
+        tick: called after each descent, for a progress bar.
+
+    Returns:
+        (T, M, A): where each has come to rest, else its last.
+    """
     source = torch.Generator().manual_seed(seed)
-    matrix = random_matrix(problem.size, problem.eigenvalues, source).matrix
-    measurements = GaussianMeasurements(problem.size, problem.measurements, source)
-    start = small_start(problem.size, factors, 1.0, source)
-    return _Drawn(matrix, measurements, measurements.forward(matrix), start)
+    drawn = []
+    for trial in range(trials):
+        matrix = random_matrix(problem.size, problem.eigenvalues, source).matrix
+        if not trial:
+            whole = GaussianMeasurements(problem.size, problem.measurements, source)
+        drawn.append((matrix, small_start(problem.size, factors, 1.0, source)))
+    counts, scales = grid
+    earliest = {
+        (m, a): patience.earliest(
+            replace(problem, measurements=m), Start(factors, a, learning_rate)
+        )
+        for m, a in product(counts, scales)
+    }
+    runs = [
+        _Run(matrix, a * start, m, earliest[m, a])
+        for (matrix, start), m, a in product(drawn, counts, scales)
+    ]
+    # The largest scales last longest: those that are left at the end are short.
+    order = sorted(range(len(runs)), key=lambda k: -scales[k % len(scales)])
+    errors = np.empty(len(runs))
+    for k, error in _descended(whole, [runs[k] for k in order], learning_rate, patience):
+        errors[order[k]] = error
+        tick()
+    return errors.reshape(trials, len(counts), len(scales))
 
 
-def _settled(problem: LowRankProblem, factors: int, scale: float, rate: float) -> float:
-    """Twice the last learning time that the closed form has; infinite without one."""
-    last = float(learning_stages(problem, Start(factors, scale, rate)).times[-1])
-    return 2 * last if math.isfinite(last) else math.inf
+@dataclass
+class _Run:
+    matrix: Tensor
+    point: Tensor
+    measurements: int
+    earliest: float
+    steps: int = 0
+    error: float = np.inf
+
+
+def _descended(
+    whole: GaussianMeasurements, runs: Sequence[_Run], learning_rate: float, patience: Patience
+) -> Iterator[tuple[int, float]]:
+    """Number and last error of each descent as it is over; then the next one begins."""
+    waiting = iter(enumerate(runs))
+    going: list[tuple[int, _Run]] = []
+    while True:
+        going += islice(waiting, _ABREAST - len(going))
+        if not going:
+            return
+        going.sort(key=lambda each: -each[1].measurements)
+        operators = NestedMeasurements(whole, [run.measurements for _, run in going])
+        matrices = torch.stack([run.matrix for _, run in going])
+        point = torch.stack([run.point for _, run in going])
+        for _ in range(patience.look):
+            pull = operators.normal(torch.baddbmm(matrices, point, point.mT, beta=-1))
+            point = torch.baddbmm(point, pull, point, alpha=-learning_rate)
+        left = []
+        for (k, run), own, now in zip(going, point, relative_error(point, matrices), strict=True):
+            before, run.error, run.point = run.error, float(now), own
+            run.steps += patience.look
+            if patience.over(run.steps, run.earliest, before, run.error):
+                yield k, run.error
+            else:
+                left.append((k, run))
+        going = left

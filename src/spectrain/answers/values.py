@@ -41,6 +41,7 @@ Reader = Callable[[str, object], T]
 _LIKE = 0.8  # how like a key one must be that was misspelt
 _SHOWN = 60  # characters of a refused value
 _EXACT = 2**53  # integers below are exact as floating numbers
+LONGEST = 100_000  # items of a list
 
 
 def refusal(key: str, expected: str, value: object) -> ValueError:
@@ -144,12 +145,14 @@ def _number(
     return result
 
 
-def integer(minimum: int) -> Reader[int]:
-    """Reader of an integer from a minimum on; 3.0 is 3, as in JSON."""
+def integer(minimum: int, most: int = _EXACT - 1) -> Reader[int]:
+    """Reader of an integer from a minimum on, up to one; 3.0 is 3, as in JSON."""
     expected = f"an integer >= {minimum}"
+    if most < _EXACT - 1:
+        expected = f"an integer from {minimum} to {most}"
 
     def read(key: str, value: object) -> int:
-        result = _number(key, value, expected, lambda x: x == int(x) and minimum <= x < _EXACT)
+        result = _number(key, value, expected, lambda x: x == int(x) and minimum <= x <= most)
         return int(result)
 
     return read
@@ -182,14 +185,16 @@ def nullable(reader: Reader[T]) -> Reader[T | None]:
     return read
 
 
-def list_of(reader: Reader[T], *, least: int = 0) -> Reader[tuple[T, ...]]:
-    """Reader of a list of so many items or more with one reader; key[0], key[1], ... by name."""
+def list_of(reader: Reader[T], *, least: int = 0, most: int = LONGEST) -> Reader[tuple[T, ...]]:
+    """Reader of a list of so many items with one reader; key[0], key[1], ... by name."""
 
     def read(key: str, value: object) -> tuple[T, ...]:
         if not isinstance(value, list):
             raise refusal(key, "a list", value)
         if len(value) < least:
             raise ValueError(f"{key}: expected at least {least}, got {len(value) or 'none'}")
+        if len(value) > most:
+            raise ValueError(f"{key}: expected at most {most}, got {len(value)}")
         return tuple(reader(f"{key}[{i}]", item) for i, item in enumerate(value))
 
     return read

@@ -98,7 +98,7 @@ def figures_at(scale: Scale) -> tuple[SystemFigure, ...]:
 
 
 def _errors(scale: Scale, columns: style.Columns) -> Figure:
-    from ..training.systems.low_rank_sweeps import final_errors
+    from ..training.systems.low_rank_sweeps import Patience, final_errors
 
     n, lam = scale.size, (1.0, 1.0)
     rank = len(lam)
@@ -109,13 +109,13 @@ def _errors(scale: Scale, columns: style.Columns) -> Figure:
     }
     scales = np.array(scale.error_scales)
     fine = np.geomspace(scales.min(), scales.max(), 60)
-    curves = {}
+    curves, patience = {}, Patience(scale.steps)
     for name, (ratio, factors) in tqdm(
         cases.items(), desc="low-rank errors", unit="batch", disable=None
     ):
         problem = LowRankProblem(n, lam, ratio * n * rank)
         seeds = range(scale.seeds)
-        logs = np.log(final_errors(problem, factors, scales.tolist(), _RATE, seeds, scale.steps))
+        logs = np.log(final_errors(problem, factors, scales.tolist(), _RATE, seeds, patience))
         error = logs.std(axis=0, ddof=1) / scale.seeds**0.5
         predicted = [final_error(problem, Start(factors, float(a), _RATE)) for a in fine]
         curves[name] = ErrorCurve(
@@ -125,18 +125,16 @@ def _errors(scale: Scale, columns: style.Columns) -> Figure:
 
 
 def _success(scale: Scale, columns: style.Columns) -> Figure:
-    from ..training.systems.low_rank_sweeps import success_map
+    from ..training.systems.low_rank_sweeps import Patience, success_map
 
     n, lam = scale.map_size, (1.0, 1.0)
     unit = n * len(lam)
     measurements = np.round(np.linspace(1.0, 5.5, scale.grid[0]) * unit).astype(int)
     scales = np.geomspace(1e-8, 1e-1, scale.grid[1])
-    total = len(measurements)
-    with tqdm(total=total, desc="low-rank successes", unit="batch", disable=None) as bar:
-        found = success_map(
-            n, lam, n, (measurements.tolist(), scales.tolist()), scale.trials, scale.steps,
-            _TOLERANCE, _RATE, tick=bar.update,
-        )  # fmt: skip
+    grid, patience = (measurements.tolist(), scales.tolist()), Patience(scale.steps, _TOLERANCE)
+    total = len(measurements) * len(scales) * scale.trials
+    with tqdm(total=total, desc="low-rank successes", unit="descent", disable=None) as bar:
+        found = success_map(n, lam, n, grid, scale.trials, patience, _RATE, tick=bar.update)
     problem = LowRankProblem(n, lam, unit)
     wanted = [
         recovery_threshold(problem, Start(n, float(alpha), _RATE), _TOLERANCE) for alpha in scales

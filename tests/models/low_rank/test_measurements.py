@@ -10,6 +10,7 @@ from spectrain.models.low_rank.block import BlockMeasurements
 from spectrain.models.low_rank.cosine_transform import CosineTransform
 from spectrain.models.low_rank.entries import EntryMeasurements
 from spectrain.models.low_rank.gaussian import GaussianMeasurements
+from spectrain.models.low_rank.nested import NestedMeasurements
 from spectrain.models.low_rank.structured import StructuredMeasurements
 from spectrain.models.low_rank.symmetric import SymmetricVectors
 
@@ -57,14 +58,20 @@ def test_the_misfit_is_made_of_both_products(kind, batch, own):
     torch.testing.assert_close(pull, operator.adjoint(off), rtol=0, atol=1e-11)
 
 
-def test_of_a_stack_each_matrix_sees_its_own_operator():
-    each = [made(GaussianMeasurements, seed=seed) for seed in range(3)]
-    matrices = symmetric(3, 2)
-    stack = GaussianMeasurements.stacked(each)
-    for chosen in ([0, 1, 2], [2, 0]):
-        found = stack.of(torch.tensor(chosen)).normal(matrices[chosen])
-        for row, k in zip(found, chosen, strict=True):
-            torch.testing.assert_close(row, each[k].normal(matrices[k]), rtol=0, atol=1e-12)
+def test_of_nested_measurements_each_matrix_sees_the_first_of_one_draw():
+    """A*A of the first m rows, scaled by 1/m: several of one m, and some rows unseen."""
+    whole, matrices, counts = made(GaussianMeasurements, 200), symmetric(4), [150, 70, 70, 8]
+    found = NestedMeasurements(whole, counts).normal(matrices)
+    for row, matrix, m in zip(found, matrices, counts, strict=True):
+        alone = made(GaussianMeasurements, m)
+        alone.matrix = whole.matrix[:m] * math.sqrt(200 / m)
+        torch.testing.assert_close(row, alone.normal(matrix), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("counts", [[], [31], [5, 6], [3, 0]])
+def test_nested_measurements_are_named(counts):
+    with pytest.raises(ValueError, match="counts: expected falling numbers from 30 down to 1"):
+        NestedMeasurements(made(GaussianMeasurements), counts)
 
 
 @pytest.mark.parametrize("kind", ORTHONORMAL)

@@ -24,6 +24,9 @@ ALL = Block("all")
 CE = functional.cross_entropy
 QUICK = Measurement(density=False, eigenvalues=1, smallest=0, tracking=False)
 
+# torch.func.jvp compiles something by torch.jit when it is first called.
+JIT = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+
 
 def data():
     g = torch.Generator().manual_seed(0)
@@ -117,6 +120,88 @@ class Cached(Net):
             return super().forward(x) + super().forward(-x)
 
 
+class OverItsSize(Net):
+    """Divided by a number that was read from the outputs."""
+
+    def __init__(self, read):
+        super().__init__()
+        self.read = read
+
+    def forward(self, x):
+        outputs = super().forward(x)
+        return outputs / (1 + self.read(outputs))
+
+
+def by_numpy(outputs):
+    return torch.from_numpy(abs(outputs.detach().numpy()).mean(keepdims=True))
+
+
+class FixedPoint(Net):
+    """Found without a gradient, which then knows of its last step alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = nn.Linear(5, 5)
+
+    def forward(self, x):
+        given = self.first(x)
+
+        def step(z):
+            return torch.tanh(0.3 * self.step(z) + given)
+
+        with torch.no_grad():
+            z = torch.zeros_like(given)
+            for _ in range(30):
+                z = step(z)
+        return self.last(step(z))
+
+
+class InnerStep(Net):
+    """The outputs after a step of gradient descent, as in meta-learning."""
+
+    def __init__(self, first_order):
+        super().__init__()
+        self.first_order = first_order
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        weight = self.last.weight
+        value = (hidden @ weight.mT + self.last.bias).square().mean()
+        (slope,) = torch.autograd.grad(value, weight, create_graph=not self.first_order)
+        return hidden @ (weight - 0.5 * slope).mT
+
+
+class Forward(nn.Module):
+    """The outputs and their derivative along the inputs, in forward mode."""
+
+    def __init__(self, middle):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 6), middle, nn.Tanh(), nn.Linear(6, 3))
+
+    def forward(self, x):
+        outputs, slopes = torch.func.jvp(self.net, (x,), (torch.ones_like(x),))
+        return outputs + slopes
+
+
+class Reverse(Forward):
+    """The outputs and their slopes in the inputs, in reverse mode."""
+
+    def forward(self, x):
+        def one(z):
+            return self.net(z[None]).sum()
+
+        return self.net(x) + torch.func.vmap(torch.func.grad(one))(x)[:, :3]
+
+
+class Lines(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.InstanceNorm1d(2, affine=True)
+
+    def forward(self, h):
+        return self.norm(h.view(-1, 2, 3)).flatten(1)
+
+
 class Tied(nn.Module):
     def __init__(self):
         super().__init__()
@@ -189,6 +274,15 @@ KINDS = {
     "rounding by a function of one's own": (lambda: Net(lambda h: Round.apply(h).tanh()), CE, True),
     "fake quantisation": (quantised, CE, True),
     "a codebook": (lambda: Net(Codebook()), CE, True),
+    "a number that was read": (lambda: OverItsSize(lambda o: float(o.abs().mean())), CE, True),
+    "a copy": (lambda: OverItsSize(lambda o: copy.deepcopy(o.detach()).abs()), CE, True),
+    "a fixed point": (FixedPoint, CE, True),
+    "an inner step of first order": (lambda: InnerStep(first_order=True), CE, True),
+    "an inner step": (lambda: InnerStep(first_order=False), CE, False),
+    "numbers by NumPy": (lambda: OverItsSize(by_numpy), CE, True),
+    "instance norm's derivative in forward mode": (lambda: Forward(Lines()), CE, True),
+    "group norm's derivative in forward mode": (lambda: Forward(nn.GroupNorm(2, 6)), CE, False),
+    "layer norm's derivative in reverse mode": (lambda: Reverse(nn.LayerNorm(6)), CE, False),
     "hard Gumbel softmax": (
         lambda: Net(lambda h: functional.gumbel_softmax(h, hard=True)),
         CE,
@@ -211,6 +305,8 @@ KINDS = {
     "data parallel": (lambda: nn.DataParallel(Net()), CE, False),
     "compiled": (lambda: torch.compile(Net(), backend="eager"), CE, False),
 }
+
+COMPILE = {"compiled", *(name for name in KINDS if "forward mode" in name)}
 
 
 def _with_first(kind):
@@ -252,9 +348,10 @@ def by_differences(model, loss, directions, mode, step=1e-5):
 
 
 @pytest.mark.filterwarnings("ignore:.*(ao.quantization|spectral_norm).*:DeprecationWarning")
+@JIT
 @pytest.mark.filterwarnings("ignore:.*spectral_norm.*deprecated:FutureWarning")
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "compiled")) for n in KINDS]
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in COMPILE)) for n in KINDS]
 )
 def test_a_hessian_is_that_of_differences_or_is_said_to_be_another(name):
     model, loss, differs, mode = made(name)
@@ -339,6 +436,38 @@ def test_every_record_says_what_is_held_and_how_much_it_matters():
     evaluated = SpectralProbe(model, CE, sample, measurement=QUICK)
     assert evaluated(0).failure == ""
     assert evaluated.state_dict()["compared"] is None
+
+
+@pytest.mark.slow
+@JIT
+def test_layer_norm_differentiated_in_forward_mode_has_the_curvature_of_its_loss():
+    """Of differences of the loss: torch's own gradient is another there (2.13)."""
+    torch.manual_seed(0)
+    model = Forward(nn.LayerNorm(6)).double()
+    found = HessianOperator(model, CE, data(), ALL)
+    direction = torch.randn(found.size, dtype=torch.float64)
+    curvature = float(direction @ (found @ direction[:, None])[:, 0])
+    parameters = list(model.parameters())
+    parts = torch.split(direction, [p.numel() for p in parameters])
+    inputs, targets = data()
+
+    def loss(t):
+        with torch.no_grad():
+            for parameter, part in zip(parameters, parts, strict=True):
+                parameter += t * part.view_as(parameter)
+            value = float(CE(model(inputs), targets))
+            for parameter, part in zip(parameters, parts, strict=True):
+                parameter -= t * part.view_as(parameter)
+        return value
+
+    def second(t):
+        return (loss(t) - 2 * loss(0) + loss(-t)) / t**2
+
+    expected = (4 * second(1e-3) - second(2e-3)) / 3  # to fourth order
+    assert curvature == pytest.approx(expected, rel=1e-5)
+    assert (
+        SpectralProbe(model, CE, data(), matrices=[Hessian()], measurement=QUICK)(0).failure == ""
+    )
 
 
 class Clipped(Net):

@@ -94,6 +94,52 @@ def test_a_loss_without_units_and_other_matrices_have_none():
     assert form_errors(GaussNewtonOperator(model, coupled, batch, ALL), u, one, -one) is None
 
 
+class OnceDifferentiable(torch.autograd.Function):
+    """x^2, whose second derivative is the last."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, slope):
+        (x,) = ctx.saved_tensors
+        return Slope.apply(x, slope)
+
+
+class Slope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, slope):
+        ctx.save_for_backward(x, slope)
+        return 2 * x * slope
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, change):
+        x, slope = ctx.saved_tensors
+        return 2 * slope * change, 2 * x * change
+
+
+def test_only_what_is_no_mean_or_has_no_third_derivative_is_unknown(monkeypatch):
+    batch = torch.randn(8, 4).double(), torch.randn(8, 3).double()
+    model = nn.Linear(4, 3).double()
+
+    def once(o, t):
+        return OnceDifferentiable.apply(o - t).mean()
+
+    u, one = torch.eye(15, 1).double(), torch.ones(1).double()
+    assert form_errors(HessianOperator(model, once, batch, ALL), u, one, -one).isnan().all()
+    operator = HessianOperator(model, nn.MSELoss(), batch, ALL)
+
+    def broken(vectors):
+        raise TypeError("another")
+
+    monkeypatch.setattr(operator, "forms", broken)
+    with pytest.raises(TypeError, match="another"):
+        form_errors(operator, u, one, -one)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "logistic"])
 def test_errors_cover_the_spread_over_draws(kind):

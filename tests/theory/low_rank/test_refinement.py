@@ -90,10 +90,10 @@ def test_the_errors_of_descents_are_where_they_rest():
 
     From operator to operator the error varies by a factor of some e^(1/2).
     """
-    from spectrain.training.systems.low_rank_sweeps import final_errors
+    from spectrain.training.systems.low_rank_sweeps import Patience, final_errors
 
     problem, scales = LowRankProblem(50, (1.0, 1.0), 1000), (1e-3, 1e-4, 1e-5)
-    found = final_errors(problem, 50, scales, 0.1, range(3), 1000)
+    found = final_errors(problem, 50, scales, 0.1, range(3), Patience(1000))
     told = [final_error(problem, Start(50, alpha, 0.1)) for alpha in scales]
     logs = np.log(found) - np.log(told)
     assert (np.abs(logs.mean(0)) < 3 * logs.std(0, ddof=1) / 3**0.5 + 0.07).all()

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import digamma
 
+from spectrain.models.low_rank.descent import descend
 from spectrain.theory.low_rank.conditional import (
     conditional_amplitudes,
     conditional_phase_ends,
@@ -26,39 +28,60 @@ def conditional(drawn):
     return learning_stages(drawn.problem, drawn.start, rates, amplitudes)
 
 
-def deviations(case, learned_at, n, q, ratio, alpha, seeds):
-    """Relative deviations of T_k of the drawn operator and in closed form, (2, seeds, r)."""
-    found = []
-    for seed in seeds:
-        drawn = case(n, LAM, q, ratio, alpha, seed)
-        closed, own = learning_stages(drawn.problem, drawn.start), conditional(drawn)
-        steps = int(1.4 * max(closed.times[-1], own.times[-1]))
-        measured = learned_at(drawn.strengths(steps), LAM)
-        found.append([own.times / measured - 1, closed.times / measured - 1])
-    return np.array(found).transpose(1, 0, 2)
+def closed(drawn, initial=None):
+    return learning_stages(drawn.problem, drawn.start, initial=initial).times
+
+
+def typical_amplitudes(q, alpha):
+    """exp E ln of the row k of V^T U_0 made orthogonal to those before: alpha^2/q chi^2_(q-k+1).
+
+    The closed form has the mean in its place, which is larger: for q = r = 3 by 1.27 in ln s_3.
+    """
+    freedom = q - np.arange(len(LAM))
+    return alpha**2 / q * 2 * np.exp(digamma(freedom / 2))
 
 
 def test_learning_times_of_a_drawn_operator(case, learned_at):
     """Within .8, 3 and 8 %, the bounds of the table in docs/low-rank.md."""
-    own, closed = deviations(case, learned_at, 40, 40, 8, 1e-3, range(3))
-    assert (np.abs(own) < [0.008, 0.03, 0.08]).all()
-    assert (np.abs(closed.mean(0)) < 0.13).all()
+    for seed in range(3):
+        drawn = case(40, LAM, 40, 8, 1e-3, seed)
+        measured = learned_at(drawn.strengths(int(1.4 * closed(drawn)[-1])), LAM)
+        assert (np.abs(conditional(drawn).times / measured - 1) < [0.008, 0.03, 0.08]).all()
+        assert (np.abs(closed(drawn) / measured - 1) < 0.13).all()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("q", [3, 60])
 @pytest.mark.parametrize("ratio", [4, 10])
-@pytest.mark.parametrize("alpha", [1e-3, 1e-6])
-def test_learning_times_of_the_table(case, learned_at, q, ratio, alpha):
-    """n = 60, the mean over four operators: .8, 3, 8 % of T_1, T_2, T_3, and 13 % in closed form.
+def test_learning_times_of_the_table(case, learned_at, q, ratio):
+    """n = 60, the mean over twelve operators: .8, 3, 8 % of T_1, T_2, T_3, better as alpha falls.
 
-    The deviation varies from one operator to another: a mean may be two of its standard errors
-    beyond.
+    In closed form 13 %, from a typical start: one descent's last row is a chi^2 of q - r + 1.
     """
-    own, closed = deviations(case, learned_at, 60, q, ratio, alpha, range(4))
-    error = own.std(0, ddof=1) / 2
-    assert (np.abs(own.mean(0)) < np.array([0.008, 0.03, 0.08]) + 2 * error).all()
-    assert (np.abs(closed.mean(0)) < 0.13 + 2 * closed.std(0, ddof=1) / 2).all()
+    scales, told, measured, plain = (1e-3, 1e-6), [], [], []
+    for seed in range(12):
+        drawn = [case(60, LAM, q, ratio, alpha, seed) for alpha in scales]
+        measured.append([learned_at(curve, LAM) for curve in both_strengths(drawn)])
+        told.append([conditional(each).times for each in drawn])
+        plain.append([closed(each, typical_amplitudes(q, each.start.scale)) for each in drawn])
+    off = np.abs((np.array(told) / measured).mean(0) - 1)
+    assert (off < [0.008, 0.03, 0.08]).all()
+    assert (off[1] < off[0]).all()
+    assert (np.abs((np.array(plain) / measured).mean(0) - 1) < 0.13).all()
+
+
+def both_strengths(drawn):
+    """s_k of every step until all are learned, of descents on one operator, (2, steps, r)."""
+    rows, basis = [], drawn[0].truth.vectors
+
+    def look(step, local):
+        rows.append(torch.linalg.svdvals(basis.mT @ local.point).square())
+        return bool((rows[-1][:, -1] > 0.6 * LAM[-1]).all())
+
+    starts = torch.stack([each.u for each in drawn])
+    descend(drawn[0].measurements, drawn[0].outcomes, starts, 0.1, 2000, look)
+    return torch.stack(rows, 1).numpy()
 
 
 def test_the_correction_by_kappa_is_needed(case, learned_at):

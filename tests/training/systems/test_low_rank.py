@@ -1,17 +1,30 @@
 """Low-rank reconstruction as it is trained from the command line."""
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from spectrain.models.low_rank.descent import descend
+from spectrain.models.low_rank.gaussian import GaussianMeasurements
+from spectrain.models.low_rank.standing import relative_error
+from spectrain.models.low_rank.truth import random_matrix, small_start
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.records.record_file import load
+from spectrain.theory.low_rank.problem import LowRankProblem
+from spectrain.theory.low_rank.stages import Start
 from spectrain.training.run import run
+from spectrain.training.systems import low_rank_sweeps
 from spectrain.training.systems.low_rank import LowRankConfig
 from spectrain.training.systems.low_rank_phases import PhaseMeasure, StandingMeasure
-from spectrain.training.systems.low_rank_sweeps import final_errors, success_map
+from spectrain.training.systems.low_rank_sweeps import (
+    Patience,
+    final_errors,
+    grid_errors,
+    success_map,
+)
 from spectrain.training.systems.low_rank_system import FactorHessian
 from spectrain.views.saddle_steps import saddle_steps
 
@@ -158,32 +171,54 @@ def test_runs_side_by_side_are_each_of_them(tmp_path):
 
 def test_success_needs_measurements_and_a_small_scale():
     """Nothing below the degrees of freedom; above uniqueness what is small enough."""
-    found = success_map(10, (1.0,), 10, ([8, 60], [1e-4, 0.3]), 2, 250, 0.02)
+    ticks = []
+    found = success_map(
+        10, (1.0,), 10, ([8, 60], [1e-4, 0.3]), 2, Patience(250, 0.02), tick=lambda: ticks.append(1)
+    )
     assert found.shares.shape == (2, 2)
     assert (found.shares[0] == 0).all()
     assert found.shares[1, 0] == 1
+    assert len(ticks) == 8
 
 
 def test_an_error_rests_where_the_noise_left_it():
-    from spectrain.theory.low_rank.problem import LowRankProblem
-
-    errors = final_errors(LowRankProblem(20, (1.0,), 150), 20, (1e-2, 1e-4), 0.1, [0], 600)[0]
+    problem = LowRankProblem(20, (1.0,), 150)
+    errors = final_errors(problem, 20, (1e-2, 1e-4), 0.1, [0], Patience(600))[0]
     assert errors[1] < 0.05 * errors[0] < 0.01
 
 
-def test_trials_side_by_side_are_each_of_them():
-    """Those that are over leave; the others go on as if they were alone."""
-    from spectrain.theory.low_rank.problem import LowRankProblem
-
-    problem, scales, seeds = LowRankProblem(12, (1.0,), 60), (1e-6, 1e-2, 0.3), (3, 1, 2)
-    together = final_errors(problem, 12, scales, 0.1, seeds, 400, 0.02)
+def test_descents_of_a_grid_are_each_of_them(monkeypatch):
+    """On the first m rows of the operator alone, whenever the others begin and are over."""
+    monkeypatch.setattr(low_rank_sweeps, "_ABREAST", 5)
+    problem, counts, scales = LowRankProblem(12, (1.0,), 60), (20, 60, 45), (1e-6, 1e-2, 0.3)
+    patience = Patience(400, 0.02)
+    together = grid_errors(problem, 12, (counts, scales), 2, 0.1, 3, patience)
     assert (together <= 0.02).any()
     assert (together > 0.02).any()
-    alone = [
-        [final_errors(problem, 12, [scale], 0.1, [seed], 400, 0.02)[0, 0] for scale in scales]
-        for seed in seeds
-    ]
-    assert together == pytest.approx(np.array(alone), rel=1e-9)
+    source = torch.Generator().manual_seed(3)
+    for trial in range(2):
+        truth = random_matrix(12, (1.0,), source)
+        if not trial:
+            whole = GaussianMeasurements(12, 60, source)
+        start = small_start(12, 12, 1.0, source)
+        for row, m in enumerate(counts):
+            own = copy(whole)
+            own.count, own.matrix = m, whole.matrix[:m] * (60 / m) ** 0.5
+            for column, scale in enumerate(scales):
+                error = _alone(own, truth, scale * start, patience)
+                assert together[trial, row, column] == pytest.approx(error, rel=1e-9)
+
+
+def _alone(measurements, truth, point, patience):
+    problem = LowRankProblem(12, (1.0,), measurements.count)
+    earliest = patience.earliest(problem, Start(12, float(point.norm() / 12**0.5), 0.1))
+    outcomes, steps, now = measurements.forward(truth.matrix), 0, np.inf
+    while True:
+        point = descend(measurements, outcomes, point, 0.1, patience.look)
+        steps, before = steps + patience.look, now
+        now = float(relative_error(point, truth.matrix))
+        if patience.over(steps, earliest, before, now):
+            return now
 
 
 def test_other_models_are_refused():

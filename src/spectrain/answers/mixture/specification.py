@@ -42,6 +42,7 @@ _HEADS = {
     "two-layer-mixture": "two-layer",
 }
 _DENSITY_POINTS = 200
+_MOST = 10_000  # of points, or of times
 _PREDICTION_KEYS = ("matrix", "block", "density_points", "eigenvalues")
 _DYNAMICS_KEYS = (
     "scaled_learning_rate",
@@ -122,7 +123,7 @@ def read_prediction(content: Mapping[str, object]) -> PredictionSpecification:
     kind = keys.required("matrix", choice("hessian", "information"))
     trained = problem.head.directions - problem.head.teachers
     block, rows = keys.required("block", lambda key, value: _read_block(key, value, trained))
-    density_points = keys.optional("density_points", integer(0), _DENSITY_POINTS)
+    density_points = keys.optional("density_points", integer(0, _MOST), _DENSITY_POINTS)
     none: tuple[int, ...] = ()
     ranks = keys.optional("eigenvalues", list_of(integer(1)), none)
     keys.finish(ignoring=_DYNAMICS_KEYS)
@@ -187,7 +188,7 @@ def read_dynamics(content: Mapping[str, object]) -> DynamicsSpecification:
         momentum=keys.optional("momentum", number, 0.0),
         schedule=keys.optional("schedule", schedule, constant),
     )
-    times = keys.required("times", list_of(nonnegative, least=1))
+    times = keys.required("times", list_of(nonnegative, least=1, most=_MOST))
     keys.finish(ignoring=_PREDICTION_KEYS)
     return DynamicsSpecification(problem, sgd, times)
 

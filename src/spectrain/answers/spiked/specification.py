@@ -17,6 +17,8 @@ __all__ = [
     "read_landscape",
 ]
 
+_HIGHEST = 100  # order of the tensor
+
 Algorithm = Literal["gd", "flow", "langevin"]
 # What each algorithm needs of its own; the others have no such key.
 _OWN: dict[str, str] = {"gd": "learning_rate", "langevin": "temperature"}
@@ -113,7 +115,7 @@ def _covariance(table: Specification) -> Covariance:
     return Covariance(
         table.optional("matrix_noise", nullable(positive), None),
         table.optional("tensor_noise", nullable(positive), None),
-        table.optional("order", integer(3), 3),
+        table.optional("order", integer(3, _HIGHEST), 3),
     )
 
 
