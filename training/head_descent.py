@@ -49,7 +49,8 @@ def _together(streams: Sequence[Iterator[object]], steps: int) -> Iterator[tuple
     while taken < steps:
         count = min(count, steps - taken)
         held = [_joined(each, count) for each in streams]
-        inputs, targets = (torch.stack([own[part] for own in held]) for part in (0, 1))
+        inputs = torch.stack([each for each, _, _ in held])
+        targets = torch.stack([each for _, each, _ in held])
         sizes = held[0][2]
         yield from zip(torch.split(inputs, sizes, 1), torch.split(targets, sizes, 1), strict=True)
         taken += count

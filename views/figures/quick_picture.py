@@ -77,4 +77,5 @@ def _lines(text: str) -> int:
 
 
 def _legend_rows(legend: Any) -> int:
-    return math.ceil(len(legend.get_texts()) / legend._ncols)
+    rows: int = math.ceil(len(legend.get_texts()) / legend._ncols)
+    return rows
