@@ -126,7 +126,7 @@ def test_the_order_is_accepted_without_a_tensor():
             {"initial_overlap": 2},
             "initial_overlap: expected a number from -1 to 1",
         ),
-        ("dynamics", {"order": 2}, "order: expected an integer >= 3, got 2"),
+        ("dynamics", {"order": 2}, "order: expected an integer from 3 to 100, got 2"),
         ("dynamics", {"stepsize": 2}, "stepsize: expected a key among"),
         ("predict", {"overlap": 0.1}, "multiplier: expected a value beside the other of the two"),
         ("predict", {"energy": 0.1}, "overlap: expected a value where there is an energy"),
