@@ -136,7 +136,7 @@ def test_it_is_drawn_exported_and_reported(trained, capsys):
 
 
 def test_it_agrees_with_the_independent_library(monkeypatch, capsys, config):
-    monkeypatch.setattr("spectrain.cli.SYSTEMS", {config.system: config})
+    monkeypatch.setattr("spectrain.training.systems.SYSTEMS", {config.system: config})
     assert main(["check"]) == 0
     assert capsys.readouterr().out.startswith("isotropic: Hessian of 400 parameters")
 

@@ -118,10 +118,33 @@ class FreshSamples(DrawnBatches):
         self._draw_samples = draw
         super().__init__(batch_size, generator)
 
+    def together(self, count: int) -> tuple[Tensor, Tensor]:
+        """The next batches, one after another in one, (count * batch_size, ...) and their targets.
+
+        They need not be cut out one by one and joined again.
+        """
+        parts: list[tuple[Tensor, Tensor]] = []
+        while count:
+            next(self)  # of a new chunk, if the last one is used up
+            inputs, targets = self._samples
+            first = self._position - 1
+            taken = min(count, len(targets) // self.batch_size - first)
+            chosen = slice(first * self.batch_size, (first + taken) * self.batch_size)
+            parts.append((inputs[chosen], targets[chosen]))
+            self._position = first + taken
+            self._chunk = self._cut(self._position)
+            count -= taken
+        return torch.cat([inputs for inputs, _ in parts]), torch.cat([part for _, part in parts])
+
     def _draw(self) -> Iterator[Batch]:
         size = max(1, _CHUNK // self.batch_size) * self.batch_size
-        inputs, targets = self._draw_samples(size, self._generator)
-        for first in range(0, size, self.batch_size):
+        self._samples = self._draw_samples(size, self._generator)
+        yield from self._cut(0)
+
+    def _cut(self, position: int) -> Iterator[Batch]:
+        """The batches of the present chunk from a place on."""
+        inputs, targets = self._samples
+        for first in range(position * self.batch_size, len(targets), self.batch_size):
             chosen = slice(first, first + self.batch_size)
             yield inputs[chosen], targets[chosen]
 

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from .data import FreshSamples
 from .head_sgd import HeadSGD
 from .system import Running
 
@@ -47,12 +48,19 @@ def _together(streams: Sequence[Iterator[object]], steps: int) -> Iterator[tuple
     taken, count = 0, 1
     while taken < steps:
         count = min(count, steps - taken)
-        held = [cast(list[tuple[Tensor, Tensor]], list(islice(each, count))) for each in streams]
-        sizes = [len(targets) for _, targets in held[0]]
-        inputs, targets = (
-            torch.stack([torch.cat([batch[part] for batch in own]) for own in held])
-            for part in (0, 1)
-        )
+        held = [_joined(each, count) for each in streams]
+        inputs = torch.stack([each for each, _, _ in held])
+        targets = torch.stack([each for _, each, _ in held])
+        sizes = held[0][2]
         yield from zip(torch.split(inputs, sizes, 1), torch.split(targets, sizes, 1), strict=True)
         taken += count
-        count = max(1, _NUMBERS // (len(held) * held[0][0][0].numel()))
+        count = max(1, _NUMBERS // (len(held) * sizes[0] * inputs[0, 0].numel()))
+
+
+def _joined(stream: Iterator[object], count: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Inputs and targets of the next batches of a run, one after another, and their sizes."""
+    if isinstance(stream, FreshSamples):
+        return *stream.together(count), [stream.batch_size] * count
+    batches = cast(list[tuple[Tensor, Tensor]], list(islice(stream, count)))
+    inputs, targets = (torch.cat([batch[part] for batch in batches]) for part in (0, 1))
+    return inputs, targets, [len(each) for _, each in batches]

@@ -39,6 +39,10 @@ def test_the_path_is_drawn_in_four_panels(short, columns):
     assert len(line(strengths, "measured")) == 2
     assert len(line(strengths, "forecast of learning")) == 2
     assert ((line(angle, "measured")[0] >= 0) & (line(angle, "measured")[0] <= np.pi / 2)).all()
+    (shaded,) = angle.patches
+    assert shaded.get_label() == "outside the theory"
+    last = [each for each in strengths.lines if each.get_label() == "forecast of learning"][-1]
+    assert shaded.get_x() == last.get_xdata()[0]
     lowest = line(negative, "measured")[0]
     assert lowest == pytest.approx(
         [record.measured.spectra[0].bottom[0].value for record in short.records]

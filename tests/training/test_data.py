@@ -92,3 +92,26 @@ def test_bad_input_is_named():
         FixedData(torch.zeros(3, 1), torch.zeros(2), 1, generator())
     with pytest.raises(ValueError, match="inputs, targets"):
         FixedData(torch.zeros(0, 1), torch.zeros(0), 1, generator())
+
+
+@pytest.mark.parametrize("size", [1, 3, 700, 2000])
+def test_batches_together_are_the_batches_one_by_one(size):
+    """Also over the ends of chunks, and wherever the source is left and taken up again."""
+
+    def made():
+        def draw(count, generator):
+            return torch.randn(count, 2, generator=generator), torch.arange(count)
+
+        return FreshSamples(draw, size, torch.Generator().manual_seed(0))
+
+    alone, joined = made(), made()
+    for count in (1, 2, 400, 1500 // size + 1):
+        one_by_one = [next(alone) for _ in range(count)]
+        inputs, targets = joined.together(count)
+        assert torch.equal(inputs, torch.cat([each for each, _ in one_by_one]))
+        assert torch.equal(targets, torch.cat([each for _, each in one_by_one]))
+        again = made()
+        again.load_state_dict(joined.state_dict())
+        expected = next(alone)[0]
+        assert torch.equal(next(again)[0], expected)
+        assert torch.equal(next(joined)[0], expected)

@@ -148,26 +148,31 @@ class _Merger:
 
 
 def _merger(times: FloatArray, out: NDArray[np.intp]) -> _Merger:
-    kept = np.delete(np.arange(len(times)), out)
-    heirs = np.searchsorted(kept, out)[:, None] + _HEIRS
+    stays = np.ones(len(times), dtype=bool)
+    stays[out] = False
+    kept = np.flatnonzero(stays)
+    # The next one after out[i] that stays is number out[i] - i of them.
+    heirs = (out - np.arange(len(out)))[:, None] + _HEIRS
     first = max(0, int(heirs[0, 0]) - _REACH)
     shares = np.zeros((len(out), len(kept) - first))
-    np.put_along_axis(shares, heirs - first, _lagrange(times[kept[heirs]], times[out]), 1)
+    shares[np.arange(len(out))[:, None], heirs - first] = _lagrange(times[kept[heirs]], times[out])
     return _Merger(kept, out, first, shares)
 
 
 def _lagrange(nodes: FloatArray, at: FloatArray) -> FloatArray:
     """Polynomials that are 1 at one of the nodes (k, p) and 0 at the others, at (k,), (k, p)."""
-    shares = np.ones_like(nodes)
-    for j in range(nodes.shape[1]):
-        for other in range(nodes.shape[1]):
-            if other != j:
-                shares[:, j] *= (at - nodes[:, other]) / (nodes[:, j] - nodes[:, other])
-    return shares
+    own = np.eye(nodes.shape[1], dtype=bool)
+    apart = nodes[:, :, None] - nodes[:, None]
+    apart[:, own] = 1.0
+    ratios = (at[:, None] - nodes)[:, None] / apart
+    ratios[:, own] = 1.0
+    return np.asarray(ratios.prod(-1))
 
 
 def _not_adjacent(candidates: NDArray[np.intp]) -> NDArray[np.intp]:
     """Of increasing numbers, every second one of each run of neighbours."""
-    run_starts = np.diff(candidates, prepend=-2) > 1
-    first = np.maximum.accumulate(np.where(run_starts, np.arange(len(candidates)), 0))
-    return np.asarray(candidates[(np.arange(len(candidates)) - first) % 2 == 0])
+    order = np.arange(len(candidates))
+    starts = np.ones(len(candidates), dtype=bool)
+    starts[1:] = candidates[1:] - candidates[:-1] > 1
+    first = np.maximum.accumulate(np.where(starts, order, 0))
+    return np.asarray(candidates[(order - first) % 2 == 0])

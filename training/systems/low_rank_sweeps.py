@@ -89,14 +89,19 @@ def success_map(
         eigenvalues: of Z.
         factors: q.
         grid: m and alpha.
-        trials: at each point.
+        trials: at each point, each on an operator of its own.
         patience: of each descent.
         learning_rate: mu.
         seed: of all randomness.
         tick: called after each descent, for a progress bar.
     """
     problem = LowRankProblem(size, tuple(eigenvalues), max(grid[0]))
-    errors = grid_errors(problem, factors, grid, trials, learning_rate, seed, patience, tick)
+    errors = np.stack(
+        [
+            grid_errors(problem, factors, grid, learning_rate, seed + trial, patience, tick)
+            for trial in range(trials)
+        ]
+    )
     shares = (errors <= patience.tolerance).mean(0)
     return SuccessMap(tuple(grid[0]), tuple(grid[1]), shares, trials)
 
@@ -123,69 +128,58 @@ def final_errors(
         (T, A): where each has come to rest, else its last.
     """
     grid = [problem.measurements], scales
-    rows = [grid_errors(problem, factors, grid, 1, learning_rate, s, patience) for s in seeds]
-    return np.concatenate(rows)[:, 0]
+    rows = [grid_errors(problem, factors, grid, learning_rate, seed, patience) for seed in seeds]
+    return np.concatenate(rows)
 
 
 def grid_errors(
     problem: LowRankProblem,
     factors: int,
     grid: tuple[Sequence[int], Sequence[float]],
-    trials: int,
     learning_rate: float,
     seed: int,
     patience: Patience,
     tick: Callable[[], object] = lambda: None,
 ) -> FloatArray:
-    """|U U^T - Z| / |Z| of descents at all points of a grid of m and alpha.
+    """|U U^T - Z| / |Z| of descents at all points of a grid of m and alpha, side by side.
 
-    One Gaussian operator is drawn, whose first m measurements are those of every trial: each has
-    its matrix, and its start up to the scale. Only an operator that all share is read once for
-    them; the noise that it makes of one matrix is independent of that of an orthogonal one.
+    Of one matrix, by the first m measurements of one Gaussian operator, from one start up to the
+    scale: an operator that all share is read once for them.
 
     Args:
         problem: sizes and eigenvalues; its measurements are those that are drawn.
         factors: q.
         grid: m, at most the problem's, (M,), and alpha, (A,).
-        trials: T.
         learning_rate: mu.
-        seed: of operator, matrices and starts.
+        seed: of matrix, operator and start.
         patience: of each descent.
         tick: called after each descent, for a progress bar.
 
     Returns:
-        (T, M, A): where each has come to rest, else its last.
+        (M, A): where each has come to rest, else its last.
     """
     source = torch.Generator().manual_seed(seed)
-    drawn = []
-    for trial in range(trials):
-        matrix = random_matrix(problem.size, problem.eigenvalues, source).matrix
-        if not trial:
-            whole = GaussianMeasurements(problem.size, problem.measurements, source)
-        drawn.append((matrix, small_start(problem.size, factors, 1.0, source)))
+    matrix = random_matrix(problem.size, problem.eigenvalues, source).matrix
+    whole = GaussianMeasurements(problem.size, problem.measurements, source)
+    start = small_start(problem.size, factors, 1.0, source)
     counts, scales = grid
-    earliest = {
-        (m, a): patience.earliest(
-            replace(problem, measurements=m), Start(factors, a, learning_rate)
-        )
-        for m, a in product(counts, scales)
-    }
-    runs = [
-        _Run(matrix, a * start, m, earliest[m, a])
-        for (matrix, start), m, a in product(drawn, counts, scales)
-    ]
+    runs = []
+    for m, scale in product(counts, scales):
+        begun = Start(factors, scale, learning_rate)
+        earliest = patience.earliest(replace(problem, measurements=m), begun)
+        runs.append(_Run(scale * start, m, earliest))
     # The largest scales last longest: those that are left at the end are short.
     order = sorted(range(len(runs)), key=lambda k: -scales[k % len(scales)])
     errors = np.empty(len(runs))
-    for k, error in _descended(whole, [runs[k] for k in order], learning_rate, patience):
+    ordered = [runs[k] for k in order]
+    for k, error in _descended(whole, matrix, ordered, learning_rate, patience):
         errors[order[k]] = error
         tick()
-    return errors.reshape(trials, len(counts), len(scales))
+    return errors.reshape(len(counts), len(scales))
 
 
 @dataclass
 class _Run:
-    matrix: Tensor
     point: Tensor
     measurements: int
     earliest: float
@@ -194,7 +188,11 @@ class _Run:
 
 
 def _descended(
-    whole: GaussianMeasurements, runs: Sequence[_Run], learning_rate: float, patience: Patience
+    whole: GaussianMeasurements,
+    matrix: Tensor,
+    runs: Sequence[_Run],
+    learning_rate: float,
+    patience: Patience,
 ) -> Iterator[tuple[int, float]]:
     """Number and last error of each descent as it is over; then the next one begins."""
     waiting = iter(enumerate(runs))
@@ -205,13 +203,12 @@ def _descended(
             return
         going.sort(key=lambda each: -each[1].measurements)
         operators = NestedMeasurements(whole, [run.measurements for _, run in going])
-        matrices = torch.stack([run.matrix for _, run in going])
         point = torch.stack([run.point for _, run in going])
         for _ in range(patience.look):
-            pull = operators.normal(torch.baddbmm(matrices, point, point.mT, beta=-1))
+            pull = operators.normal(torch.baddbmm(matrix, point, point.mT, beta=-1))
             point = torch.baddbmm(point, pull, point, alpha=-learning_rate)
         left = []
-        for (k, run), own, now in zip(going, point, relative_error(point, matrices), strict=True):
+        for (k, run), own, now in zip(going, point, relative_error(point, matrix), strict=True):
             before, run.error, run.point = run.error, float(now), own
             run.steps += patience.look
             if patience.over(run.steps, run.earliest, before, run.error):

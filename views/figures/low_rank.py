@@ -32,6 +32,7 @@ _SADDLE: dict[str, Any] = {
     "zorder": 5,
 }
 _LEARNED: dict[str, Any] = {"color": style.FORECAST["color"], "linewidth": 0.6, "zorder": 1}
+_OUTSIDE: dict[str, Any] = {"color": "#EEEEEE", "linewidth": 0, "label": "outside the theory"}
 _PHASE: dict[str, Any] = {
     "color": "#777777",
     "linewidth": 0.8,
@@ -60,8 +61,7 @@ def reconstruction(records: Sequence[Record], columns: style.Columns = 2) -> Fig
     stairs, strengths, angle, negative = panels.flat
     _stairs(stairs, times, records)
     _strengths(strengths, times, records)
-    _number_panel(angle, times, records, "principal_angle")
-    angle.set_title("largest principal angle (radians)")
+    _angle(angle, times, records)
     _negative(negative, times, records)
     for axes in panels.flat:
         for end in _phase_ends(times, records):
@@ -98,6 +98,14 @@ def _strengths(axes: Axes, times: FloatArray, records: Sequence[Record]) -> None
         axes.set_yscale("log")
         style.finish_scale(axes.yaxis)
     axes.set_title("strengths s_k = σ_k(VᵀU)²")
+
+
+def _angle(axes: Axes, times: FloatArray, records: Sequence[Record]) -> None:
+    _number_panel(axes, times, records, "principal_angle")
+    learned = _rows([record.forecast for record in records[:1]], "learning_times")
+    if learned.size and np.max(learned) < times[-1]:
+        axes.axvspan(float(np.max(learned)), times[-1], **_OUTSIDE)
+    axes.set_title("largest principal angle (radians)")
 
 
 def _negative(axes: Axes, times: FloatArray, records: Sequence[Record]) -> None:
@@ -194,7 +202,7 @@ def error_over_scale(
     figure, panels = style.new_figure(1, 1, 3.4, width=4.6 if columns == 2 else style.WIDTHS[1])
     axes = panels[0, 0]
     ends = max(float(curve.fine.max()) for curve in curves.values())
-    axes.axvspan(failing, ends, color="#EEEEEE", linewidth=0, label="outside the theory")
+    axes.axvspan(failing, ends, **_OUTSIDE)
     for (name, curve), (color, marker, line) in zip(curves.items(), style.SERIES, strict=False):
         low, high = curve.means * (1 - 1 / curve.factors), curve.means * (curve.factors - 1)
         axes.errorbar(
@@ -220,6 +228,7 @@ def success_over_grid(
     shares: FloatArray,
     predicted: FloatArray,
     lines: Mapping[str, float],
+    holds: tuple[float, float],
     columns: style.Columns = 2,
 ) -> Figure:
     """Share of successes over measurements and scale, with the thresholds.
@@ -230,6 +239,7 @@ def success_over_grid(
         shares: (M, A).
         predicted: m/(n r) at which the predicted error is the tolerance, (A,).
         lines: m/(n r) of further thresholds, by name.
+        holds: alpha from which on, and up to which, the predicted threshold holds.
         columns: of the page that the figure spans.
     """
     figure, panels = style.new_figure(1, 1, 3.6, width=4.8 if columns == 2 else style.WIDTHS[1])
@@ -245,9 +255,16 @@ def success_over_grid(
     left, right = axes.get_xlim()
     bottom, top = axes.get_ylim()
     style.draw_line(axes, predicted, place, label="_under", color="#FFFFFF", linewidth=2.2)
-    style.draw_line(
-        axes, predicted, place, label="predicted threshold", color="#C04A00", linewidth=1.4
-    )
+    low, high = np.log10(holds)
+    inside = (low - 1e-9 <= place) & (place <= high + 1e-9)
+    for part, label, dash in (
+        (np.ones_like(inside), "the same outside the theory", (0, (1, 1.2))),
+        (inside, "predicted threshold", "-"),
+    ):
+        told = np.where(part, predicted, math.nan)
+        style.draw_line(
+            axes, told, place, label=label, color="#C04A00", linewidth=1.4, linestyle=dash
+        )
     for (name, value), (_, _, dash) in zip(lines.items(), style.SERIES[1:], strict=False):
         axes.axvline(value, color="#FFFFFF", linewidth=2.0)
         axes.axvline(value, color="#111111", linewidth=1.1, linestyle=dash, label=name)

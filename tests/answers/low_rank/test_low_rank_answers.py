@@ -87,6 +87,14 @@ def test_dynamics_in_closed_form():
     assert found["numerical_error"] < 1e-9
 
 
+def test_curves_after_the_last_learning_time_are_said_not_to_be_described():
+    told = answer("dynamics", DYNAMICS)
+    last = json.loads(told.json)["learning_times"][-1]
+    assert f"after the last learning time, {last:.5g} steps" in json.loads(told.json)["late_curves"]
+    assert "not described" in told.text
+    assert "late_curves" not in document("dynamics", {**DYNAMICS, "times": [0, 100]})
+
+
 def test_as_many_factors_as_directions_leave_no_error():
     assert document("dynamics", {**DYNAMICS, "factors": 3})["error"] == 0
 

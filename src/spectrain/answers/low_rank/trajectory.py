@@ -13,6 +13,11 @@ from .specification import DynamicsSpecification
 
 __all__ = ["trajectory_document"]
 
+_LATE = (
+    "after the last learning time, {:.5g} steps, test_error and principal_angle fall more slowly "
+    "than told, by the flattest directions of the minimum: not described"
+)
+
 
 def trajectory_document(asked: DynamicsSpecification) -> Document:
     """Learning times, rates, spectral phase, final error, and curves in closed form.
@@ -25,7 +30,7 @@ def trajectory_document(asked: DynamicsSpecification) -> Document:
     ends = phase_ends(start, float(stages.rates[0, 0]))
     at = curves(problem, start, stages, np.array(asked.times))
     aligned, coarse = (alignment(problem, start, ends, nodes) for nodes in (256, 128))
-    return {
+    document: Document = {
         "times": list(asked.times),
         "learning_times": stages.times,
         "spectral_phase_ends": ends,
@@ -38,3 +43,7 @@ def trajectory_document(asked: DynamicsSpecification) -> Document:
         "principal_angle": at.principal_angle,
         "numerical_error": abs(aligned - coarse),
     }
+    last = float(stages.times[-1])
+    if max(asked.times) > last:
+        document["late_curves"] = _LATE.format(last)
+    return document
