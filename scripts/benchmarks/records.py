@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,7 +84,7 @@ def print_table(system: str, before: Mapping[str, float], now: Mapping[str, floa
     for name, (title, unit, allowed) in ROWS.items():
         if name not in now:
             continue
-        ratio = now[name] / before[name]
+        ratio = now[name] / before[name] if before[name] else math.nan
         limit = f"{allowed:.2f}" if allowed < 1 else ""
         print(
             f"| {title} | {before[name] / unit:.3g} | {now[name] / unit:.3g} | {ratio:.3f} "
