@@ -16,6 +16,7 @@ from ...theory.matrix_kind import MatrixKind
 from ..readings import blocks, clock, clock_symbol, matrices
 from . import style
 from .density_panel import draw_density
+from .own_files import WRITER, require_own
 
 __all__ = ["write_animation"]
 
@@ -38,8 +39,10 @@ def write_animation(records: Sequence[Record], path: Path, block: str = "") -> N
         block: which block; the first if empty.
 
     Raises:
+        ValueError: if there is another file, which stays.
         OSError: if it cannot be written; ``path`` is then as it was.
     """
+    require_own(path)
     images = _as_images(_frames(records, block))
     seconds = min(max(_SECONDS / len(images), _SHORTEST), _LONGEST)
     durations = [round(1000 * seconds)] * (len(images) - 1) + [round(1000 * _LAST)]
@@ -47,7 +50,13 @@ def write_animation(records: Sequence[Record], path: Path, block: str = "") -> N
     write_atomically(
         path,
         lambda file: images[0].save(
-            file, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0
+            file,
+            "GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=durations,
+            loop=0,
+            comment=WRITER,
         ),
     )
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import matplotlib
 import numpy as np
@@ -21,6 +21,7 @@ from ...probes.records.atomic import write_atomically
 from ...theory.direction import Direction
 from ...theory.matrix_kind import MatrixKind
 from ...theory.spectrum import FloatArray
+from .own_files import WRITER, require_own
 
 __all__ = [
     "ARROW",
@@ -324,15 +325,25 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
 
     Returns:
         The two files.
+
+    Raises:
+        ValueError: if there is a file of either name that is no picture of this package.
+        OSError: if it cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     png, pdf = (path.with_name(f"{path.name}.{suffix}") for suffix in ("png", "pdf"))
+    for file in (png, pdf):
+        require_own(file)
     # Without a date the same records give the same file.
-    dateless = {"CreationDate": None}
+    metadata = {"png": {"Software": WRITER}, "pdf": {"Creator": WRITER, "CreationDate": None}}
+
+    def content(file: BinaryIO, form: str) -> None:
+        figure.savefig(file, format=form, metadata=metadata[form])
+
     with paper():
-        write_atomically(png, lambda file: figure.savefig(file, format="png"))
-        write_atomically(pdf, lambda file: figure.savefig(file, format="pdf", metadata=dateless))
+        write_atomically(png, lambda file: content(file, "png"))
+        write_atomically(pdf, lambda file: content(file, "pdf"))
     return png, pdf
 
 

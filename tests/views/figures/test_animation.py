@@ -91,8 +91,8 @@ def test_the_command_writes_it_beside_the_figures(records, tmp_path, capsys):
 
 def test_a_failed_write_leaves_the_old_file(records, tmp_path, monkeypatch):
     path = tmp_path / "a.gif"
-    old = b"an old one"
-    path.write_bytes(old)
+    write_animation(records[:1], path)
+    old = path.read_bytes()
 
     def fail(self, file, *arguments, **options):
         file.write(b"half")
@@ -102,3 +102,11 @@ def test_a_failed_write_leaves_the_old_file(records, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_animation(records[:1], path)
     assert path.read_bytes() == old
+
+
+def test_a_file_of_somebody_else_stays(records, tmp_path):
+    path = tmp_path / "a.gif"
+    path.write_bytes(b"GIF89a of somebody else")
+    with pytest.raises(ValueError, match=r"output: expected a new file .*a\.gif"):
+        write_animation(records[:1], path)
+    assert path.read_bytes() == b"GIF89a of somebody else"

@@ -47,6 +47,19 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_a_picture_of_somebody_else_stays(tmp_path, suffix):
+    for _ in range(2):  # one of ours is replaced
+        style.save(drawn(), tmp_path / "own")
+    other = tmp_path / f"figure.{suffix}"
+    drawn().savefig(other)
+    kept = other.read_bytes()
+    with pytest.raises(ValueError, match="output: expected a new file or a former picture"):
+        style.save(drawn(), tmp_path / "figure")
+    assert other.read_bytes() == kept
+    assert sorted(tmp_path.glob("figure.*")) == [other]
+
+
 def test_equal_figures_give_equal_files(tmp_path):
     first = style.save(drawn(), tmp_path / "a")
     second = style.save(drawn(), tmp_path / "b")
