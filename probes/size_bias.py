@@ -39,18 +39,11 @@ def size_bias_quantities(
     """
     quantities = []
     for matrix in dict.fromkeys(name for name, _ in found):
-        blocks = [block for name, block in found if name == matrix]
-        most = max(len(found[matrix, block][0]) for block in blocks)
-        values, errors = (
-            np.array([_filled(found[matrix, block][part], most) for block in blocks])
-            for part in (0, 1)
+        own = {block: pair for (name, block), pair in found.items() if name == matrix}
+        values, errors = (np.concatenate([pair[k] for pair in own.values()]) for k in (0, 1))
+        places = tuple(
+            f"{block}/top_{rank + 1}" for block, pair in own.items() for rank in range(len(pair[0]))
         )
-        axes = tuple(blocks), tuple(f"top_{rank + 1}" for rank in range(most))
         name = f"{matrix.replace('-', '_')}_size_bias"
-        quantities.append(Quantity(name, values, units[matrix], axes, errors=errors))
+        quantities.append(Quantity(name, values, units[matrix], (places,), errors=errors))
     return quantities
-
-
-def _filled(numbers: FloatArray, length: int) -> FloatArray:
-    filled: FloatArray = np.r_[numbers, np.full(length - len(numbers), np.nan)]
-    return filled
