@@ -14,6 +14,7 @@ from .training.callbacks import ProgressBar
 from .training.config import TrainingConfig
 from .training.run import run
 from .training.systems import SYSTEMS
+from .views.figures.own_files import require_own
 from .views.sinks.tensorboard import TensorBoardSink
 from .views.table import format_table
 
@@ -60,8 +61,13 @@ def demo(
         say: receives the lines of text.
 
     Raises:
-        ValueError: if a run folder exists already.
+        ValueError: if a run folder exists already; before anything is trained, if another program's
+            picture has the name of a figure.
     """
+    names = (*(f"{each.system}-" for each in programme.trainings), *programme.drawings)
+    for path in sorted(figures.glob("*")):
+        if path.name.startswith(names):
+            require_own(path)
     start = time.perf_counter()
     for config in programme.trainings:
         result = run(

@@ -161,6 +161,15 @@ def test_the_quick_demo_is_the_full_one_made_smaller():
 
 
 @slow
+def test_a_picture_of_somebody_else_is_refused_before_anything_is_trained(tmp_path):
+    picture = tmp_path / f"{TINY.trainings[0].system}-spectra.png"
+    picture.write_bytes(b"of somebody else")
+    with pytest.raises(ValueError, match="output: expected a new file or a former picture"):
+        demo(tmp_path / "runs", tmp_path, TINY, lambda line: None)
+    assert list(tmp_path.iterdir()) == [picture]
+    assert picture.read_bytes() == b"of somebody else"
+
+
 def test_a_folder_with_a_demo_is_refused_before_anything_is_trained(tiny):
     with pytest.raises(ValueError, match="folder: expected one without a run"):
         demo(tiny.runs, tiny.figures, TINY, lambda line: None)
