@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .finite import all_finite
 from .operator import CurvatureOperator
 
 __all__ = ["FormedCurvature"]
@@ -29,7 +30,7 @@ class FormedCurvature(CurvatureOperator):
                 "matrix: expected a floating tensor of shape (N, N), "
                 f"got {matrix.dtype} of shape {tuple(matrix.shape)}"
             )
-        if not bool(torch.isfinite(matrix).all()):
+        if not all_finite(matrix):
             raise ValueError("matrix: expected finite numbers, got NaN or infinity")
         gap = (matrix - matrix.mT).abs().max()
         if bool(gap > _ASYMMETRY * matrix.abs().max()):

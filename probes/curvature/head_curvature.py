@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ...models.arguments import require_arguments
 from ...models.heads import HeadModel, curvature_factors, gradient_factors
+from .finite import all_finite
 from .operator import CurvatureOperator
 
 __all__ = ["HeadCurvature", "HeadMatrix", "head_curvature"]
@@ -48,7 +49,7 @@ class HeadCurvature(CurvatureOperator):
             raise ValueError(
                 f"factors: expected shape (blocks, {len(inputs)}, m, m), got {tuple(factors.shape)}"
             )
-        if not bool(torch.isfinite(inputs).all() & torch.isfinite(factors).all()):
+        if not (all_finite(inputs) and all_finite(factors)):
             raise ValueError("inputs, factors: expected finite numbers, got NaN or infinity")
         self._inputs = inputs
         self._factors = factors.transpose(0, 1).contiguous()

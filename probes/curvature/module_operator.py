@@ -17,6 +17,7 @@ from ...models.arguments import require_arguments
 from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
 from .division import same_in_parts
+from .finite import all_finite
 from .graph_ends import require_own_ends
 from .losses import Loss, Reduction, sample_losses, scalar_loss
 from .marks import marks
@@ -469,7 +470,7 @@ class ModuleOperator(CurvatureOperator):
 
     def _require_sound(self, graph: Graph, rows: Tensor, products: Tensor) -> None:
         """Refuse products that are not finite, or not those of a symmetric matrix."""
-        if not bool(products.isfinite().all()):
+        if not all_finite(products):
             raise ValueError(
                 f"loss: expected a finite second derivative in {self._variables}, got NaN or "
                 "infinity: an operation has none here, as a norm at 0, or numbers are beyond "

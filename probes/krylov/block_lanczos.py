@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...models.arguments import require_arguments
+from ..curvature.finite import all_finite
 from ..curvature.operator import CurvatureOperator
 from .allowance import taken
 
@@ -394,7 +395,7 @@ def whole_space(operator: CurvatureOperator) -> Krylov:
         ValueError: if the matrix is not finite.
     """
     matrix = operator.dense()
-    if not bool(torch.isfinite(matrix).all()):
+    if not all_finite(matrix):
         raise ValueError("operator: expected finite products, got NaN or infinity")
     symmetric = (matrix.double() + matrix.mT.double()) / 2
     border = symmetric.new_zeros(*operator.batch, 0, operator.size)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..curvature.derived import Counted
+from ..curvature.finite import all_finite
 from ..curvature.operator import CurvatureOperator
 from .block_lanczos import BlockLanczos, Checkpoints, end_places, identity_frame, random_frame
 from .certificate import Certificate
@@ -99,7 +100,7 @@ class Search:
             if start.shape[:-1] != shape or start.ndim != len(shape) + 1:
                 expected = ", ".join(str(length) for length in (*shape, "w"))
                 raise ValueError(f"start: expected shape ({expected}), got {tuple(start.shape)}")
-            if not bool(torch.isfinite(start).all()):
+            if not all_finite(start):
                 raise ValueError("start: expected finite numbers, got NaN or infinity")
         self.operator = Counted(operator)
         self.start = start
