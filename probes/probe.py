@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -16,37 +15,34 @@ from torch import Tensor, distributed, nn
 from ..models.arguments import require_arguments
 from ..theory.matrix_kind import HESSIAN
 from ..theory.protocol import SampleKind, Statistics, Theory
-from ..theory.quantity import Quantity
 from ..theory.source import Source
 from ..theory.transitions import TransitionTracker
 from .alike import described, fingerprints
 from .budget import Budget, Meter
-from .curvature.batches import batches_of
 from .curvature.block import Block
 from .curvature.distributed import gathered, group_of
 from .curvature.layers import Layers
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian, Information
-from .curvature.observe import Mode, Observed, undisturbed, warn_of_unreached
+from .curvature.observe import Mode, Observed, undisturbed
 from .curvature.precision import require_precision
 from .curvature.processes import Processes
 from .curvature.wrappers import require_whole, unwrap
+from .derivative_check import DerivativeCheck
 from .estimate import Estimate
 from .measure import Measure
 from .measurement import Measurement
+from .notices import Notices
 from .probing import Probing
 from .probing_estimate import probing_estimate
+from .quantity_state import quantity_of, quantity_state
 from .records.citation import bibtex
 from .records.folder import folder_sinks
 from .records.record import Record
 from .records.sink import Sink, deliver
 from .records.sources import sources
 from .schedules import EveryEpochs, Schedule
-from .second_derivative import (
-    SecondDerivative,
-    require_second_derivatives,
-    second_derivative,
-)
+from .second_derivative import SecondDerivative
 from .setup import Sample, Setup, chosen_blocks, default_measurement
 from .stability import LearningRate
 from .tracking import Tracker
@@ -211,9 +207,7 @@ class SpectralProbe:
         }
         processes.alike("the making of the probe", described(self.setup, module, options))
         self.sinks, self.skeleton, self.on_failure = tuple(sinks), skeleton, on_failure
-        self.mode, self.dtype, self.check_first = mode, dtype, check_first
-        self._compared: tuple[SecondDerivative, ...] | None = None
-        self.run_hooks, self._told, self._unreached_told = run_hooks, False, False
+        self.mode, self.dtype, self.run_hooks = mode, dtype, run_hooks
         self.schedule = every if isinstance(every, Schedule) else EveryEpochs(every)
         self.budget, self.thorough_epochs = budget or Budget(), frozenset(thorough_epochs)
         self._seconds = math.inf
@@ -222,7 +216,8 @@ class SpectralProbe:
         self._tracker = Tracker()
         self._transitions = TransitionTracker()
         self._initial: tuple[int, Statistics] | None = None
-        self._warned: set[tuple[str, str, type[Exception]]] = set()
+        self._notices = Notices()
+        self._derivative_check = DerivativeCheck(self.setup, check_first)
         self._sources: dict[Source, None] = {}
         self._attached = ExitStack()
         if theory is not None:
@@ -248,7 +243,7 @@ class SpectralProbe:
             Exception: what a part of the probing, or a sink, failed with, if ``on_failure`` is
                 "raise"; the other sinks have the record.
         """
-        theory, processes = self.setup.theory, self.setup.processes
+        theory, processes, check = self.setup.theory, self.setup.processes, self._derivative_check
         self._last = step
         self.schedule.begun()
         record = Record(step, epoch)
@@ -269,9 +264,9 @@ class SpectralProbe:
             meter.begin()
             probing.measure(observed.module, self._tracker)
             taken = probing.record.measured.spectra
-            if self.check_first or any(each.matrix == HESSIAN.name for each in taken):
+            if check.always or any(each.matrix == HESSIAN.name for each in taken):
                 with probing.alone("check"):
-                    self._compare(observed, step)
+                    check.compare(observed, step)
             mean = observed.weighted_mean
             probing.keep(
                 hooks=observed.hooks,
@@ -279,7 +274,7 @@ class SpectralProbe:
                 unreached=tuple(observed.unreached),
                 mode=observed.mode,
             )
-            self._told = self._told or observed.warn_of_hooks(stacklevel=2)
+            self._notices.hooks(observed, stacklevel=2)
             predicting = self.setup.predicting_theory
             if predicting is not None and probing.statistics is not None:
                 probing.predict(predicting, self._transitions)
@@ -295,10 +290,7 @@ class SpectralProbe:
         self.schedule.probed(probing.record)
         if probing.errors and self.on_failure == "raise":
             raise probing.errors[0]
-        self._warn(probing)
-        if probing.record.unreached and not self._unreached_told:
-            self._unreached_told = True
-            warn_of_unreached(probing.record.unreached, stacklevel=2)
+        self._notices.outcome(probing, stacklevel=2)
         return probing.record
 
     def maybe(
@@ -361,40 +353,7 @@ class SpectralProbe:
             ValueError: as `HessianOperator`.
         """
         with self._observed(0, "a check") as observed:
-            return self._checks(observed, 0)
-
-    def _compare(self, observed: Observed, step: int) -> None:
-        """See that Hessians are derivatives of gradients, where it was asked for or may not be so.
-
-        That is found once: a matrix that was not the right one is so at every step.
-
-        Raises:
-            ValueError: if they are not.
-        """
-        processes = self.setup.processes
-        own = (*observed.own_functions, *(["a derivative in forward mode"] * observed.forward))
-        suspects = (*observed.constants, *observed.read), own
-        wanted = self.check_first or any(suspects)
-        if not processes.alone:
-            wanted = bool(processes.gather([float(wanted)]).any())
-        if wanted and self._compared is None:
-            self._compared = self._checks(observed, step)
-        if wanted and self._compared is not None:
-            with processes.agreed():
-                require_second_derivatives(self._compared, *suspects)
-
-    def _checks(self, observed: Observed, step: int) -> tuple[SecondDerivative, ...]:
-        setup = self.setup
-        (batch, *_) = batches_of(setup.batch(step, 0))
-        with setup.processes.agreed():
-            return tuple(
-                second_derivative(
-                    *(observed.module, setup.loss, batch, block),
-                    setup.generator(step, 0, (4, place)),
-                    mode=self.mode,
-                )
-                for place, block in enumerate(setup.blocks)
-            )
+            return self._derivative_check.taken(observed, 0)
 
     def close(self) -> None:
         """Take off what the theory has attached to the model, and close the sinks of ``logdir``.
@@ -443,19 +402,6 @@ class SpectralProbe:
                 )
             yield observed
 
-    def _warn(self, probing: Probing) -> None:
-        """Say what failed, once for each kind of failure."""
-        record = probing.record
-        for failure, error in zip(record.failures, probing.errors, strict=True):
-            kind = failure.part, failure.matrix, type(error)
-            if kind not in self._warned:
-                self._warned.add(kind)
-                warnings.warn(
-                    f"the probing at step {record.step} could not have {failure}",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-
     def on_train_start(self, step: int, epoch: int) -> None:
         """Probe before the first step (not when a run is continued)."""
         if epoch == 0:
@@ -497,14 +443,15 @@ class SpectralProbe:
         initial = None
         if self._initial is not None:
             step, statistics = self._initial
-            initial = {"step": step, "quantities": [_state(q) for q in statistics.quantities()]}
+            initial = {
+                "step": step,
+                "quantities": [quantity_state(q) for q in statistics.quantities()],
+            }
         return {
             "initial": initial,
             "transitions": self._transitions.state_dict(),
             "tracker": self._tracker.state_dict(vectors),
-            "compared": None
-            if self._compared is None
-            else [(each.block, each.difference, each.step) for each in self._compared],
+            "compared": self._derivative_check.state_dict(),
             "schedule": {"kind": type(self.schedule).__name__, **self.schedule.state_dict()},
         }
 
@@ -519,37 +466,11 @@ class SpectralProbe:
         if initial is not None:
             if theory is None:
                 raise ValueError("state: expected one of a probe without theory, got one with it")
-            quantities = [_quantity(each) for each in initial["quantities"]]
+            quantities = [quantity_of(each) for each in initial["quantities"]]
             self._initial = initial["step"], theory.restore(quantities)
         self._transitions.load_state_dict(state["transitions"])
         self._tracker.load_state_dict(state["tracker"])
-        compared = state.get("compared")
-        self._compared = None
-        if compared is not None:
-            self._compared = tuple(SecondDerivative(*each) for each in compared)
+        self._derivative_check.load_state_dict(state.get("compared"))
         schedule = state.get("schedule", {})
         if schedule.get("kind") == type(self.schedule).__name__:
             self.schedule.load_state_dict(schedule)
-
-
-def _state(quantity: Quantity) -> dict[str, Any]:
-    """The quantity as a checkpoint can hold it: of plain containers and tensors."""
-    return {
-        "name": quantity.name,
-        "values": torch.from_numpy(quantity.values),
-        "unit": quantity.unit,
-        "axes": [list(axis) for axis in quantity.axes],
-        "symmetric": quantity.symmetric,
-        "total": quantity.total,
-    }
-
-
-def _quantity(state: dict[str, Any]) -> Quantity:
-    return Quantity(
-        state["name"],
-        state["values"].numpy(),
-        state["unit"],
-        tuple(map(tuple, state["axes"])),
-        symmetric=state["symmetric"],
-        total=state.get("total", ""),  # states of earlier versions have none
-    )
