@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .curvature.interception import Operations
 from .curvature.operator import CurvatureOperator
 from .krylov.block_lanczos import Krylov, is_formed, keeps_images, random_frame
 from .krylov.density import spectral_densities
@@ -144,7 +144,7 @@ def seconds_of(action: Callable[[], Any], device: torch.device) -> float:
     return least
 
 
-class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveTensors(Operations):
     """Counts the bytes of tensors that are made inside, and that live at the same time.
 
     Attributes:
@@ -153,15 +153,13 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.now = self.peak = 0
         self._known: set[int] = set()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call ``func`` and count what it has made."""
-        result = func(*args, **(kwargs or {}))
+        result = func(*args, **kwargs)
         given = {_address(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and _address(leaf) not in self._known | given:

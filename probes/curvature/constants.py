@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from .interception import Functions, Operations
 from .stand_ins import address
 
 __all__ = ["Constants"]
@@ -49,7 +48,7 @@ class Constants:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """A block whose operations are seen."""
-        with _Methods(self), _Operations(self):
+        with _Methods(self), _Operators(self):
             yield
 
     def operation(self, name: str, given: Sequence[Tensor], result: Any) -> None:
@@ -88,27 +87,14 @@ class Constants:
             self._known[where] = memory, name
 
 
-class _Operations(TorchDispatchMode):
+class _Operators(Operations):
     """Those of torch, also inside of its functions."""
 
-    supports_higher_order_operators = True
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as for `Forbidden`
-
     def __init__(self, constants: Constants) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._constants = constants
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         result = func(*args, **kwargs)
         self._constants.operation(
             _name(func), [*_floating(args), *_floating(kwargs.values())], result
@@ -116,27 +102,21 @@ class _Operations(TorchDispatchMode):
         return result
 
 
-class _Methods(TorchFunctionMode):
+class _Methods(Functions):
     """Those of tensors that torch's operations are not told of."""
 
     def __init__(self, constants: Constants) -> None:
         super().__init__()
         self._constants = constants
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call ``func``."""
         name = getattr(func, "__name__", "")
         if forward_ad._current_level >= 0:
             self._constants.forward = True
         if name in _READS and args and isinstance(args[0], Tensor):
             self._constants.method(name.strip("_"), args[0])
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def _floating(values: Iterable[Any]) -> Iterator[Tensor]:

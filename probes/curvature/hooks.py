@@ -11,8 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules import module as shared
-from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
+
+from .interception import Functions
 
 __all__ = ["TensorHooks", "gradient_hooks", "module_hooks"]
 
@@ -81,7 +82,7 @@ def gradient_hooks(module: nn.Module) -> list[str]:
     ]
 
 
-class TensorHooks(TorchFunctionMode):
+class TensorHooks(Functions):
     """Hooks that code puts on tensors inside are left out, unless run.
 
     Args:
@@ -96,15 +97,8 @@ class TensorHooks(TorchFunctionMode):
         self.found: list[str] = []
         self._run = run
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call ``func`` unless it is for such a hook."""
-        kwargs = kwargs or {}
         if func is Tensor.register_hook:
             hook = args[1] if len(args) > 1 else kwargs["hook"]
             if not _is_from(hook, _TORCH):

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch._C._functorch import TransformType, get_interpreter_stack
 from torch.autograd import forward_ad
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+
+from .interception import Functions
 
 __all__ = ["TwiceDifferentiable"]
 
@@ -21,7 +22,7 @@ _RECURRENT = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 _EMBEDDINGS: dict[Any, int] = {functional.embedding: 6, torch.embedding: 4}
 
 
-class TwiceDifferentiable(TorchFunctionMode):
+class TwiceDifferentiable(Functions):
     """Weight norm by hand, recurrent layers without cuDNN, dense embeddings: the same values.
 
     The second derivative of `torch._weight_norm` is wrong, that of cuDNN's recurrent layers is
@@ -30,15 +31,8 @@ class TwiceDifferentiable(TorchFunctionMode):
     numbers take it.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call ``func``, or what stands in for it."""
-        kwargs = kwargs or {}
         if func is torch._weight_norm:
             return _weight_norm(*args, **kwargs)
         if func is functional.layer_norm and _differentiates():

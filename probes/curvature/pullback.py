@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from .interception import Operations
 
 __all__ = ["Pullback", "SavedTensors", "made_tensors", "saved_tensors"]
 
@@ -107,28 +108,16 @@ def made_tensors(but: Sequence[Tensor]) -> Iterator[SavedTensors]:
         yield held
 
 
-class _Made(TorchDispatchMode):
+class _Made(Operations):
     """Counts what operations return, but for what shares memory with some tensors."""
 
-    supports_higher_order_operators = True
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as for `Forbidden`
-
     def __init__(self, held: SavedTensors, but: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._held = held
         self._but = {memory[0] for tensor in but if (memory := _memory(tensor)) is not None}
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        result = func(*args, **kwargs)
         for leaf in tree_leaves(result):
             memory = _memory(leaf) if isinstance(leaf, Tensor) else None
             if memory is not None and memory[0] not in self._but:

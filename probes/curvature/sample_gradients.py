@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import vjp, vmap
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from .batches import Batch, divided, sample_number
 from .graph_ends import graph_ends
+from .interception import Functions
 from .losses import differentiable_copies
 from .module_curvature import InformationOperator
 from .module_operator import Graph, Strategy
@@ -48,20 +48,14 @@ class _Seen:
     slopes: list[list[Tensor]]
 
 
-class _NothingSet(TorchFunctionMode):
+class _NothingSet(Functions):
     """Refuses to set attributes of tensors, which torch.func's transforms are not made for."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call ``func`` unless it sets an attribute."""
         if getattr(func, "__name__", "") == "__set__":
             raise RuntimeError("torch.func transforms no model that sets attributes of tensors")
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 class SampleGradients(InformationOperator):

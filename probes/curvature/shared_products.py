@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from .interception import Operations
 
 __all__ = ["SharedProducts"]
 
 
-class SharedProducts(TorchDispatchMode):
+class SharedProducts(Operations):
     """A B_1, ..., A B_k as A [B_1 ... B_k], and likewise with B shared.
 
     torch.vmap leaves these as k products, each of which reads the shared factor, as a rule the
@@ -24,21 +25,11 @@ class SharedProducts(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.largest = 0
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Nothing is compiled inside: the wrapper against that takes longer than an operation.
-        return False
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call ``func``, or one product in place of many."""
         if func is torch.ops.aten.bmm.default and len(args[0]) > 1:
             left, right = args
             if left.stride(0) == 0 != right.stride(0):
@@ -46,7 +37,7 @@ class SharedProducts(TorchDispatchMode):
             if right.stride(0) == 0 != left.stride(0):
                 # (A B)^T = B^T A^T
                 return self._shared(right[0].mT, left.mT).mT
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
     def _shared(self, left: Tensor, right: Tensor) -> Tensor:
         """left (n, m) times right (k, m, p), (k, n, p)."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .interception import Operations
 from .reach import Data
 from .stand_ins import address
 
@@ -21,7 +21,7 @@ class WriteError(RuntimeError):
     """A write that was refused."""
 
 
-class Forbidden(TorchDispatchMode):
+class Forbidden(Operations):
     """Refuses operations that write into the memory of these tensors.
 
     Views of them are seen, ``.data`` and ``detach()`` too; what goes past torch's operators, as
@@ -31,15 +31,8 @@ class Forbidden(TorchDispatchMode):
         broken: what was about to be written to. Code that catches the error does not hide it.
     """
 
-    supports_higher_order_operators = True
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Nothing is compiled inside: the wrapper against that takes longer than an operation.
-        return False
-
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.broken: list[Data] = []
         self._known: dict[int | None, Data] = {}
         self._kept: list[Tensor] = []
@@ -51,14 +44,8 @@ class Forbidden(TorchDispatchMode):
             self._known.setdefault(where, data)
             self._kept.append(tensor)  # so that no other memory gets its address
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call ``func`` unless it writes there."""
         given = _Arguments(args, kwargs)
         for written, only_if in _written(func):
             if only_if is not None and not given[only_if]:
