@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...models.arguments import require_arguments
 from ...models.flat_minima.clusters import ClusterClassifier
 from ..direction import Direction
+from ..field_statistics import FieldStatistics
 from ..geometry import Geometry
 from ..protocol import Reference, SampleKind, Selection, Theory
 from ..quantity import Quantity
@@ -40,7 +41,7 @@ _SOURCES = (
 
 
 @dataclass(frozen=True)
-class FlatStatistics:
+class FlatStatistics(FieldStatistics):
     """What new samples see of a classifier.
 
     Attributes:
@@ -52,13 +53,6 @@ class FlatStatistics:
     overlap: float = field(metadata={"unit": "squared parameter"})
     norm: float = field(metadata={"unit": "squared parameter"})
     bias: float = field(metadata={"unit": "parameter"})
-
-    def quantities(self) -> tuple[Quantity, ...]:
-        """The three."""
-        return tuple(
-            Quantity.number(name, getattr(self, name), part.metadata["unit"])
-            for name, part in self.__dataclass_fields__.items()
-        )
 
 
 class FlatMinimaTheory(Theory[FlatStatistics]):
@@ -122,8 +116,7 @@ class FlatMinimaTheory(Theory[FlatStatistics]):
 
     def restore(self, quantities: Sequence[Quantity]) -> FlatStatistics:
         """The statistics with these quantities."""
-        found = {quantity.name: float(quantity.values) for quantity in quantities}
-        return FlatStatistics(*(found[name] for name in FlatStatistics.__match_args__))
+        return FlatStatistics.restored(quantities)
 
     def predict(
         self, statistics: FlatStatistics, selections: Sequence[Selection], density: bool = True

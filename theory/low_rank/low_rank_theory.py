@@ -15,6 +15,7 @@ from ...models.arguments import require_arguments
 from ...models.low_rank.model import FactorisedMatrix
 from ...models.low_rank.standing import standing
 from ...models.low_rank.truth import LowRankMatrix
+from ..field_statistics import FieldStatistics, numbered
 from ..geometry import Geometry
 from ..matrix_kind import HESSIAN
 from ..protocol import Clock, SampleKind, Selection, Theory
@@ -50,7 +51,7 @@ _SOURCES = (
 
 
 @dataclass(frozen=True)
-class LowRankStatistics:
+class LowRankStatistics(FieldStatistics):
     """Where U stands, seen by someone who knows Z.
 
     Attributes:
@@ -66,13 +67,6 @@ class LowRankStatistics:
     noise: float = field(metadata=_MATRIX)
     principal_angle: float = field(metadata={"unit": "radians"})
     test_error: float = field(metadata={"unit": "1"})
-
-    def quantities(self) -> tuple[Quantity, ...]:
-        """All of them, under their names."""
-        return tuple(
-            _quantity(name, getattr(self, name), part.metadata["unit"])
-            for name, part in self.__dataclass_fields__.items()
-        )
 
 
 class LowRankTheory(Theory[LowRankStatistics]):
@@ -133,12 +127,7 @@ class LowRankTheory(Theory[LowRankStatistics]):
 
     def restore(self, quantities: Sequence[Quantity]) -> LowRankStatistics:
         """The statistics with these quantities."""
-        found = {quantity.name: quantity.values for quantity in quantities}
-        return LowRankStatistics(
-            found["strengths"],
-            found["amplitudes"],
-            *(float(found[name]) for name in LowRankStatistics.__match_args__[2:]),
-        )
+        return LowRankStatistics.restored(quantities)
 
     def predict(
         self, statistics: LowRankStatistics, selections: Sequence[Selection], density: bool = True
@@ -146,9 +135,9 @@ class LowRankTheory(Theory[LowRankStatistics]):
         """Loss, rho, error and the negative end of the Hessian from strengths and noise alone."""
         at = residual(self.problem, statistics.strengths[None], np.array([statistics.noise]))
         quantities = (
-            _quantity("loss", float(at.loss[0]), "loss"),
-            _quantity("rho", float(at.rho[0]), _MATRIX["unit"]),
-            _quantity("test_error", float(at.error[0]), "1"),
+            numbered("loss", float(at.loss[0]), "loss"),
+            numbered("rho", float(at.rho[0]), _MATRIX["unit"]),
+            numbered("test_error", float(at.error[0]), "1"),
         )
         spectra = self._spectra(statistics.strengths, statistics.noise, selections)
         return Geometry(quantities, spectra)
@@ -166,13 +155,13 @@ class LowRankTheory(Theory[LowRankStatistics]):
         at = curves(self.problem, self.start, stages, np.array([float(steps)]))
         strengths, noise = at.strengths[0], float(at.noise[0])
         quantities = (
-            _quantity("loss", float(at.residual.loss[0]), "loss"),
-            _quantity("strengths", strengths, _MATRIX["unit"]),
-            _quantity("learning_times", stages.times, "steps"),
-            _quantity("noise", noise, _MATRIX["unit"]),
-            _quantity("principal_angle", float(at.principal_angle[0]), "radians"),
-            _quantity("test_error", float(at.residual.error[0]), "1"),
-            _quantity("rho", float(at.residual.rho[0]), _MATRIX["unit"]),
+            numbered("loss", float(at.residual.loss[0]), "loss"),
+            numbered("strengths", strengths, _MATRIX["unit"]),
+            numbered("learning_times", stages.times, "steps"),
+            numbered("noise", noise, _MATRIX["unit"]),
+            numbered("principal_angle", float(at.principal_angle[0]), "radians"),
+            numbered("test_error", float(at.residual.error[0]), "1"),
+            numbered("rho", float(at.residual.rho[0]), _MATRIX["unit"]),
         )
         return Geometry(quantities, self._spectra(strengths, noise, selections))
 
@@ -200,9 +189,3 @@ class LowRankTheory(Theory[LowRankStatistics]):
                 f"got {type(model).__name__} {shape}".rstrip()
             )
         return model
-
-
-def _quantity(name: str, value: float | FloatArray, unit: str) -> Quantity:
-    array = np.asarray(value, dtype=np.float64)
-    axes = tuple(tuple(str(k + 1) for k in range(length)) for length in array.shape)
-    return Quantity(name, array, unit, axes)

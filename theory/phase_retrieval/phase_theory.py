@@ -14,6 +14,7 @@ from ...models.arguments import require_arguments, require_positive
 from ...models.phase_retrieval.loss import PhaseLoss
 from ...models.phase_retrieval.model import PhaseRetrieval
 from ..direction import Direction
+from ..field_statistics import FieldStatistics
 from ..geometry import Geometry
 from ..matrix_kind import SPHERE_HESSIAN
 from ..protocol import Clock, Reference, SampleKind, Selection, Theory
@@ -39,7 +40,7 @@ _SOURCES = (
 
 
 @dataclass(frozen=True)
-class PhaseStatistics:
+class PhaseStatistics(FieldStatistics):
     """What the Hessian depends on at one position.
 
     Attributes:
@@ -53,18 +54,6 @@ class PhaseStatistics:
     multiplier: float = field(metadata={"unit": "loss per squared parameter"})
     gradient_norm: float = field(metadata={"unit": "loss per parameter"})
     law: JointLaw | None = field(default=None, metadata={"unit": "none"})
-
-    def quantities(self) -> tuple[Quantity, ...]:
-        """All but the law."""
-        return tuple(
-            Quantity.number(
-                name, getattr(self, name), self.__dataclass_fields__[name].metadata["unit"]
-            )
-            for name in _RECORDED
-        )
-
-
-_RECORDED = ("overlap", "multiplier", "gradient_norm")
 
 
 class PhaseTheory(Theory[PhaseStatistics]):
@@ -138,8 +127,7 @@ class PhaseTheory(Theory[PhaseStatistics]):
 
     def restore(self, quantities: Sequence[Quantity]) -> PhaseStatistics:
         """The statistics with these quantities, without a law."""
-        found = {quantity.name: float(quantity.values) for quantity in quantities}
-        return PhaseStatistics(found["overlap"], found["multiplier"], found["gradient_norm"])
+        return PhaseStatistics.restored(quantities)
 
     def predict(
         self, statistics: PhaseStatistics, selections: Sequence[Selection], density: bool = True

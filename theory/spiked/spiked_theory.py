@@ -14,9 +14,10 @@ from ...models.arguments import require_arguments, require_least, require_positi
 from ...models.spiked.landscape import SpikedLandscape
 from ...models.spiked.model import SpikedModel
 from ..direction import Direction
+from ..field_statistics import FieldStatistics
 from ..geometry import Geometry
 from ..matrix_kind import SPHERE_HESSIAN
-from ..protocol import Clock, Reference, SampleKind, Selection
+from ..protocol import Clock, Reference, SampleKind, Selection, Theory
 from ..quantity import Quantity
 from ..source import Source
 from ..spectrum import Spectrum
@@ -47,7 +48,7 @@ _SOURCES = (
 
 
 @dataclass(frozen=True)
-class SpikedStatistics:
+class SpikedStatistics(FieldStatistics):
     """What the limit knows of one point of a descent.
 
     Attributes:
@@ -62,15 +63,8 @@ class SpikedStatistics:
     energy: float = field(metadata={"unit": "energy per coordinate"})
     gradient_norm: float = field(metadata={"unit": "energy per coordinate"})
 
-    def quantities(self) -> tuple[Quantity, ...]:
-        """The four, under their names."""
-        return tuple(
-            Quantity.number(name, getattr(self, name), part.metadata["unit"])
-            for name, part in self.__dataclass_fields__.items()
-        )
 
-
-class SpikedTheory:
+class SpikedTheory(Theory[SpikedStatistics]):
     """Predictions from (m, mu) as if x were independent of the noise; forecasts by the exact law.
 
     Where both exist, the outlier that is predicted is the naive one, and that of the forecast
@@ -151,8 +145,7 @@ class SpikedTheory:
 
     def restore(self, quantities: Sequence[Quantity]) -> SpikedStatistics:
         """The statistics with these quantities."""
-        found = {quantity.name: float(quantity.values) for quantity in quantities}
-        return SpikedStatistics(**{name: found[name] for name in SpikedStatistics.__match_args__})
+        return SpikedStatistics.restored(quantities)
 
     def predict(
         self, statistics: SpikedStatistics, selections: Sequence[Selection], density: bool = True
