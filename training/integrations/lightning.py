@@ -19,6 +19,7 @@ from ...probes.schedules import Schedule
 from ...probes.setup import Sample
 from ...views.sinks.scalars import scalars
 from .first_batch import first_batch
+from .late_class import late_class
 from .session import Session, world
 
 __all__ = ["SpectrumCallback"]  # noqa: F822 -- made at its first use
@@ -156,16 +157,7 @@ def _log(record: Record | None, trainer: Any) -> None:
 
 @cache
 def _callback() -> type:
-    try:
-        from lightning.pytorch import Callback
-    except ImportError as error:
-        raise ImportError(
-            "SpectrumCallback: expected the package lightning, which is not installed; "
-            "pip install 'spectrain[lightning]'"
-        ) from error
-    # By the name under which it can be found here, also by pickle.
-    names = {"__module__": __name__, "__doc__": _Hooks.__doc__}
-    return type("SpectrumCallback", (_Hooks, Callback), names)
+    return late_class(_Hooks, "lightning.pytorch", "Callback")
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from ...probes.setup import Sample
 from ...views.sinks.scalars import scalars
 from .first_batch import first_batch
 from .language_losses import known_loss, model_loss
+from .late_class import late_class
 from .session import Session, world
 
 __all__ = ["SpectrumCallback"]  # noqa: F822 -- made at its first use
@@ -196,15 +197,7 @@ def _checkpoint(args: Any, step: int) -> Path:
 
 @cache
 def _callback() -> type:
-    try:
-        from transformers import TrainerCallback
-    except ImportError as error:
-        raise ImportError(
-            "SpectrumCallback: expected the package transformers, which is not installed; "
-            "pip install 'spectrain[transformers]'"
-        ) from error
-    names = {"__module__": __name__, "__doc__": _Hooks.__doc__}
-    return type("SpectrumCallback", (_Hooks, TrainerCallback), names)
+    return late_class(_Hooks, "transformers", "TrainerCallback")
 
 
 def __getattr__(name: str) -> Any:
