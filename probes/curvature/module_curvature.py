@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from .batches import Batch, ordinary, sample_number
 from .graph_ends import own_functions
 from .module_operator import Graph, ModuleOperator, Strategy
-from .pullback import Pullback, SavedTensors
+from .pullback import Pullback
 
 __all__ = ["CovarianceOperator", "GaussNewtonOperator", "HessianOperator", "InformationOperator"]
 
@@ -35,10 +35,10 @@ class HessianOperator(ModuleOperator):
         product = Pullback(gradient, self._leaves)
         return Graph(value.detach(), samples, weight, product, constant=product.constant)
 
-    def _held(self, batch: Batch, own: Sequence[Tensor]) -> SavedTensors:
+    def _measured(self, batch: Batch) -> tuple[float, float]:
         # The one graph that is made for no products: a closer look at it costs them nothing.
         with self._observed.watched():
-            return super()._held(batch, own)
+            return super()._measured(batch)
 
     def forms(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """u^T H_l u  of the Hessian H_l of every unit's loss, and the units' weights.

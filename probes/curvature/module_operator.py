@@ -17,16 +17,16 @@ from ...models.arguments import require_arguments
 from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
 from .division import same_in_parts
-from .finite import all_finite
 from .graph_ends import require_own_ends
+from .graph_memory import graph_memory
 from .losses import Loss, Reduction, sample_losses, scalar_loss
 from .marks import marks
 from .observe import Mode, undisturbed, warn_of_constants, warn_of_unreached
 from .operator import CurvatureOperator
 from .out_of_memory import is_out_of_memory
 from .precision import require_precision
-from .pullback import SavedTensors, made_tensors, saved_tensors
 from .shared_products import SharedProducts
+from .soundness import require_sound
 from .stand_ins import alias
 from .wrappers import require_whole
 
@@ -34,8 +34,6 @@ __all__ = ["Graph", "ModuleOperator", "Strategy"]
 
 Strategy = Literal["kept graph", "kept graph, vmap", "rebuilt graph", "rebuilt graph, vmap"]
 
-# Samples on which the size of a graph is measured.
-_MEASURED = 64
 # Bytes that the largest intermediate tensor of a panel product may take: within the cores' caches.
 _CACHE = 2**22
 # Columns below which torch.vmap costs more than it saves.
@@ -46,9 +44,6 @@ _MANY = 64
 _ASKED = 8
 # Relative difference of two ways to compute the same loss beyond which they are two losses.
 _SAME = 1e-4
-# Beyond it a matrix is not symmetric to within rounding: |u'Hv - v'Hu| as a share of what u'Hv is
-# for random u, |u| |Hv| / sqrt(N).
-_ASYMMETRY = {torch.float32: 1e-3, torch.float64: 1e-6}
 
 
 @dataclass(frozen=True)
@@ -469,51 +464,13 @@ class ModuleOperator(CurvatureOperator):
             self._shares = self._columns > 1 and shared.largest > _CACHE
 
     def _require_sound(self, graph: Graph, rows: Tensor, products: Tensor) -> None:
-        """Refuse products that are not finite, or not those of a symmetric matrix."""
-        if not all_finite(products):
-            raise ValueError(
-                f"loss: expected a finite second derivative in {self._variables}, got NaN or "
-                "infinity: an operation has none here, as a norm at 0, or numbers are beyond "
-                f"{self.dtype}"
-            )
-        if len(rows) < 2:
-            return
-        (u, v), (hu, hv) = rows.double(), products.double()
-        gap = float((u @ hv - v @ hu).abs())
-        size = float(torch.maximum(u.norm() * hv.norm(), v.norm() * hu.norm())) / self.size**0.5
-        if not gap <= _ASYMMETRY[self.dtype] * size:
-            raise ValueError(
-                f"loss: expected a symmetric matrix in {self._variables}, got u'Hv and v'Hu that "
-                f"are {gap / size:.2g} of their size apart: an operation's second derivative is "
-                "wrong, as that of a torch.autograd.Function that keeps an intermediate result"
-            )
+        require_sound(rows, products, self._variables)
 
     def _measured(self, batch: Batch) -> tuple[float, float]:
-        """Bytes that a graph holds for each sample: in all, and in its largest tensor."""
-        own = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
-        # A loader's batches stay in memory for the graphs that were built on them.
-        carried = sum(t.numel() * t.element_size() for t in own) if self._batches.many else 0
-        part = divided(batch, _MEASURED)[0]
-        try:
-            held = self._held(part, own)
-        except Exception:  # a module that takes whole batches only; other errors come again
-            part = batch
-            held = self._held(part, own)
-        samples = sample_number(part)
-        total = held.total / samples + carried / sample_number(batch)
-        return max(1.0, total), held.largest / samples
-
-    def _held(self, batch: Batch, own: Sequence[Tensor]) -> SavedTensors:
-        known = [*self._observed.module.parameters(), *self._placed.values(), *self._leaves, *own]
-        try:
-            with saved_tensors(known) as held:
-                self._built(batch)
-        except RuntimeError as error:
-            if "saved tensor hooks" not in str(error):
-                raise
-            with made_tensors(known) as held:
-                self._built(batch)
-        return held
+        """See `graph_memory`; a loader's batches stay in memory for the graphs built on them."""
+        parameters = self._observed.module.parameters()
+        known = [*parameters, *self._placed.values(), *self._leaves]
+        return graph_memory(self._built, batch, known, carried=self._batches.many)
 
     def _chosen_columns(self, strategy: Strategy | None, largest: float) -> int:
         fitting = int(_CACHE / max(1.0, largest))
