@@ -1,4 +1,4 @@
-"""What optimisers share that evaluate the gradient several times a step and draw numbers."""
+"""What optimisers share that evaluate the gradient several times a step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..models.drawing_optimiser import DrawingOptimiser
+
 __all__ = ["Closure", "ClosureOptimiser", "require"]
 
 # Zeroes the gradients, computes the loss, calls backward and returns the loss.
 Closure = Callable[[], Any]
 
 
-class ClosureOptimiser(torch.optim.Optimizer):
+class ClosureOptimiser(DrawingOptimiser):
     """An optimiser whose `step` needs a closure, as that of `torch.optim.LBFGS` does.
 
     Args:
@@ -37,8 +39,8 @@ class ClosureOptimiser(torch.optim.Optimizer):
         ranges: dict[str, tuple[float, bool]],
         generator: torch.Generator | None,
     ) -> None:
-        self._ranges, self._generator = ranges, generator
-        super().__init__(params, defaults)
+        self._ranges = ranges
+        super().__init__(params, defaults, generator)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As of any optimiser.
@@ -52,27 +54,6 @@ class ClosureOptimiser(torch.optim.Optimizer):
                 words = "at least" if allowed else "above"
                 raise ValueError(f"{name}: expected a number {words} {least:g}, got {value}")
         super().add_param_group(param_group)
-
-    def state_dict(self) -> dict[str, Any]:
-        """As of any optimiser, with the state of the generator."""
-        state = super().state_dict()
-        if self._generator is not None:
-            state["generator"] = self._generator.get_state()
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state: what is drawn next is what would have been drawn."""
-        state = dict(state_dict)
-        drawn = state.pop("generator", None)
-        super().load_state_dict(state)
-        if self._generator is not None and drawn is not None:
-            self._generator.set_state(drawn.cpu())
-
-    def _noise(self, like: Tensor, name: str) -> Tensor:
-        """N(0, 1) in the shape of a tensor."""
-        if self._generator is None:
-            raise ValueError(f"generator: expected one at a {name} above 0, got None")
-        return torch.empty_like(like).normal_(generator=self._generator)
 
     def _trained(self) -> list[tuple[dict[str, Any], Tensor]]:
         """Every parameter that is trained, with its group."""
