@@ -18,6 +18,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     from benchmarks import (
+        commands,
         cost,
         curvature,
         ensemble,
@@ -32,14 +33,14 @@ def main() -> None:
     )
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="suite", required=True)
+    chosen = parser.add_subparsers(dest="suite", required=True)
     suites = (
-        *(cost, curvature, ensemble, information, logging),
+        *(commands, cost, curvature, ensemble, information, logging),
         *(low_rank, overhead, probing, records, spiked, theory),
     )
     for suite in suites:
         name, summary = suite.__name__.rpartition(".")[2], suite.__doc__.splitlines()[0]
-        command = commands.add_parser(name, help=summary, description=summary)
+        command = chosen.add_parser(name, help=summary, description=summary)
         suite.add_arguments(command)
         command.set_defaults(run=suite.run)
     arguments = parser.parse_args()
