@@ -135,13 +135,13 @@ def drawing(found: dict[Way, tuple[FloatArray, FloatArray]]) -> Figure:
     looks = dict(zip(families, SERIES, strict=False))
     for family in families:
         color, marker, _ = looks[family]
-        own = [each for way, each in found.items() if way.family == family]
-        for strength, (train, test) in enumerate(own):
+        own = [each for each in found.items() if each[0].family == family]
+        for strength, (way, (train, test)) in enumerate(own):
             alpha = (strength + 1) / len(own)
             mean, error = _mean(train)
             profile.errorbar(
                 PERTURBATIONS, mean, error, color=color, marker=marker, markersize=3, alpha=alpha,
-                linewidth=1, elinewidth=0.8, label=family if alpha == 1 else None,
+                linewidth=1, elinewidth=0.8, label=f"{family}, {way.label}",
             )  # fmt: skip
             gained, spread = _mean(train[:, place] - train[:, 0])
             error_test, spread_test = _mean(100 * test[:, 0])
