@@ -412,12 +412,12 @@ def test_an_interrupt_and_what_is_too_large_end_in_one_line(monkeypatch, capsys)
         def command(arguments, raised=raised):
             raise raised
 
-        monkeypatch.setitem(cli._COMMANDS, "check", command)
+        monkeypatch.setitem(cli.COMMANDS, "check", command)
         assert main(["check"]) == status
         message = capsys.readouterr().err
         assert told in message
         assert message.count("\n") == 1
-    monkeypatch.setitem(cli._COMMANDS, "check", lambda arguments: exec("raise RuntimeError('x')"))
+    monkeypatch.setitem(cli.COMMANDS, "check", lambda arguments: exec("raise RuntimeError('x')"))
     with pytest.raises(RuntimeError, match="x"):
         main(["check"])
 
