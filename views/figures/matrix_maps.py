@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -71,10 +72,13 @@ def matrix_maps(
         (time,), _ = clock([record])
         shared = max(_largest(values) for kind, values in found.items() if kind != "difference")
         for axes, (words, values) in zip(row, found.items(), strict=False):
-            limit = _largest(values) if words == "difference" else shared
-            _draw_map(axes, values, limit or 1.0, quantity, record.reference)
+            limit = (_largest(values) if words == "difference" else shared) or 1.0
+            power = _power(limit)
+            scale = 10.0**power
+            _draw_map(axes, values / scale, limit / scale, quantity, record.reference)
             when = f"{clock_symbol(label)} = {time:.4g}"
-            axes.set_title(f"{style.literal(title(name))}, {words}\n{when} ({quantity.unit})")
+            unit = f"$10^{{{power}}}$ {quantity.unit}" if power else quantity.unit
+            axes.set_title(f"{style.literal(title(name))}, {words}\n{when} ({unit})")
         for axes in row[len(found) :]:
             axes.set_axis_off()
     return figure
@@ -108,7 +112,7 @@ def _draw_map(
         for (row, column), value in np.ndenumerate(values):
             dark = abs(value) > 0.6 * limit
             axes.text(
-                column, row, _short(value, limit), ha="center", va="center",
+                column, row, _short(value), ha="center", va="center",
                 fontsize=max(5.0, min(7.0, 36 / max(values.shape))),
                 color="white" if dark else "black",
             )  # fmt: skip
@@ -121,11 +125,14 @@ def _draw_map(
     axes.tick_params(length=0)
 
 
-def _short(value: float, limit: float) -> str:
-    """Two decimals, without the sign of a zero and without a leading zero; else three digits."""
+def _power(limit: float) -> int:
+    """The power of ten in which entries up to the limit are written, 0 where few digits do."""
+    return 0 if 0.05 <= limit < 1000 else max(math.floor(math.log10(limit)), -300)
+
+
+def _short(value: float) -> str:
+    """Two decimals, without the sign of a zero and without a leading zero."""
     if not np.isfinite(value):
         return "–"
-    if not 0.05 <= limit < 1000:
-        return f"{value:.1e}"
     text = f"{value:.2f}".replace("-0.00", "0.00")
     return text.replace("0.", ".", 1) if abs(value) < 0.995 else text

@@ -336,6 +336,20 @@ def test_matrices_are_measured_forecast_and_difference_at_three_steps(records):
     assert "No matrix" in words(matrix_maps([without]))
 
 
+@pytest.mark.parametrize(("scale", "power"), [(3e-306, -300), (3e-3, -3), (3.0, 0), (3e12, 12)])
+def test_entries_fit_into_their_cells_whatever_their_size(records, scale, power):
+    """The title says in which power of ten they are written."""
+    values = scale * np.array([[1.0, -0.5], [-0.5, 0.25]])
+    tiny = replace(records[3], forecast=None, measured=Geometry(quantities_of(gram=values)))
+    (axes,) = matrix_maps([tiny]).axes
+    texts = [text.get_text() for text in axes.texts]
+    np.testing.assert_allclose(
+        [float(text) for text in texts], (values / 10.0**power).ravel(), atol=0.006
+    )
+    assert max(map(len, texts)) <= 5
+    assert (f"$10^{{{power}}}$ squared parameter" in axes.get_title()) == (power != 0)
+
+
 def test_overlaps_show_span_and_means(records):
     figure = overlaps(records)
     assert {
