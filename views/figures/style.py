@@ -249,9 +249,15 @@ def draw_line(axes: Axes, x: FloatArray, y: FloatArray, **style: Any) -> None:
 
 
 def axis_names(names: Iterable[str], reference: Iterable[Direction]) -> list[str]:
-    """Names along an axis of a quantity, those of reference directions as their symbols."""
+    """Names along an axis of a quantity, those of reference directions as their symbols.
+
+    Long ones are cut where they are told apart best: at the end, the beginning or in between.
+    """
     known = {direction.name: symbol(direction) for direction in reference}
-    return [known.get(name) or literal(_shortened(name, 12)) for name in names]
+    names = list(names)
+    cuts = [[_shortened(name, 12, kept) for name in names] for kept in (11, *range(11))]
+    shown = max(cuts, key=lambda cut: len(set(cut)))
+    return [known.get(name) or literal(cut) for name, cut in zip(names, shown, strict=True)]
 
 
 def mark_failures(axes: Axes, places: FloatArray) -> None:
@@ -269,9 +275,12 @@ def symbol(direction: Direction) -> str:
     return literal(_shortened(direction.name, 12))
 
 
-def _shortened(text: str, limit: int) -> str:
-    """What a figure has room for of a name."""
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+def _shortened(text: str, limit: int, kept: int | None = None) -> str:
+    """What a figure has room for of a name; so many letters of its beginning, else all of them."""
+    if len(text) <= limit:
+        return text
+    kept = limit - 1 if kept is None else kept
+    return f"{text[:kept]}…{text[len(text) - (limit - 1 - kept) :]}"
 
 
 def literal(text: str) -> str:

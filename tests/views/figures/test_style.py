@@ -107,6 +107,17 @@ def test_names_are_no_formulas_and_have_an_end():
     assert style.heading(2, "Hessian", 500 * "a") == f"Hessian, {21 * 'a'}…"
 
 
+def test_long_names_along_an_axis_are_cut_where_they_are_told_apart():
+    def cut(*names):
+        return style.axis_names(names, [Direction("x0", "x_{0}", True)])
+
+    assert cut("encoder attention", "decoder attention") == ["encoder att…", "decoder att…"]
+    assert cut("second_layer.0", "second_layer.1") == ["…ond_layer.0", "…ond_layer.1"]
+    layers = cut("layer.0.linear.weight", "layer.0.linear.bias", "layer.1.linear.weight")
+    assert layers == ["layer.0…ight", "layer.0…bias", "layer.1…ight"]
+    assert cut("x0", "short") == ["$x_{0}$", "short"]
+
+
 def lightness(color):
     red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return 0.299 * red + 0.587 * green + 0.114 * blue
