@@ -15,7 +15,7 @@ _WIDTH = 16
 # Where a product is a derivative, time is that of the products: so many of them for a density, with
 # at least so many nodes, and vectors of so many entries together, which are what it is averaged
 # over; but so few or so many.
-_DENSITY_PRODUCTS = 51
+_DENSITY_PRODUCTS = 36
 _FEWEST_STEPS = 10
 _ENTRIES = 20_000
 _FEWEST, _MOST = 3, 8

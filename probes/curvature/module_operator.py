@@ -36,8 +36,9 @@ Strategy = Literal["kept graph", "kept graph, vmap", "rebuilt graph", "rebuilt g
 
 # Bytes that the largest intermediate tensor of a panel product may take: within the cores' caches.
 _CACHE = 2**22
-# Columns below which torch.vmap costs more than it saves.
-_FEWEST = 4
+# Columns below which torch.vmap costs more than it saves: operations on the larger tensors of fewer
+# take longer than their calls. Those of accelerators take less.
+_FEWEST, _FEWEST_LAUNCHED = 16, 4
 # Columns from which on one of them costs at most half as much as one of eight.
 _MANY = 64
 # Columns at once where vmap is asked for.
@@ -88,7 +89,8 @@ class ModuleOperator(CurvatureOperator):
         strategy: "kept graph" builds the graph of each batch once, "rebuilt graph" again for each
             panel; with ", vmap" several columns of a panel go through it together, else one by
             one. Default: kept if the graphs fit in ``memory``, and vmapped if the largest
-            intermediate tensor of at least four columns is within the caches (4 MiB).
+            intermediate tensor of at least 16 columns (four on an accelerator) is within the
+            caches (4 MiB).
         run_hooks: whether the user's hooks on modules are run; see `SpectralProbe`.
         mode: "eval" or "train"; see `SpectralProbe`.
         dtype: of copies of the parameters and all else that the model is measured in; default:
@@ -475,7 +477,8 @@ class ModuleOperator(CurvatureOperator):
     def _chosen_columns(self, strategy: Strategy | None, largest: float) -> int:
         fitting = int(_CACHE / max(1.0, largest))
         if strategy is None:
-            return fitting if fitting >= _FEWEST else 1
+            fewest = _FEWEST if self.device.type == "cpu" else _FEWEST_LAUNCHED
+            return fitting if fitting >= fewest else 1
         return max(_ASKED, fitting) if strategy.endswith("vmap") else 1
 
     def _parts(self, batch: Batch) -> list[Batch]:

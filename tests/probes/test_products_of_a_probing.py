@@ -53,12 +53,12 @@ def beyond(spectrum, value):
     return spectrum.size * (1 - below), spectrum.size * error
 
 
-def test_a_large_matrix_takes_a_sixth_of_the_products(differentiated, generator):
+def test_a_large_matrix_takes_a_tenth_of_the_products(differentiated, generator):
     """The largest eigenvalue is that of the full width; trace and numbers are within errors."""
     values = network_like(12_000, generator)
     found, pairs, products = measured(differentiated(values), Measurement())
     full, *_ = measured(differentiated(values), Measurement(width=16, max_products=16 * 24))
-    assert 6 * products <= BEFORE
+    assert 10 * products <= BEFORE
     assert bool(pairs.converged.all())
     assert found.top[0].value == pytest.approx(full.top[0].value, rel=1e-3)
     for one, other in zip(found.top + found.bottom, full.top + full.bottom, strict=True):
