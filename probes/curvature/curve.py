@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -14,9 +16,12 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from .kernels import layer_norm
 
-__all__ = ["Curves", "along_curves"]
+__all__ = ["Curves"]
 
 _ATEN = torch.ops.aten
+
+# torch's own type knows no auxiliary results.
+_dual: Callable[..., Any] = partial(jvp, has_aux=True)
 
 # Two tensors to their product.
 _Multiply = Callable[[Tensor, Tensor], Tensor]
@@ -41,19 +46,21 @@ class Curves(Tensor):
     second: list[Tensor | None]
 
     @staticmethod
-    def __new__(cls, value: Tensor, first: list[Tensor], second: list[Tensor | None]) -> Curves:
+    def __new__(
+        cls: type[Curves], value: Tensor, first: list[Tensor], second: list[Tensor | None]
+    ) -> Curves:
         """A tensor without memory of its own."""
-        made: Curves = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Curves = Tensor._make_wrapper_subclass(
             cls, value.shape, strides=value.stride(), dtype=value.dtype, device=value.device
         )
         made.value, made.first, made.second = value, first, second
         return made
 
     # Functions are met as the operations that they are made of.
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls,
         func: Any,
         types: Sequence[type],
@@ -63,7 +70,8 @@ class Curves(Tensor):
         """What ``func`` makes of them."""
         if func._schema.is_mutable:
             return _in_place(func, args, kwargs or {})
-        return _RULES.get(func, _differentiated)(func, *args, **kwargs or {})
+        rule: Callable[..., Any] = _RULES.get(func, _differentiated)
+        return rule(func, *args, **kwargs or {})
 
     def curvature(self, place: int) -> Tensor:
         """x_k''."""
@@ -74,12 +82,6 @@ class Curves(Tensor):
         """Of a linear function, and whatever shares memory with its values as the results do."""
         second = [None if part is None else function(part) for part in self.second]
         return Curves(function(self.value), [function(part) for part in self.first], second)
-
-
-def along_curves(function: Callable[..., Tensor], *arguments: Any) -> Curves:
-    """What a function makes of tensors, some of them curves, by dual numbers in dual numbers."""
-    found: Curves = _differentiated(function, *arguments)
-    return found
 
 
 def _is_floating(leaf: Any) -> bool:
@@ -106,28 +108,38 @@ def _differentiated(func: Any, *args: Any, **kwargs: Any) -> Any:
         return [*(leaf for leaf in found if _is_floating(leaf)), own[0]], rest
 
     def along(own: tuple[Tensor, ...], slopes: tuple[Tensor, ...]) -> Any:
-        value, slope, rest = jvp(called, own, slopes, has_aux=True)
+        value, slope, rest = _dual(called, own, slopes)
         return (value, slope), rest
 
     first, second = [], []
     # Modes have had their turn.
     with enable_reentrant_dispatch(), torch._C._DisableTorchDispatch():
+        _load_rules()
         for k in range(len(curves[0].first)):
             slopes = tuple(curve.first[k] for curve in curves)
             rates = tuple(curve.curvature(k) for curve in curves)
-            (value, slope), (_, rate), rest = jvp(
-                along, (values, slopes), (slopes, rates), has_aux=True
-            )
+            (value, slope), (_, rate), rest = _dual(along, (values, slopes), (slopes, rates))
             first.append(slope)
             second.append(rate)
     found, shape = seen
     varying = map(_joined, value, zip(*first, strict=True), zip(*second, strict=True))
     others = iter(rest)
     own = [
-        (next(varying) if _is_floating(leaf) else next(others)) if isinstance(leaf, Tensor) else leaf
+        (next(varying) if _is_floating(leaf) else next(others))
+        if isinstance(leaf, Tensor)
+        else leaf
         for leaf in found
     ]
     return tree_unflatten(own, shape)
+
+
+@cache
+def _load_rules() -> None:
+    """Those of forward mode, which warn of what torch itself has deprecated as they are loaded."""
+    one = torch.ones(())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        jvp(torch.sin, (one,), (one,))
 
 
 def _joined(value: Tensor, first: Sequence[Tensor], second: Sequence[Tensor]) -> Curves:
@@ -162,6 +174,16 @@ def _linear(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     return x.mapped(lambda part: func(part, *args, **kwargs))
 
 
+def _view(func: Any, x: Curves, *args: Any) -> Any:
+    """A view of the values; of derivatives that lie otherwise in memory, a copy."""
+
+    def viewed(part: Tensor) -> Tensor:
+        return part.reshape(*args)
+
+    second = [None if part is None else viewed(part) for part in x.second]
+    return Curves(func(x.value, *args), list(map(viewed, x.first)), second)
+
+
 def _parts(func: Any, x: Curves, *args: Any, **kwargs: Any) -> list[Curves]:
     """Likewise, with several results."""
     values = func(x.value, *args, **kwargs)
@@ -194,7 +216,9 @@ def _sum(func: Any, x: Any, y: Any, *, alpha: float = 1) -> Any:
     if not (isinstance(x, Curves) and isinstance(y, Curves)):
         own, other = (x, y) if isinstance(x, Curves) else (y, x)
         factor = 1 if own is x else func(0, 1, alpha=alpha)
-        value = func(own.value, other, alpha=alpha) if own is x else func(other, own.value, alpha=alpha)
+        value = (
+            func(own.value, other, alpha=alpha) if own is x else func(other, own.value, alpha=alpha)
+        )
 
         def shaped(part: Tensor | None) -> Any:
             if part is None:
@@ -206,7 +230,8 @@ def _sum(func: Any, x: Any, y: Any, *, alpha: float = 1) -> Any:
     def rate(a: Tensor | None, b: Tensor | None, k: int) -> Tensor | None:
         if a is None and b is None:
             return None
-        return func(x.curvature(k), y.curvature(k), alpha=alpha)
+        found: Tensor = func(x.curvature(k), y.curvature(k), alpha=alpha)
+        return found
 
     return Curves(
         func(x.value, y.value, alpha=alpha),
@@ -252,12 +277,12 @@ def _divided(func: Any, x: Any, y: Any) -> Any:
 
 
 def _convolution(func: Any, x: Any, weight: Any, bias: Any, *args: Any) -> Any:
-    found = _product(lambda a, b: func(a, b, None, *args), x, weight)
+    found: Any = _product(lambda a, b: func(a, b, None, *args), x, weight)
     return found if bias is None else found + bias.view(-1, *[1] * (found.ndim - 2))
 
 
 def _addmm(func: Any, bias: Any, x: Any, y: Any, *, beta: float = 1, alpha: float = 1) -> Any:
-    found = _product(torch.mm, x, y)
+    found: Any = _product(torch.mm, x, y)
     found = found if alpha == 1 else found * alpha
     return found + (bias if beta == 1 else bias * beta)
 
@@ -346,7 +371,7 @@ def _constant(func: Any, x: Curves, *args: Any, **kwargs: Any) -> Any:
 _RULES: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys(
         [
-            _ATEN.view.default, _ATEN._unsafe_view.default, _ATEN.t.default,
+            _ATEN.t.default,
             _ATEN.transpose.int, _ATEN.permute.default, _ATEN.expand.default,
             _ATEN.slice.Tensor, _ATEN.select.int, _ATEN.unsqueeze.default,
             _ATEN.squeeze.dim, _ATEN.squeeze.dims, _ATEN.clone.default, _ATEN.alias.default,
@@ -357,6 +382,7 @@ _RULES: dict[Any, Callable[..., Any]] = {
         ],
         _linear,
     ),
+    **dict.fromkeys([_ATEN.view.default, _ATEN._unsafe_view.default], _view),
     **dict.fromkeys(
         [_ATEN.split.Tensor, _ATEN.split_with_sizes.default, _ATEN.unbind.int], _parts
     ),
