@@ -52,8 +52,9 @@ def measured_spectra(
     coefficients = law_jacobi(krylov, COEFFICIENTS, traces) if density else ()
     resolvent = resolvent_traces(krylov, pairs.values)
     sampling = operator.sampling_errors(pairs.vectors, resolvent)
+    unknown = ""
     if sampling is None:
-        sampling = form_errors(operator, pairs.vectors, pairs.values, resolvent)
+        sampling, unknown = form_errors(operator, pairs.vectors, pairs.values, resolvent)
     pairs = replace(pairs, vectors=operator.embedded(pairs.vectors))
     columns = _eigenpairs(pairs, _aligned(operator, pairs, reference), sampling, len(selections))
     spectra = [
@@ -65,6 +66,7 @@ def measured_spectra(
             bottom=tuple(columns[i][pairs.largest :]),
             density=densities[i] if density else None,
             jacobi=coefficients[i] if density else None,
+            unknown=unknown or _unknown(operator, columns[i]),
         )
         for i, selection in enumerate(selections)
     ]
@@ -139,8 +141,16 @@ def _in_sample_space(
         bottom=tuple(found[pairs.largest :]),
         density=known.density,
         jacobi=known.jacobi,
+        unknown=_unknown(operator, found),
     )
     return [spectrum], pairs, 0
+
+
+def _unknown(operator: CurvatureOperator, pairs: Sequence[Eigenpair]) -> str:
+    """Why closed forms give no sampling error; empty if they do."""
+    if all(np.isfinite(pair.sampling_error) for pair in pairs):
+        return ""
+    return f"errors are not finite, of {operator.samples} samples"
 
 
 def _aligned(
@@ -156,7 +166,7 @@ def _aligned(
 
 
 def _eigenpairs(
-    pairs: Eigenpairs, aligned: Alignment | None, sampling: Tensor | None, blocks: int
+    pairs: Eigenpairs, aligned: Alignment | None, sampling: Tensor, blocks: int
 ) -> list[list[Eigenpair]]:
     """The eigenpairs of each block, largest first, then smallest first."""
     count = pairs.values.shape[-1]
@@ -166,7 +176,7 @@ def _eigenpairs(
         return result
 
     values, residuals = table(pairs.values), table(pairs.residuals)
-    errors = np.full((blocks, count), np.nan) if sampling is None else table(sampling)
+    errors = table(sampling)
     overlaps = np.full((blocks, count), np.nan)
     cosines = np.zeros((blocks, count, 0))
     if aligned is not None:

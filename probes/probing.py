@@ -10,8 +10,9 @@ from dataclasses import replace
 from math import prod
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..theory.geometry import Geometry
 from ..theory.protocol import Reference, Selection, Statistics, Theory
@@ -20,7 +21,7 @@ from ..theory.spectrum import FloatArray, Spectrum
 from ..theory.transitions import TransitionTracker
 from .budget import Meter, SpentError
 from .curvature.batches import Batch, Batched
-from .curvature.borrowed import counted, of_all
+from .curvature.borrowed import counted, in_halves, of_all
 from .curvature.observe import undisturbed
 from .curvature.operator import CurvatureOperator
 from .curvature.out_of_memory import is_out_of_memory, let_go
@@ -35,7 +36,7 @@ from .records.record import Failure, Record
 from .scores import Scores, pooled, scores_over
 from .setup import Setup
 from .sharpness import Sharpness, sharpness_quantities, sharpnesses
-from .size_bias import size_bias, size_bias_quantities
+from .size_bias import Bias, product_size_bias, size_bias, size_bias_quantities
 from .spectral_shares import share_quantities
 from .tracking import Tracker
 from .tracks import Found, found_pairs, tracks
@@ -94,7 +95,8 @@ class Probing:
         self._selections: list[Selection] = []
         self._reference: Reference | None = None
         self._sharpnesses: dict[str, Sharpness] = {}
-        self._biases: dict[tuple[str, str], tuple[FloatArray, FloatArray]] = {}
+        self._biases: dict[tuple[str, str], Bias] = {}
+        self._wholes: dict[tuple[Selection, ...], tuple[list[Spectrum], Tensor]] = {}
 
     def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Loss, accuracy, statistics, measures and spectra on the probe sample of this step."""
@@ -118,6 +120,9 @@ class Probing:
         if self._setup.theory is None:
             with self.alone("shares"):
                 self._take_shares()
+        if self._wholes:
+            with self._timed("size bias"):
+                self._take_size_biases(module, batch)
         if self._biases:
             with self.alone("size bias"):
                 units = {matrix.kind.name: matrix.kind.unit for matrix in self._setup.matrices}
@@ -273,6 +278,27 @@ class Probing:
         self._require_new(quantities)
         self._keep_measured(quantities=(*measured.quantities, *quantities))
 
+    def _take_size_biases(self, module: nn.Module, batch: Batched) -> None:
+        """Of the largest eigenvalues that were had by products."""
+        setup, by_head = self._setup, self.record.operator.startswith("head")
+        for place, (selections, (spectra, vectors)) in enumerate(self._wholes.items()):
+            generator = setup.generator(self.record.step, 0, (6,))
+
+            def halves(
+                selections: Sequence[Selection] = selections,
+                generator: torch.Generator = generator,
+            ) -> Iterator[CurvatureOperator]:
+                with setup.processes.agreed():
+                    parts = in_halves(batch, generator)
+                for part in parts:
+                    (group,) = groups(setup, module, self._parts.of(part), selections, by_head)
+                    yield group.build()
+
+            with self.alone("size bias"), self._meter.part(len(self._wholes) - place):
+                allowed = self._setup.measurement
+                found = product_size_bias(spectra, vectors, halves, allowed, generator)
+                self._biases.update(zip(map(_key, selections), found, strict=True))
+
     def _take_draws(self, module: nn.Module) -> None:
         """Eigenvalues on more draws of the probe sample."""
         setup = self._setup
@@ -323,6 +349,10 @@ class Probing:
             if self._thorough and isinstance(operator, SampleSpace):
                 own = setup.generator(self.record.step, 0, (6,))
                 self._biases[_key(spectra[0])] = size_bias(operator, spectra[0], own)
+            elif self._thorough and any(
+                np.isfinite(pair.sampling_error) for each in spectra for pair in each.top
+            ):
+                self._wholes[group.selections] = spectra, pairs.vectors[..., : pairs.largest]
             kept: Sequence[Found | None] = [None] * len(spectra)
             if setup.measurement.tracking:
                 kept = found_pairs(pairs, group.selections, passes, start is not None)

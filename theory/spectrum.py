@@ -214,6 +214,7 @@ class Spectrum(Deferred):
         density: None if it was not asked for.
         inside: predicted only: the outliers in gaps of the bulk, largest first.
         jacobi: coefficients of the law of all eigenvalues; None where there is no density.
+        unknown: measured only: why some sampling errors are NaN; empty if none of them is.
     """
 
     matrix: str = field(metadata={"unit": "none"})
@@ -225,6 +226,7 @@ class Spectrum(Deferred):
     density: Density | None = field(default=None, metadata={"unit": "see Density"})
     inside: tuple[Eigenpair, ...] = field(default_factory=tuple, metadata={"unit": "see Eigenpair"})
     jacobi: Jacobi | None = field(default=None, metadata={"unit": "see Jacobi"})
+    unknown: str = field(default="", metadata={"unit": "none"})
 
     def __repr__(self) -> str:
         ends = [

@@ -21,6 +21,7 @@ __all__ = [
     "Inputs",
     "batches_of",
     "divided",
+    "halved",
     "is_empty",
     "is_graph",
     "ordinary",
@@ -188,6 +189,30 @@ def divided(batch: Batch, samples: int) -> list[Batch]:
         return rows
 
     return [part(start) for start in range(0, number, samples)]
+
+
+def halved(batch: Batch, generator: torch.Generator) -> tuple[Batch, Batch]:
+    """Two halves of the samples at random; what has another first axis is in both.
+
+    Raises:
+        ValueError: for a single sample.
+    """
+    number = sample_number(batch)
+    if number < 2:
+        raise ValueError("sample: expected at least two samples to halve, got one")
+    order = torch.randperm(number, device=generator.device, generator=generator)
+
+    def of(places: Tensor) -> Batch:
+        def rows(leaf: Any) -> Any:
+            whole = not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != number
+            return leaf if whole else leaf[places.to(leaf.device)]
+
+        if _one_each(batch[1]):
+            return (tree_map(rows, batch[0]), [batch[1][place] for place in places.tolist()])
+        return (tree_map(rows, batch[0]), tree_map(rows, batch[1]))
+
+    first, second = order.tensor_split(2)
+    return of(first), of(second)
 
 
 def _one_each(targets: Any) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import register_pytree_node, tree_map
 
-from .batches import Batch, Batched, batches_of, divided, is_empty, together
+from .batches import Batch, Batched, batches_of, divided, halved, is_empty, together
 from .processes import Processes
 
-__all__ = ["Borrowed", "borrowed_if_empty", "counted", "of_all"]
+__all__ = ["Borrowed", "borrowed_if_empty", "counted", "in_halves", "of_all"]
 
 # Batch norm has no statistics of one.
 _LENT = 2
@@ -45,6 +46,17 @@ def borrowed_if_empty(batch: Batched, processes: Processes) -> Batched:
     own = divided(batches_of(batch)[0], _LENT)[0] if processes.rank == lender else None
     lent = processes.told(_moved(own, "cpu"), by=lender)
     return batch if counts[processes.rank] else Borrowed(_moved(lent, processes.device))
+
+
+def in_halves(batch: Batched, generator: torch.Generator) -> tuple[Batched, Batched]:
+    """Two halves of the samples at random; borrowed ones, which count by 0, are in both.
+
+    Raises:
+        ValueError: for a single sample.
+    """
+    if isinstance(batch, Borrowed):
+        return batch, batch
+    return halved(together(batch), generator)
 
 
 def of_all(batch: Batched, processes: Processes) -> Batch | None:

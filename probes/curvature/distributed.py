@@ -42,6 +42,7 @@ class SharedOperator(Derived):
     Attributes:
         processes: see above.
         counts: whether this process has samples of its own.
+        deviation: (size, 1), of this process's mean gradient from the global one, of a covariance.
     """
 
     def __init__(
@@ -61,10 +62,10 @@ class SharedOperator(Derived):
                 f"local: expected equal sizes on all processes, got {list(map(int, sizes))}"
             )
         self._width, self._dense_cost = int(facts[:, 0].min()), float(facts[:, 2].max())
-        self._deviation = None
+        self.deviation: Tensor | None = None
         if mean is not None:
             total = processes.sum(torch.cat([weight * mean, mean.new_tensor([weight])]))
-            self._deviation = (mean - total[:-1] / total[-1])[:, None]
+            self.deviation = (mean - total[:-1] / total[-1])[:, None]
 
     @property
     def semidefinite(self) -> bool:
@@ -97,8 +98,8 @@ class SharedOperator(Derived):
         message = torch.zeros(panel.numel() + 2, dtype=panel.dtype, device=panel.device)
         try:
             product = local()
-            if self._deviation is not None:
-                product = product + self._deviation * (self._deviation.mT @ panel)
+            if self.deviation is not None:
+                product = product + self.deviation * (self.deviation.mT @ panel)
             message[:-2] = product.reshape(-1) * self._weight
             message[-2] = self._weight
         except Exception as error:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from .interception import Functions
 
-__all__ = ["TwiceDifferentiable"]
+__all__ = ["TwiceDifferentiable", "layer_norm"]
 
 # Their fused kernels on accelerators have no second derivative.
 _RECURRENT = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
@@ -36,7 +36,7 @@ class TwiceDifferentiable(Functions):
         if func is torch._weight_norm:
             return _weight_norm(*args, **kwargs)
         if func is functional.layer_norm and _differentiates():
-            return _layer_norm(*args, **kwargs)
+            return layer_norm(*args, **kwargs)
         if func in _EMBEDDINGS:
             place = _EMBEDDINGS[func]
             return func(*args[:place], **{**kwargs, "sparse": False})
@@ -60,7 +60,7 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / norm)
 
 
-def _layer_norm(
+def layer_norm(
     x: Tensor,
     shape: Sequence[int],
     weight: Tensor | None = None,

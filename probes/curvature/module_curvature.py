@@ -8,14 +8,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from .batches import Batch, ordinary, sample_number
+from .batches import Batch, divided, sample_number
+from .curve import Curves
 from .graph_ends import own_functions
-from .module_operator import Graph, ModuleOperator, Strategy
+from .module_operator import Forms, Graph, ModuleOperator, Strategy
 from .pullback import Pullback
 
 __all__ = ["CovarianceOperator", "GaussNewtonOperator", "HessianOperator", "InformationOperator"]
+
+# Samples on which two ways to the same forms are compared, and the relative difference, of the
+# largest, beyond which they are not the same.
+_COMPARED = 16
+_SAME = 1e-3
+# Vectors along which a model is called at once.
+_TOGETHER = 8
 
 
 class HessianOperator(ModuleOperator):
@@ -25,6 +33,11 @@ class HessianOperator(ModuleOperator):
     their sums of weights for a `WeightedMean`), or for ``reduction="sum"`` their sum. Arguments and
     errors as in `ModuleOperator`; also a ValueError if the loss has no second derivative in the
     block.
+
+    `forms` are d^2/dt^2 loss_l(theta + t u) by `Curves`, in less than three gradients a vector;
+    where these do not give what derivatives in reverse do on a few samples, or give nothing, d/dw_l
+    of u^T (sum_l w_l H_l) u by three backward passes, in four or more. (Second differences of the
+    losses are wrong wherever a step meets a kink of ReLU.)
     """
 
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
@@ -40,45 +53,58 @@ class HessianOperator(ModuleOperator):
         with self._observed.watched():
             return super()._measured(batch)
 
-    def forms(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """u^T H_l u  of the Hessian H_l of every unit's loss, and the units' weights.
+    def _forms_of(self, vectors: Tensor) -> Forms:
+        return self._curved_forms if self._is_curved(vectors) else self._part_forms
 
-        d/dw_l of u^T (sum_l w_l H_l) u, by three backward passes. (Second differences of the
-        losses would be as cheap, and wrong wherever a step meets a kink of ReLU.)
+    def _is_curved(self, vectors: Tensor) -> bool:
+        """Whether the forms of a few samples along curves are those in reverse."""
+        few = divided(self._parts(next(iter(self._batches)))[0], _COMPARED)[0]
+        panel = vectors.sum(1, keepdim=True)
+        try:
+            found, _ = self._observed.evaluated(
+                lambda: self._curved_forms(few, panel), self._placed
+            )
+            expected, _ = self._observed.evaluated(
+                lambda: self._part_forms(few, panel), self._placed
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # of any kind: for what cannot be called with curves
+            return False
+        apart = (found - expected).abs().max()
+        return bool(apart <= _SAME * expected.abs().max())
 
-        Args:
-            vectors: u, (N, k).
+    def _curved_forms(self, batch: Batch, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        found = []
+        with torch.no_grad():
+            for panel in torch.split(vectors, _TOGETHER, dim=1):
+                outputs = self._observed.outputs_at(batch[0], self._curves(panel))
+                losses, shares = self._units(outputs, batch[1], sample_number(batch))
+                forms, weights = _rates(losses, shares, panel.shape[1])
+                found.append(forms)
+        return torch.cat(found, dim=1), weights
 
-        Returns:
-            (n, k) and (n,) float64.
-
-        Raises:
-            ValueError: if the loss has no units, see `InformationOperator`.
-            RuntimeError: if an operation has no third derivative.
-        """
-        forms, weights = [], []
-        with self._observed.still():
-            for batch in self._batches:
-                for part in self._parts(batch):
-
-                    def body(part: Batch = part) -> tuple[Tensor, Tensor]:
-                        return self._part_forms(part, ordinary(vectors.detach()))
-
-                    found, shares = self._observed.evaluated(body, self._placed)
-                    forms.append(found)
-                    weights.append(shares)
-        return torch.cat(forms), torch.cat(weights)
+    def _curves(self, vectors: Tensor) -> dict[Tensor, Curves]:
+        """The block's parameters along each of the vectors, by what stands in for them."""
+        every = [self._pieces(vector) for vector in vectors.mT]
+        found = {}
+        for place, whole in enumerate(self._placed.values()):
+            slopes = [pieces[place] for pieces in every]
+            if self._block.rows:
+                index = torch.tensor(self._block.rows, device=self.device)
+                nothing = torch.zeros_like(whole)
+                slopes = [nothing.index_copy(0, index, slope) for slope in slopes]
+            found[whole] = Curves(whole.detach(), slopes, [None] * len(slopes))
+        return found
 
     def _part_forms(self, batch: Batch, vectors: Tensor) -> tuple[Tensor, Tensor]:
         outputs = self._observed.outputs(batch[0])
         losses, shares = self._units(outputs, batch[1], sample_number(batch), check=True)
         scales = torch.zeros_like(losses, requires_grad=True)
         slope = self._gradient([losses], [scales])
-        sizes = [leaf.numel() for leaf in self._leaves]
         columns = []
         for direction in vectors.mT:
-            pieces = torch.split(direction, sizes)
-            parts = [piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+            parts = self._pieces(direction)
             product = torch.autograd.grad(
                 slope, self._leaves, parts, create_graph=True, allow_unused=True,
                 materialize_grads=True,
@@ -107,10 +133,28 @@ class GaussNewtonOperator(ModuleOperator):
     def _variables(self) -> str:
         return "the outputs"
 
+    def _forms_of(self, vectors: Tensor) -> Forms:
+        return self._part_forms
+
+    def _part_forms(self, batch: Batch, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """(J u)^T L_l (J u): the second derivative of the losses along straight outputs."""
+        found, spec = tree_flatten(self._observed.outputs(batch[0]))
+        varying = [i for i, leaf in enumerate(found) if _varies(leaf)]
+        weights = [torch.zeros_like(found[i], requires_grad=True) for i in varying]
+        forward = Pullback(self._gradient([found[i] for i in varying], weights), weights)
+        slopes = [forward(self._pieces(vector)) for vector in vectors.mT]
+        number = sample_number(batch)
+        straight = [leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in found]
+        self._units(tree_unflatten(straight, spec), batch[1], number, check=True)
+        with torch.no_grad():
+            for place, i in enumerate(varying):
+                own = [slope[place] for slope in slopes]
+                straight[i] = Curves(straight[i], own, [None] * len(own))
+            losses, shares = self._units(tree_unflatten(straight, spec), batch[1], number)
+            return _rates(losses, shares, vectors.shape[1])
+
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
-        varying = [
-            leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.requires_grad
-        ]
+        varying = [leaf for leaf in tree_leaves(outputs) if _varies(leaf)]
         # The loss sees copies, so that its derivatives end at the outputs.
         copies = {id(leaf): leaf.detach().requires_grad_() for leaf in varying}
         ends = [copies[id(leaf)] for leaf in varying]
@@ -162,6 +206,21 @@ class InformationOperator(ModuleOperator):
     def semidefinite(self) -> bool:
         """True."""
         return True
+
+    def _forms_of(self, vectors: Tensor) -> Forms:
+        return self._part_forms
+
+    def _part_forms(self, batch: Batch, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """(g_l^T u)^2, by one backward pass on the graph of another."""
+        losses, shares = self._units(
+            self._observed.outputs(batch[0]), batch[1], sample_number(batch), check=True
+        )
+        scales = torch.zeros_like(losses, requires_grad=True)
+        forward = Pullback(self._gradient([losses], [scales]), [scales])
+        mean = self._mean[0] if self._mean else torch.zeros_like(vectors[:, 0])
+        slopes = [forward(self._pieces(vector))[0] - mean @ vector for vector in vectors.mT]
+        weights = torch.ones_like(losses) if shares is None else shares
+        return torch.stack(slopes, dim=1).double().square(), weights.detach().double()
 
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
         losses, shares = self._units(outputs, targets, samples)
@@ -219,6 +278,19 @@ class CovarianceOperator(InformationOperator):
         """g = (1/n) G^T 1, the mean gradient, (size,)."""
         assert self._mean
         return self._mean[0]
+
+
+def _rates(losses: Tensor, shares: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
+    """Second derivatives of losses along curves, (n, count), and weights (n,), float64."""
+    if not isinstance(losses, Curves):
+        raise NotImplementedError("loss: expected operations that curves go through")
+    weights = torch.ones_like(losses.value) if shares is None else shares
+    rates = [losses.curvature(k).double() for k in range(count)]
+    return torch.stack(rates, dim=1), weights.double()
+
+
+def _varies(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.requires_grad
 
 
 def _any(parts: Sequence[Tensor]) -> bool:

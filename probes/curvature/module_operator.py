@@ -30,9 +30,12 @@ from .soundness import require_sound
 from .stand_ins import alias
 from .wrappers import require_whole
 
-__all__ = ["Graph", "ModuleOperator", "Strategy"]
+__all__ = ["Forms", "Graph", "ModuleOperator", "Strategy"]
 
 Strategy = Literal["kept graph", "kept graph, vmap", "rebuilt graph", "rebuilt graph, vmap"]
+
+# Of a batch and vectors (N, k): the units' forms (n, k) and weights (n,), float64.
+Forms = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
 
 # Bytes that the largest intermediate tensor of a panel product may take: within the cores' caches.
 _CACHE = 2**22
@@ -249,6 +252,43 @@ class ModuleOperator(CurvatureOperator):
             if self._reduction == "mean":
                 result /= self._weight
         return result.mT
+
+    def forms(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """u^T H_l u  of the part H_l that every unit has in the matrix, and the units' weights.
+
+        Args:
+            vectors: u, (N, k).
+
+        Returns:
+            (n, k) and (n,) float64; the matrix is the mean of the H_l with these weights.
+
+        Raises:
+            ValueError: if the loss has no units, see `InformationOperator`.
+            RuntimeError: if an operation lacks a derivative that this takes.
+        """
+        panel = ordinary(vectors.detach())
+        forms, weights = [], []
+        with self._observed.still():
+            taken = self._forms_of(panel)
+            for batch in self._batches:
+                for part in self._parts(batch):
+
+                    def body(part: Batch = part) -> tuple[Tensor, Tensor]:
+                        return taken(part, panel)
+
+                    found, shares = self._observed.evaluated(body, self._placed)
+                    forms.append(found)
+                    weights.append(shares)
+        return torch.cat(forms), torch.cat(weights)
+
+    @abstractmethod
+    def _forms_of(self, vectors: Tensor) -> Forms:
+        """What takes the forms of a batch."""
+
+    def _pieces(self, vector: Tensor) -> list[Tensor]:
+        """A vector by leaf."""
+        pieces = torch.split(vector, [leaf.numel() for leaf in self._leaves])
+        return [piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
     @abstractmethod
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:

@@ -80,6 +80,8 @@ def _spectrum(spectrum: Spectrum, record: Record) -> str:
     track = record.track(spectrum.matrix, spectrum.block)
     if track is not None and not math.isnan(track.stability):
         parts.append(f"stability {_short(track.stability)}")
+    if spectrum.unknown:
+        parts.append(f"sampling errors not known: {spectrum.unknown}")
     return ", ".join(parts)
 
 

@@ -5,14 +5,18 @@ import pytest
 import torch
 from torch import nn
 
-from spectrain import SpectralProbe
+from spectrain import Measurement, SpectralProbe
+from spectrain.probes.curvature.batches import halved
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.curvature.half_samples import half_sample_bias
-from spectrain.probes.curvature.matrix import Covariance, Information
+from spectrain.probes.curvature.matrix import Covariance, Hessian, Information
+from spectrain.probes.curvature.module_curvature import HessianOperator, InformationOperator
 from spectrain.probes.curvature.processes import Processes
 from spectrain.probes.curvature.sample_gradients import SampleGradients
 from spectrain.probes.curvature.sample_space import SampleRows, sample_spaces
 from spectrain.probes.curvature.weighted_mean import WeightedMean
+from spectrain.probes.size_bias import product_size_bias
+from spectrain.theory.spectrum import Eigenpair, Spectrum
 
 ALONE = Processes(None, torch.device("cpu"))
 
@@ -111,18 +115,90 @@ def test_errors_cover_the_spread_over_draws(dimension, samples):
     assert ((added.mean(0) - bias.mean(0)).abs() < 3 * added.std(0) / 200**0.5).all()
 
 
-def test_a_thorough_probing_has_it_of_both_matrices(generator):
+def by_products(x, noise, kind, generator, top, vectors, errors):
+    """The bias of a linear model's matrix from products with halves of its samples."""
+    model, batch = linear(x, noise)
+    spectrum = Spectrum(
+        *("matrix", "all", len(vectors)),
+        tuple(
+            Eigenpair(value, 0.0, sampling_error=error)
+            for value, error in zip(top.tolist(), errors.tolist(), strict=True)
+        ),
+        (),
+    )
+
+    def halves():
+        return [kind(model, nn.MSELoss(), half, Block("all")) for half in halved(batch, generator)]
+
+    columns = torch.Generator().manual_seed(0)
+    ((bias, error),) = product_size_bias([spectrum], vectors, halves, Measurement(), columns)
+    return torch.from_numpy(bias), torch.from_numpy(error)
+
+
+def test_products_with_halves_give_what_the_space_of_samples_does(generator, monkeypatch):
+    """The same divisions of the same samples."""
+    x = torch.randn(60, 12, dtype=torch.float64, generator=generator)
+    noise = torch.randn(60, 1, dtype=torch.float64, generator=generator)
+    operator = space(x, noise)
+    places = [11, 10, 9]
+    top, errors = operator.eigen[0][places], operator.errors(places)
+    vectors = operator.vectors(places)
+    monkeypatch.setattr("spectrain.probes.curvature.half_samples._DIVISIONS", 2)
+    first, second = (torch.Generator().manual_seed(3) for _ in range(2))
+    expected, _ = half_sample_bias(operator, top, errors, first)
+    found, _ = by_products(x, noise, InformationOperator, second, top, vectors, errors)
+    # Residuals of 3 % of the largest: the square of it.
+    torch.testing.assert_close(found, expected, atol=1e-3 * float(top[0]), rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dimension", "samples"), [(40, 200), (200, 100)])
+def test_errors_of_products_cover_the_spread_over_draws(dimension, samples):
+    """As above, of the Hessian: b is on average what halving the sample adds to the mean."""
+    scales = torch.ones(dimension).double()
+    scales[:2] = torch.tensor([4.0, 3.0])
+    generator = torch.Generator().manual_seed(1)
+    biases, errors, added = [], [], []
+    for _ in range(200):
+        x = torch.randn(samples, dimension, generator=generator, dtype=torch.float64) * scales
+        # The Hessian is 2 x'x / n, the information matrix with noise 1 is 4 x'x / n.
+        operator = space(x, torch.ones(samples, 1, dtype=torch.float64))
+        values = operator.eigen[0]
+        places = [len(values) - 1, len(values) - 2]
+        top, spread = values[places] / 2, operator.errors(places) / 2
+        bias, error = by_products(
+            *(x, torch.ones(samples, 1, dtype=torch.float64), HessianOperator, generator),
+            *(top, operator.vectors(places), spread),
+        )
+        biases.append(bias)
+        errors.append(error)
+        half = operator.eigenvalues_of(torch.arange(samples // 2)).flip(0)[:2] / 2
+        added.append(half - top)
+    bias, error, added = map(torch.stack, (biases, errors, added))
+    ratio = error.square().mean(0).sqrt() / bias.std(0)
+    assert (ratio > 1 / 1.75).all()
+    assert (ratio < 1.75).all()
+    within = ((bias - bias.mean(0)).abs() < 2 * error).double().mean(0)
+    assert (within > 0.85).all()
+    assert ((added.mean(0) - bias.mean(0)).abs() < 3 * added.std(0) / 200**0.5).all()
+
+
+def test_a_thorough_probing_has_it_of_all_matrices(generator):
     x = torch.randn(40, 6, dtype=torch.float64, generator=generator)
     y = torch.randint(3, (40,), generator=generator)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).double()
     blocks = [Block("all"), Block("last bias", ("2.bias",))]
     probe = SpectralProbe(
-        model, nn.CrossEntropyLoss(), (x, y), blocks=blocks, matrices=[Information(), Covariance()]
+        model,
+        nn.CrossEntropyLoss(),
+        (x, y),
+        blocks=blocks,
+        matrices=[Information(), Covariance(), Hessian()],
     )
     assert probe(0).measured.quantity("information_size_bias") is None
     measured = probe(0, thorough=True).measured
-    for matrix in ("information", "covariance"):
+    for matrix in ("information", "covariance", "hessian"):
         found = measured.quantity(f"{matrix}_size_bias")
         spectra = [measured.spectrum(matrix, block.name) for block in blocks]
         places = [(block, k) for block, most in (("all", 6), ("last bias", 3)) for k in range(most)]

@@ -259,6 +259,37 @@ def test_against_dense_oracles(name, kind, dtype):
     torch.testing.assert_close(found, expected.detach(), atol=accuracy, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(name, kind) for name, given in CASES.items() if given.kinds is KINDS for kind in KINDS],
+)
+def test_samples_forms_have_that_of_the_matrix_as_their_mean(name, kind, dtype):
+    """sum_l w_l u'H_l u = u'H u; the Hessian's are taken along curves, and those of each sample."""
+    given = CASES[name]
+    if given.reduction == "sum":
+        pytest.skip("no mean over samples")
+    torch.manual_seed(2)
+    model = given.model().to(dtype)
+    data = converted(((given.inputs or vector(4))(), (given.targets or labels)()), dtype)
+    batches = divided(data, given.loader) if given.loader else data
+    operator = KINDS[kind](model, given.loss, batches, given.block)
+    u = torch.linalg.qr(torch.randn(operator.size, 3, dtype=dtype)).Q
+    forms, weights = operator.forms(u)
+    accuracy = 100 * torch.finfo(dtype).eps
+    expected = (u * (operator @ u)).sum(0).double()
+    scale = float(forms.abs().max())
+    found = weights @ forms / weights.sum()
+    torch.testing.assert_close(found, expected, atol=accuracy * scale, rtol=0)
+    if kind == "hessian":
+        with operator._observed.still():
+            assert operator._is_curved(u)
+    if kind != "covariance":
+        alone = KINDS[kind](model, given.loss, divided(data, 1)[-1], given.block)
+        own = (u * (alone @ u)).sum(0).double()
+        torch.testing.assert_close(forms[-1], own, atol=accuracy * scale, rtol=0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "strategy", ["kept graph", "kept graph, vmap", "rebuilt graph", "rebuilt graph, vmap"]

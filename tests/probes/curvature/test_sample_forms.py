@@ -8,7 +8,13 @@ from torch.nn import functional
 from spectrain import Measurement
 from spectrain.probes.curvature.batches import divided
 from spectrain.probes.curvature.block import Block
-from spectrain.probes.curvature.module_curvature import GaussNewtonOperator, HessianOperator
+from spectrain.probes.curvature.formed import FormedCurvature
+from spectrain.probes.curvature.module_curvature import (
+    CovarianceOperator,
+    GaussNewtonOperator,
+    HessianOperator,
+    InformationOperator,
+)
 from spectrain.probes.curvature.sample_forms import form_errors
 from spectrain.probes.curvature.weighted_mean import WeightedMean
 from spectrain.probes.measured_spectra import measured_spectra
@@ -73,12 +79,13 @@ def test_errors_of_a_linear_model_in_closed_form():
     top, rest = values[-1], values[:-1]
     s = (rest / (top - rest)).sum() / 50
     resolvent = (1 / (rest - top)).sum() / 6
-    (found,) = form_errors(operator, vectors[:, -1:], top[None], resolvent[None])
+    found, reason = form_errors(operator, vectors[:, -1:], top[None], resolvent[None])
+    assert not reason
     q = 2 * (x @ vectors[:, -1]).square()
-    torch.testing.assert_close(found, q.std() / 50**0.5 / (1 + s))
+    torch.testing.assert_close(found[0], q.std() / 50**0.5 / (1 + s))
 
 
-def test_a_loss_without_units_and_other_matrices_have_none():
+def test_a_loss_without_units_has_none_for_a_stated_reason():
     torch.manual_seed(3)
     model, batch = (
         nn.Linear(4, 3).double(),
@@ -88,10 +95,18 @@ def test_a_loss_without_units_and_other_matrices_have_none():
     def coupled(o, t):
         return (o - t).square().mean().sqrt()
 
-    operator = HessianOperator(model, coupled, batch, ALL)
     u, one = torch.eye(15, 1).double(), torch.ones(1).double()
-    assert form_errors(operator, u, one, -one).isnan().all()
-    assert form_errors(GaussNewtonOperator(model, coupled, batch, ALL), u, one, -one) is None
+    for kind in (HessianOperator, GaussNewtonOperator):
+        errors, reason = form_errors(kind(model, coupled, batch, ALL), u, one, -one)
+        assert errors.isnan().all()
+        assert "expected the mean over samples" in reason
+    errors, reason = form_errors(FormedCurvature(torch.eye(15).double()), u, one, -one)
+    assert errors.isnan().all()
+    assert reason == "FormedCurvature does not tell its samples apart"
+    operator = HessianOperator(model, nn.MSELoss(), tuple(part[:1] for part in batch), ALL)
+    errors, reason = form_errors(operator, u, one, -one)
+    assert errors.isnan().all()
+    assert reason == "a single sample has no spread"
 
 
 class OnceDifferentiable(torch.autograd.Function):
@@ -129,7 +144,19 @@ def test_only_what_is_no_mean_or_has_no_third_derivative_is_unknown(monkeypatch)
         return OnceDifferentiable.apply(o - t).mean()
 
     u, one = torch.eye(15, 1).double(), torch.ones(1).double()
-    assert form_errors(HessianOperator(model, once, batch, ALL), u, one, -one).isnan().all()
+    errors, reason = form_errors(HessianOperator(model, once, batch, ALL), u, one, -one)
+    assert errors.isnan().all()
+    assert "expected a function that torch.func.vmap takes" in reason
+
+    class Squared(nn.Linear):
+        def forward(self, x):
+            return OnceDifferentiable.apply(super().forward(x))
+
+    squared = HessianOperator(Squared(4, 3).double(), nn.MSELoss(), batch, ALL)
+    panel = torch.ones_like(u) / 15**0.5
+    errors, reason = form_errors(squared, panel, (panel * (squared @ panel)).sum(0), -one)
+    assert errors.isnan().all()
+    assert "do not have the eigenvalues as their means" in reason
     operator = HessianOperator(model, nn.MSELoss(), batch, ALL)
 
     def broken(vectors):
@@ -141,8 +168,17 @@ def test_only_what_is_no_mean_or_has_no_third_derivative_is_unknown(monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["linear", "logistic"])
-def test_errors_cover_the_spread_over_draws(kind):
+@pytest.mark.parametrize(
+    ("kind", "matrix"),
+    [
+        ("linear", HessianOperator),
+        ("logistic", HessianOperator),
+        ("logistic", GaussNewtonOperator),
+        ("logistic", InformationOperator),
+        ("logistic", CovarianceOperator),
+    ],
+)
+def test_errors_cover_the_spread_over_draws(kind, matrix):
     """Of an outlier near the bulk, n/d = 4: 200 draws."""
     dimension, samples = 100, 400
     torch.manual_seed(4)
@@ -156,7 +192,7 @@ def test_errors_cover_the_spread_over_draws(kind):
         x = torch.randn(samples, dimension).double() * scales
         y = (torch.rand(samples, 1).double() < torch.sigmoid(model(x).detach())).double()
         (spectrum,), _, _ = measured_spectra(
-            HessianOperator(model, loss, (x, y), ALL),
+            matrix(model, loss, (x, y), ALL),
             [Selection("hessian", "all", ("weight",), ())],
             Measurement(eigenvalues=1, smallest=0),
             torch.Generator().manual_seed(draw),
