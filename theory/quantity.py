@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .deferred import Deferred
 from .spectrum import FloatArray
 
-__all__ = ["Entry", "Quantity", "quantity_named"]
+__all__ = ["Quantity", "quantity_named"]
 
 _OWN_UNIT = {"unit": "that of the quantity"}
 # An error in float32 is as good.
@@ -96,38 +98,35 @@ class Quantity(Deferred):
         values = np.array(float(value))
         return cls(name, values, unit, errors=known(error), threshold=known(threshold))
 
-    def entries(self) -> Iterator[Entry]:
-        """Each number under a name of its own, "gram/x0.mu1"; of a symmetric one the upper half."""
-        for place in np.ndindex(*self.values.shape):
-            if self.symmetric and place[0] > place[1]:
-                continue
-            names = ".".join(axis[i] for axis, i in zip(self.axes, place, strict=True))
-            yield Entry(
-                f"{self.name}/{names}" if names else self.name,
-                float(self.values[place]),
-                math.nan if self.errors is None else float(self.errors[place]),
-                math.nan if self.band is None else float(self.band[place]),
-                math.nan if self.threshold is None else float(self.threshold[place]),
-            )
+    def entries(self) -> tuple[str, ...]:
+        """A name for each number, "gram/x0.mu1"; of a symmetric quantity of the upper half."""
+        return _entries(self.name, self.axes, self.symmetric)
+
+    def column(self, part: FloatArray | None) -> list[float] | None:
+        """Of values, errors, band or threshold the numbers in the order of `entries`."""
+        if part is None or not self.symmetric:
+            return None if part is None else part.ravel().tolist()
+        found: list[float] = part[_upper(len(part))].tolist()
+        return found
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One number of a quantity.
+# Quantities of the same name have the same entries from record to record.
+@lru_cache(256)
+def _entries(name: str, axes: tuple[tuple[str, ...], ...], symmetric: bool) -> tuple[str, ...]:
+    return tuple(
+        "/".join([name, ".".join(axis[i] for axis, i in zip(axes, place, strict=True))])
+        if place
+        else name
+        for place in np.ndindex(*map(len, axes))
+        if not symmetric or place[0] <= place[1]
+    )
 
-    Attributes:
-        name: of the quantity, and of its place there.
-        value: the number.
-        error: see `Quantity`; NaN where nothing is said of it.
-        band: likewise.
-        threshold: likewise.
-    """
 
-    name: str
-    value: float
-    error: float
-    band: float
-    threshold: float = math.nan
+@lru_cache(256)
+def _upper(size: int) -> tuple[NDArray[np.int64], ...]:
+    """Places of the upper half of a matrix, row by row."""
+    found: tuple[NDArray[np.int64], ...] = np.triu_indices(size)
+    return found
 
 
 def quantity_named(name: str, quantities: Iterable[Quantity]) -> Quantity | None:

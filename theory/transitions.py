@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -54,25 +54,29 @@ class TransitionTracker:
         for spectrum in spectra:
             for side in ENDS:
                 outliers: tuple[Eigenpair, ...] = getattr(spectrum, side)
-                key = f"{spectrum.matrix}/{spectrum.block}/{side}"
                 values = [outlier.value for outlier in outliers]
-                before = self._pairs.get(key)
-                now = _degenerate(values, before or [])
-                self._pairs[key] = now
-                if before is None:
-                    continue
-                kinds: list[TransitionKind] = []
-                if len(now) != len(before):
-                    kinds.append("appears" if len(now) > len(before) else "disappears")
-                else:  # whose neighbours they were is known only if all are still there
-                    for was, is_now in zip(before[1:], now[1:], strict=True):
-                        if was != is_now:
-                            kinds.append("splits" if was else "merges")
-                found.extend(
-                    Transition(spectrum.matrix, spectrum.block, side, kind, len(before), len(now))
-                    for kind in kinds
-                )
+                found += self.follow(spectrum.matrix, spectrum.block, side, values)
         return tuple(found)
+
+    def follow(
+        self, matrix: str, block: str, side: End, values: Sequence[float]
+    ) -> Iterator[Transition]:
+        """What changed on one side of a block since its outliers were seen last."""
+        key = f"{matrix}/{block}/{side}"
+        before = self._pairs.get(key)
+        now = _degenerate(values, before or [])
+        self._pairs[key] = now
+        if before is None or before == now:
+            return
+        kinds: list[TransitionKind] = []
+        if len(now) != len(before):
+            kinds.append("appears" if len(now) > len(before) else "disappears")
+        else:  # whose neighbours they were is known only if all are still there
+            for was, is_now in zip(before[1:], now[1:], strict=True):
+                if was != is_now:
+                    kinds.append("splits" if was else "merges")
+        for kind in kinds:
+            yield Transition(matrix, block, side, kind, len(before), len(now))
 
     def state_dict(self) -> dict[str, Any]:
         """What was seen last."""
@@ -89,7 +93,7 @@ def _key_now(key: str) -> str:
     return f"{place}/{next((end for end in ENDS if SIDE_WORDS[end] == word), word)}"
 
 
-def _degenerate(values: list[float], before: list[bool]) -> list[bool]:
+def _degenerate(values: Sequence[float], before: list[bool]) -> list[bool]:
     """Whether each outlier counts as one with its more extreme neighbour; False for the first."""
     flags = [False] * len(values)
     for i in range(1, len(values)):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ..probes.records.outliers import edge, last_inside
+from ..probes.records.outliers import center, edge, is_clear, last_inside, pairs
 from ..probes.records.record import Record
-from ..theory.spectrum import ENDS, Bulk, Spectrum
-from .comparisons import bulk_distance, compared, counts_agree
-from .quantities import compared_quantities, largest
-from .readings import both, matrices
+from ..theory.spectrum import ENDS, Bulk, End, Spectrum
+from .comparisons import bulk_distance, counts_agree
+from .quantities import largest_deviations
+from .readings import both, matrices, relative_difference
 
 __all__ = ["error_names", "errors"]
 
@@ -56,30 +56,24 @@ def error_names(record: Record) -> tuple[str, ...]:
         has = dict.fromkeys(_OF_A_MATRIX, with_bulk) | {"bulk": with_density}
         has["overlaps"] = with_bulk and bool(record.reference)
         found += [f"{kind.name}/{name}" for name in _OF_A_MATRIX if has[name]]
-    return (*found, *(name for name, error in _of_quantities(record) if math.isfinite(error)))
+    return (*found, *(name for name, error in largest_deviations(record) if math.isfinite(error)))
 
 
 def _all(record: Record) -> Iterator[tuple[str, float]]:
-    yield from _of_quantities(record)
-    for row in compared(record):
-        if row.clear:
-            yield f"{row.matrix}/outliers", abs(row.difference)
-            yield f"{row.matrix}/overlaps", abs(row.measured_overlap - row.predicted_overlap)
+    yield from largest_deviations(record)
     for measured, predicted in both(record):
-        yield f"{predicted.matrix}/bulk", bulk_distance(measured, predicted)
-        for error in _edge_errors(measured, predicted.bulk):
-            yield f"{predicted.matrix}/edges", error
+        matrix, bulk = predicted.matrix, predicted.bulk
+        yield f"{matrix}/bulk", bulk_distance(measured, predicted)
+        for side in ENDS if bulk is not None else ():
+            yield f"{matrix}/edges", _edge_error(measured, bulk, side)
+            for found, theory in zip(pairs(measured, side), pairs(predicted, side), strict=False):
+                if is_clear(theory, bulk, side):
+                    difference = relative_difference(center(found), theory.value)
+                    yield f"{matrix}/outliers", abs(difference)
+                    yield f"{matrix}/overlaps", abs(found.overlap - theory.overlap)
 
 
-def _of_quantities(record: Record) -> Iterator[tuple[str, float]]:
-    for name, entries in compared_quantities(record).items():
-        is_number = len(entries) == 1 and entries[0].is_single
-        yield name, abs(entries[0].relative) if is_number else largest(entries)
-
-
-def _edge_errors(measured: Spectrum, bulk: Bulk | None) -> Iterator[float]:
-    if bulk is not None:
-        width = bulk.upper.finite_size - bulk.lower.finite_size
-        for side in ENDS:
-            end = edge(bulk, side).finite_size
-            yield abs(last_inside(measured, bulk, side) - end) / (width or math.nan)
+def _edge_error(measured: Spectrum, bulk: Bulk, side: End) -> float:
+    width = bulk.upper.finite_size - bulk.lower.finite_size
+    end = edge(bulk, side).finite_size
+    return abs(last_inside(measured, bulk, side) - end) / (width or math.nan)

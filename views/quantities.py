@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..probes.records.columns import quantity_columns
 from ..probes.records.numbers import SHARE, Kind, Number, quantity_numbers
 from ..probes.records.record import Record
 
-__all__ = ["Compared", "compared_quantities", "entry_title", "largest", "title", "worst"]
+__all__ = [
+    "Compared",
+    "compared_quantities",
+    "entry_title",
+    "largest",
+    "largest_deviations",
+    "title",
+    "worst",
+]
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,36 @@ def compared_quantities(record: Record) -> dict[str, tuple[Compared, ...]]:
         name: tuple(Compared(**kinds) for kinds in entries.values())
         for name, entries in found.items()
     }
+
+
+def largest_deviations(record: Record) -> Iterator[tuple[str, float]]:
+    """Of each quantity |relative| of a single number, max |difference| over several entries.
+
+    What `compared_quantities` says, without an object for each number; NaN where nothing can be
+    compared.
+    """
+    found: dict[str, dict[Kind, dict[str, float]]] = {}
+    units: dict[str, str] = {}
+    for heading, values, *_ in quantity_columns(record):
+        known = {
+            identity.name: value
+            for identity, value in zip(heading.entries, values, strict=True)
+            if not math.isnan(value)
+        }
+        if known:
+            first = heading.entries[0]
+            found.setdefault(first.quantity, {})[first.kind] = known
+            units.setdefault(first.quantity, first.unit)
+    for name, kinds in found.items():
+        measured = kinds.get("measured", {})
+        expected = kinds.get("forecast", {}) | kinds.get("predicted", {})
+        common = measured.keys() & expected.keys()
+        largest = max((abs(measured[each] - expected[each]) for each in common), default=math.nan)
+        if measured.keys() | expected.keys() == {name}:
+            is_relative = common and units[name] != SHARE and expected[name]
+            yield name, largest / abs(expected[name]) if is_relative else math.nan
+        else:
+            yield name, largest
 
 
 def worst(entries: Sequence[Compared]) -> Compared | None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ..probes.records.outliers import is_clear, is_outlier, pairs
+from ..probes.records.outliers import is_clear, outliers, pairs
 from ..probes.records.record import Record, Transition
 from ..theory.matrix_kind import MatrixKind, kind_named
-from ..theory.spectrum import Spectrum
+from ..theory.spectrum import ENDS, End
 from ..theory.transitions import TransitionTracker
 from .readings import EPOCHS, STEPS, both, clock
 
@@ -20,8 +20,11 @@ KINDS: tuple[Kind, ...] = ("measured", "detectable", "predicted", "forecast")
 # What theory says has the fewest accidents: the others are joined to it, the noisiest last.
 _JOINED: tuple[Kind, ...] = ("predicted", "forecast", "detectable", "measured")
 
+# Of one matrix, block and side, the most extreme first.
+_Outliers = tuple[str, str, End, list[float]]
+
 # What Markdown and HTML would not show as it stands.
-_SPECIAL = "\\`*_[]<>|&~#"
+_PLAIN = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\`*_[]<>|&~#"})
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Timeline:
         self.failures: list[Failure] = []
         self._matrices: tuple[MatrixKind, ...] = ()
         self._moments: dict[Transition, dict[Kind, list[Moment]]] = {}
+        # Of each transition, as long as nothing is added to it.
+        self._joined: dict[Transition, list[dict[Kind, Moment]]] = {}
         self._trackers = {kind: TransitionTracker() for kind in KINDS if kind != "predicted"}
 
     def __bool__(self) -> bool:
@@ -105,8 +110,8 @@ class Timeline:
         """The transitions, in the order of the steps."""
         found = (
             Happening(transition, joined, kind_named(transition.matrix, self._matrices).title)
-            for transition, moments in self._moments.items()
-            for joined in _joined(moments)
+            for transition in self._moments
+            for joined in self._together(transition)
         )
         return tuple(sorted(found, key=lambda each: each.step))
 
@@ -124,8 +129,14 @@ class Timeline:
         for kind in KINDS:
             for transition in self._changes(record, kind):
                 self._moments.setdefault(transition, {}).setdefault(kind, []).append(moment)
+                self._joined.pop(transition, None)
                 new = True
         return new
+
+    def _together(self, transition: Transition) -> list[dict[Kind, Moment]]:
+        if transition not in self._joined:
+            self._joined[transition] = _joined(self._moments[transition])
+        return self._joined[transition]
 
     def _changes(self, record: Record, kind: Kind) -> Iterator[Transition]:
         if kind == "predicted":
@@ -135,8 +146,9 @@ class Timeline:
             yield from _single(self._trackers[kind].update(spectra))
         else:
             beyond = _measured_beyond if kind == "measured" else _predicted_beyond
-            found = self._trackers[kind].update(tuple(beyond(record)))
-            yield from _single(each for each in found if not each.is_meeting)
+            for place in beyond(record):
+                found = self._trackers[kind].follow(*place)
+                yield from _single(each for each in found if not each.is_meeting)
 
 
 def rows(events: Iterable[Happening | Failure]) -> list[tuple[str, ...]]:
@@ -169,26 +181,23 @@ def _single(transitions: Iterable[Transition]) -> Iterator[Transition]:
             yield replace(transition, before=before, after=before + sign)
 
 
-def _measured_beyond(record: Record) -> Iterator[Spectrum]:
-    """Measured spectra with the outliers alone."""
+def _measured_beyond(record: Record) -> Iterator[_Outliers]:
+    """Measured outliers."""
     for measured, predicted in both(record):
         bulk = predicted.bulk
-        if bulk is not None:
-            top = tuple(pair for pair in pairs(measured, "top") if is_outlier(pair, bulk, "top"))
-            bottom = tuple(
-                pair for pair in pairs(measured, "bottom") if is_outlier(pair, bulk, "bottom")
-            )
-            yield replace(measured, top=top, bottom=bottom)
+        for side in ENDS if bulk is not None else ():
+            values = [pair.value for pair in outliers(measured, bulk, side)]
+            yield measured.matrix, measured.block, side, values
 
 
-def _predicted_beyond(record: Record) -> Iterator[Spectrum]:
-    """Predicted spectra with those outliers alone that can be told from the bulk."""
+def _predicted_beyond(record: Record) -> Iterator[_Outliers]:
+    """Those predicted outliers that can be told from the bulk."""
     for spectrum in record.predicted.spectra if record.predicted is not None else ():
         bulk = spectrum.bulk
-        if bulk is not None:
-            top = tuple(pair for pair in spectrum.top if is_clear(pair, bulk, "top"))
-            bottom = tuple(pair for pair in spectrum.bottom if is_clear(pair, bulk, "bottom"))
-            yield replace(spectrum, top=top, bottom=bottom)
+        for side in ENDS if bulk is not None else ():
+            found = pairs(spectrum, side)
+            values = [pair.value for pair in found if is_clear(pair, bulk, side)]
+            yield spectrum.matrix, spectrum.block, side, values
 
 
 def _joined(found: Mapping[Kind, Sequence[Moment]]) -> list[dict[Kind, Moment]]:
@@ -251,4 +260,4 @@ def _when(moment: Moment | None) -> str:
 
 def _plain(words: str) -> str:
     """Without marks that mean something in Markdown or HTML."""
-    return "".join(f"&#{ord(c)};" if c in _SPECIAL else c for c in words)
+    return words.translate(_PLAIN)

@@ -17,7 +17,10 @@ def cdf_distance(measured: Density, predicted: Density, atom: float = 0.0) -> fl
         predicted: on any grid, linear between the points but for the atom.
         atom: share of the eigenvalues that are zero in the predicted law.
     """
-    smooth = predicted.cumulative - atom * (predicted.points > 0)
+    smooth = predicted.cumulative
+    if atom:
+        smooth = smooth - atom * (predicted.points > 0)
     expected = np.interp(measured.points, predicted.points, smooth, left=0.0, right=1.0 - atom)
-    expected += atom * np.heaviside(measured.points, 0.5)
+    if atom:
+        expected += atom * np.heaviside(measured.points, 0.5)
     return float(np.abs(measured.cumulative - expected).max())

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import compress
 
 from ...theory.spectrum import Bulk, Edge, Eigenpair, End, Spectrum
 
 __all__ = [
     "EDGE_NAMES",
+    "center",
     "edge",
     "estimate",
     "is_clear",
     "is_outlier",
     "last_inside",
     "outlier_count",
+    "outliers",
     "pairs",
 ]
 
@@ -38,14 +42,26 @@ def estimate(pair: Eigenpair) -> tuple[float, float]:
         mean and standard error of the mean where several samples were drawn; otherwise the value
         with its estimated sampling error (NaN if unknown).
     """
-    # They are few, for which NumPy is slow.
-    draws = [draw for draw in pair.draws.tolist() if math.isfinite(draw)]
+    draws = _draws(pair)
     count = len(draws)
     if count < 2:
         return pair.value, pair.sampling_error
     mean = math.fsum(draws) / count
-    squares = math.fsum((draw - mean) ** 2 for draw in draws)
+    squares = math.fsum([(draw - mean) ** 2 for draw in draws])
     return mean, math.sqrt(squares / (count - 1) / count)
+
+
+def center(pair: Eigenpair) -> float:
+    """The first of `estimate`."""
+    if len(pair.draws) < 2:
+        return pair.value
+    draws = _draws(pair)
+    return math.fsum(draws) / len(draws) if len(draws) > 1 else pair.value
+
+
+def _draws(pair: Eigenpair) -> list[float]:
+    """Those that are known; they are few, for which NumPy is slow."""
+    return [draw for draw in pair.draws.tolist() if math.isfinite(draw)]
 
 
 def edge(bulk: Bulk, side: End) -> Edge:
@@ -59,14 +75,24 @@ def is_outlier(pair: Eigenpair, bulk: Bulk | None, side: End) -> bool:
     False without a predicted bulk, and for eigenvalues that are zero but for rounding where the
     bulk begins at zero or has an atom there.
     """
-    if bulk is None:
-        return False
-    value, _ = estimate(pair)
-    if side == "bottom" and (bulk.atom > 0 or bulk.lower.kind == "hard"):
-        rounding = _ATOM_TOLERANCE * abs(bulk.upper.detection)
-        if abs(value) <= rounding:
-            return False
-    return _is_beyond(value, edge(bulk, side).detection, side)
+    return bulk is not None and _are_outliers((pair,), bulk, side)[0]
+
+
+def outliers(spectrum: Spectrum | None, bulk: Bulk | None, side: End) -> tuple[Eigenpair, ...]:
+    """The eigenpairs on one side that are outliers, see `is_outlier`."""
+    found = pairs(spectrum, side)
+    return tuple(compress(found, _are_outliers(found, bulk, side))) if bulk is not None else ()
+
+
+def _are_outliers(found: Sequence[Eigenpair], bulk: Bulk, side: End) -> list[bool]:
+    values = [*map(center, found)]
+    limit = edge(bulk, side).detection
+    if side == "top":
+        return [value > limit for value in values]
+    is_at_zero = bulk.atom > 0 or bulk.lower.kind == "hard"
+    rounding = _ATOM_TOLERANCE * abs(bulk.upper.detection) if is_at_zero else -math.inf
+    # A detection edge that is not known bounds nothing.
+    return [value < limit and not abs(value) <= rounding for value in values]
 
 
 def is_clear(pair: Eigenpair, bulk: Bulk | None, side: End) -> bool:
@@ -76,13 +102,14 @@ def is_clear(pair: Eigenpair, bulk: Bulk | None, side: End) -> bool:
 
 def last_inside(spectrum: Spectrum | None, bulk: Bulk, side: End) -> float:
     """The most extreme eigenvalue that is no outlier; NaN if none was measured."""
-    inside = (pair for pair in pairs(spectrum, side) if not is_outlier(pair, bulk, side))
-    return next((pair.value for pair in inside), math.nan)
+    found = pairs(spectrum, side)
+    inside = (not is_one for is_one in _are_outliers(found, bulk, side))
+    return next((pair.value for pair in compress(found, inside)), math.nan)
 
 
 def outlier_count(spectrum: Spectrum | None, bulk: Bulk | None, side: End) -> int:
     """Number of eigenvalues on one side beyond the detection edge of ``bulk``."""
-    return sum(is_outlier(pair, bulk, side) for pair in pairs(spectrum, side))
+    return len(outliers(spectrum, bulk, side))
 
 
 def _is_beyond(value: float, limit: float, side: End) -> bool:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...models.arguments import require_arguments, require_whole
-from ...probes.records.numbers import are_inner_products
+from ...probes.records.columns import are_inner_products
 from ...probes.records.record import Record
 from ...probes.records.record_table import BAND
 from ...theory.direction import Direction

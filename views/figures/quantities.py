@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...models.arguments import require_arguments
-from ...probes.records.numbers import KINDS, are_inner_products
+from ...probes.records.columns import KINDS, are_inner_products
 from ...probes.records.record import Record
 from ...theory.direction import Direction
 from ...theory.quantity import Quantity
@@ -53,7 +53,7 @@ def shown_quantities(records: Sequence[Record]) -> dict[str, Quantity]:
 
 
 def _is_small(quantity: Quantity) -> bool:
-    return len(list(quantity.entries())) <= _TOGETHER
+    return len(quantity.entries()) <= _TOGETHER
 
 
 @style.paper()

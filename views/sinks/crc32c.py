@@ -13,49 +13,51 @@ Words = NDArray[np.uint32]
 
 # The polynomial of Castagnoli, its bits reversed.
 _POLYNOMIAL = 0x82F63B78
-# Bytes that are gone through one after the other; pieces of this length go side by side.
-_PIECE = 64
+# Bytes that are taken at once; pieces of this length go side by side.
+_PIECE = 128
+_BITS = np.arange(32, dtype=np.uint32)
 
 
 def crc32c(data: bytes) -> int:
     """CRC-32C of ``data`` (RFC 3720).
 
-    The checksum is linear over GF(2): those of all pieces are taken at once, and two neighbours are
-    joined by moving the left one over as many zero bytes as the right one has. An event of 50 kB
-    takes 0.7 ms; TensorBoard's own function, which goes byte by byte, takes 6 to 9 ms, of the 20
-    allowed for a record in all sinks.
+    The checksum is linear over GF(2): each byte of a piece contributes what a table has for its
+    place, and each bit of a piece's checksum what another has for the number of pieces behind it.
+    An event of 40 kB takes 0.15 ms; TensorBoard's own function, which goes byte by byte, takes 4.3.
     """
     lead = np.full(min(4, len(data)), 0xFF, dtype=np.uint8)
-    count = 1 << max(0, (len(data) - 1) // _PIECE).bit_length()
+    count = max(1, -(-len(data) // _PIECE))
     # Zeros in front change nothing.
     padded = np.zeros(count * _PIECE, dtype=np.uint8)
     start = len(padded) - len(data)
     padded[start:] = np.frombuffer(data, dtype=np.uint8)
     padded[start : start + len(lead)] ^= lead
-    crc = np.zeros(count, dtype=np.uint32)
-    for column in padded.reshape(count, _PIECE).T:
-        crc = _stepped(crc, column)
-    level = 0
-    while len(crc) > 1:
-        crc = _moved(crc[0::2], level) ^ crc[1::2]
-        level += 1
+    table, places = _contributions()
+    crc: Words = np.bitwise_xor.reduce(table[padded.reshape(count, _PIECE) + places], axis=1)
+    behind = _behind((count - 1).bit_length())[:count]
+    bits = crc[::-1, None] >> _BITS & 1
     # What of the initial ones lies beyond the data.
     rest = 0xFFFFFFFF >> 8 * len(lead)
-    return int(crc[0]) ^ rest ^ 0xFFFFFFFF
+    return int(np.bitwise_xor.reduce(behind * bits, axis=None)) ^ rest ^ 0xFFFFFFFF
 
 
-def _stepped(crc: Words, byte: Words | NDArray[np.uint8]) -> Words:
-    """The checksums after one more byte each."""
-    result: Words = _table()[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    return result
+@cache
+def _contributions() -> tuple[Words, NDArray[np.intp]]:
+    """What each value of each byte of a piece adds to its checksum, and where it begins there.
+
+    Returns:
+        (256 * 256,) one place after the other, and (256,) where that of each begins.
+    """
+    rows = np.empty((_PIECE, 256), dtype=np.uint32)
+    rows[-1] = _table()
+    for place in reversed(range(_PIECE - 1)):
+        rows[place] = _stepped(rows[place + 1])
+    return rows.ravel(), 256 * np.arange(_PIECE)
 
 
-def _moved(crc: Words, level: int) -> Words:
-    """The checksums after 2^level pieces of zeros."""
-    table = _zeros(level)
-    result: Words = table[0][crc & 0xFF]
-    for place in (1, 2, 3):
-        result = result ^ table[place][(crc >> 8 * place) & 0xFF]
+def _stepped(crc: Words) -> Words:
+    """The checksums after one zero byte each."""
+    result: Words = _table()[crc & 0xFF] ^ (crc >> 8)
     return result
 
 
@@ -69,11 +71,33 @@ def _table() -> Words:
 
 
 @cache
+def _behind(level: int) -> Words:
+    """What each bit of a checksum becomes with 0 .. 2^level - 1 pieces of zeros behind it.
+
+    Returns:
+        (2^level, 32).
+    """
+    if level == 0:
+        return np.uint32(1) << _BITS[None]
+    near = _behind(level - 1)
+    return np.concatenate((near, _moved(near, level - 1)))
+
+
+def _moved(crc: Words, level: int) -> Words:
+    """The checksums after 2^level pieces of zeros."""
+    table = _zeros(level)
+    result: Words = table[0][crc & 0xFF]
+    for place in (1, 2, 3):
+        result = result ^ table[place][(crc >> 8 * place) & 0xFF]
+    return result
+
+
+@cache
 def _zeros(level: int) -> Words:
     """What 2^level pieces of zeros make of each value of each byte of a checksum, (4, 256)."""
     if level:
         return np.stack([_moved(row, level - 1) for row in _zeros(level - 1)])
     crc = np.arange(256, dtype=np.uint32) << 8 * np.arange(4, dtype=np.uint32)[:, None]
     for _ in range(_PIECE):
-        crc = _stepped(crc, np.zeros(1, dtype=np.uint8))
+        crc = _stepped(crc)
     return crc

@@ -7,20 +7,24 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import FileIO
 from pathlib import Path
+from types import MappingProxyType
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog, SourceMetadata
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from ...probes.records.append import WholeEntries
 from .crc32c import crc32c
+from .scalar_summary import scalar_summary
 from .void_events import WRITER, take_out
 
 __all__ = ["EventFile"]
 
 _FILES = "events.out.tfevents.*"
+# What a field of bytes begins with in a message, before its length: `Event.summary`.
+_SUMMARY = bytes([Event.SUMMARY_FIELD_NUMBER << 3 | 2])
 # Several files of one process and second have different names.
 _NUMBERS = itertools.count()
 
@@ -57,13 +61,24 @@ class EventFile:
             for _ in range(2):
                 self._append(Event(step=purge_step, session_log=start))
 
-    def write(self, values: Iterable[Summary.Value], step: int) -> None:
+    def write(
+        self,
+        values: Iterable[Summary.Value],
+        step: int,
+        scalars: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         """Append one event.
+
+        Args:
+            values: of any kind.
+            step: of all of them.
+            scalars: by tag, before the values.
 
         Raises:
             OSError: if it cannot be written now.
         """
-        self._append(Event(step=step, summary=Summary(value=values)))
+        summary = scalar_summary(scalars) + Summary(value=values).SerializeToString()
+        self._append(Event(step=step), _SUMMARY + _length(len(summary)) + summary)
 
     def close(self) -> None:
         """Close the file; a second call does nothing.
@@ -73,11 +88,21 @@ class EventFile:
         """
         self._entries.close()
 
-    def _append(self, event: Event) -> None:
+    def _append(self, event: Event, rest: bytes = b"") -> None:
+        """Append an event of which the last fields are serialised already."""
         event.wall_time = time.time()
-        content = event.SerializeToString()
+        content = event.SerializeToString() + rest
         length = struct.pack("<Q", len(content))
         self._entries.append(length + _masked_crc(length) + content + _masked_crc(content))
+
+
+def _length(number: int) -> bytes:
+    """A whole number in groups of seven bits, the lowest first, as messages have lengths."""
+    groups = bytearray()
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])
 
 
 def _new(path: str, flags: int) -> int:

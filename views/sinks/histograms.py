@@ -16,6 +16,8 @@ __all__ = ["BUCKETS", "Histogram", "histograms"]
 
 BUCKETS = 60
 
+# Of the edges, between the lowest and the highest.
+_PLACES = np.linspace(0.0, 1.0, BUCKETS + 1)
 # Shares of an eigenvalue below this are rounding errors of the cumulative law.
 _NOTHING = 1e-6
 
@@ -67,7 +69,7 @@ def _edges(measured: Spectrum, predicted: Spectrum | None) -> FloatArray | None:
         high = measured.top[-1].value if measured.top else float(density.points[-1])
     if not (low < high and math.isfinite(high - low)):
         return None
-    return np.linspace(low, high, BUCKETS + 1)
+    return low + (high - low) * _PLACES
 
 
 def _end(edge: Edge) -> float:
@@ -79,7 +81,7 @@ def _end(edge: Edge) -> float:
 def _histogram(density: Density, size: int, edges: FloatArray) -> Histogram | None:
     """None if there is nothing in any bucket."""
     below = np.interp(edges, density.points, density.cumulative, left=0.0, right=1.0)
-    counts = size * np.diff(below)
+    counts = size * (below[1:] - below[:-1])
     counts[~(counts > _NOTHING)] = 0.0
     (filled,) = counts.nonzero()
     if not len(filled):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ...probes.records.outliers import EDGE_NAMES
 from ...theory.matrix_kind import MatrixKind
@@ -12,6 +12,9 @@ from ..quantities import title
 from .scalars import place_tag, safe
 
 __all__ = ["Layout", "layout"]
+
+# Of an eigenvalue's band, the lower line.
+_LOWER = re.compile(rf"band/(.+/(?:{'|'.join(ENDS)}))_(\d+)/lower")
 
 Chart = list[str | list[str]]
 Layout = dict[str, dict[str, Chart]]
@@ -41,14 +44,26 @@ def layout(
     Returns:
         category -> chart -> [kind, tags], as `SummaryWriter.add_custom_scalars` takes it.
     """
+    ranks = _banded_ranks(tags)
     charts = {
-        f"{kind.title}, {block}": _block_charts(place_tag(kind.name, block), tags)
+        f"{kind.title}, {block}": _block_charts(place_tag(kind.name, block), tags, ranks)
         for kind, block in blocks
     }
     return charts | _quantity_charts(quantities, tags) | _error_charts(quantities, tags)
 
 
-def _block_charts(place: str, tags: Collection[str]) -> dict[str, Chart]:
+def _banded_ranks(tags: Iterable[str]) -> dict[str, list[int]]:
+    """Of the eigenvalues that have a band, by "MATRIX/BLOCK/SIDE"."""
+    found: dict[str, list[int]] = {}
+    for tag in tags:
+        if tag.startswith("band/") and (match := _LOWER.fullmatch(tag)):
+            found.setdefault(match[1], []).append(int(match[2]))
+    return found
+
+
+def _block_charts(
+    place: str, tags: Collection[str], banded: Mapping[str, Sequence[int]]
+) -> dict[str, Chart]:
     charts: dict[str, Chart] = {}
     for side in ENDS:
         names = rf"{side}_\d+|{EDGE_NAMES[side]}"
@@ -58,9 +73,7 @@ def _block_charts(place: str, tags: Collection[str]) -> dict[str, Chart]:
         names = r"subspace_overlap_top_\d+|gradient_share|update_share|stability"
         charts["from one probing to the next"] = _lines(rf"{re.escape(place)}/({names})")
     for side in ENDS:
-        start = f"band/{place}/{side}_"
-        ranks = {tag.removeprefix(start).partition("/")[0] for tag in tags if tag.startswith(start)}
-        for rank in sorted(map(int, ranks)):
+        for rank in sorted(banded.get(f"{place}/{side}", ())):
             charts[f"{side} {rank} in its band"] = _margin(f"{place}/{side}_{rank}")
     return charts
 
@@ -86,8 +99,9 @@ def _quantity_charts(quantities: Mapping[str, Collection[str]], tags: Collection
 
 def _error_charts(quantities: Collection[str], tags: Collection[str]) -> Layout:
     charts: dict[str, Chart] = {}
+    known = {tag.rpartition("/")[2] for tag in tags if tag.startswith("error/")}
     for name, words in _ERRORS.items():
-        if any(tag.startswith("error/") and tag.endswith(f"/{name}") for tag in tags):
+        if name in known:
             charts[words] = ["Multiline", [rf"^error/[^/]+/{name}$"]]
     for name in quantities:
         if f"error/{name}" in tags:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import compress
+from typing import NamedTuple
 
-from ...probes.records.numbers import KINDS, Number, numbers
+from ...probes.records.columns import Columns, Heading, Identity, columns
+from ...probes.records.numbers import Number
 from ...probes.records.outliers import EDGE_NAMES, last_inside
 from ...probes.records.record import Record
 from ...probes.records.record_table import BAND
@@ -38,44 +41,37 @@ def scalars(record: Record, dimension: int | None = None) -> dict[str, float]:
         record: one probing.
         dimension: d; without it inner products have no band where that of a run is not known.
     """
-    walked = tuple(numbers(record))
+    walked = [(_tags(each.heading), each) for each in columns(record)]
     found: dict[str, float] = {}
-    for number in walked:
-        if number.kind == "forecast" and number.part == "quantity":
-            # What the statistics alone do not give is predicted by the dynamics only.
-            found |= _finite(f"predicted/{tag(number)}", number.value)
-    curves: dict[str, dict[str, float]] = {kind: {} for kind in reversed(KINDS)}
-    for number in walked:
-        if math.isfinite(number.value) and _is_curve(number):
-            kind = number.kind
-            curves[kind][_curve(kind, number.matrix, number.block, number.name)] = number.value
-        found |= _finite(f"threshold/{tag(number)}", number.threshold)
-    for each in curves.values():
-        found |= each
-    found.update(_shares(walked))
-    found.update(_edges(record, walked))
+    # What the statistics alone do not give is predicted by the dynamics only: what they give comes
+    # after the forecast here, and a number that is unknown must not hide one that is known.
+    is_known = math.isfinite
+    for tags, each in reversed(walked):
+        for curves in tags.curves:
+            for name, value in zip(curves, compress(each.values, tags.is_curve), strict=True):
+                if is_known(value):
+                    found[name] = value
+        if each.thresholds is not None:
+            for name, value in zip(tags.thresholds, each.thresholds, strict=True):
+                if is_known(value):
+                    found[name] = value
+    found.update(_shares(record))
+    found.update(_measured_edges(record))
     found.update(_bands(walked, found, dimension))
-    for name, error in errors(record).items():
-        found |= _finite(f"error/{name}", error)
+    found.update((f"error/{name}", error) for name, error in errors(record).items())
     for part, took in record.seconds.items():
-        found |= _finite(f"seconds/{safe(part)}", took)
+        if math.isfinite(took):
+            found[f"seconds/{safe(part)}"] = took
     return found
 
 
-def tag(number: Number) -> str:
+def tag(number: Number | Identity) -> str:
     """The name of a number in tags, behind its kind."""
-    return _tag(number.matrix, number.block, number.name)
-
-
-# Every record has the same names.
-@lru_cache(maxsize=8192)
-def _tag(matrix: str, block: str, name: str) -> str:
-    return f"{place_tag(matrix, block)}/{safe(name)}" if matrix else safe(name)
-
-
-@lru_cache(maxsize=8192)
-def _curve(kind: str, matrix: str, block: str, name: str) -> str:
-    return f"{kind}/{_tag(matrix, block, name)}"
+    return (
+        f"{place_tag(number.matrix, number.block)}/{safe(number.name)}"
+        if number.matrix
+        else safe(number.name)
+    )
 
 
 def place_tag(matrix: str, block: str) -> str:
@@ -83,67 +79,121 @@ def place_tag(matrix: str, block: str) -> str:
     return f"{matrix}/{safe(block)}"
 
 
-def _finite(name: str, value: float) -> dict[str, float]:
-    # A number that is unknown must not hide one that is known.
-    return {name: value} if math.isfinite(value) else {}
+class _Tags(NamedTuple):
+    """The names of the numbers under one heading.
+
+    Attributes:
+        is_curve: whether each number is worth a curve.
+        curves: names of those that are; of what the forecast has of quantities twice.
+        thresholds: of all numbers.
+        banded: places and names, without their kind, of those that can have a band.
+    """
+
+    is_curve: tuple[bool, ...]
+    curves: tuple[tuple[str, ...], ...]
+    thresholds: tuple[str, ...]
+    banded: tuple[tuple[int, str], ...]
 
 
-def _is_curve(number: Number) -> bool:
-    if number.part not in _CURVES or number.side == "inside":
-        return False
-    return number.along is None or not number.along.trained
+# Every record has the same headings.
+@lru_cache(maxsize=1024)
+def _tags(heading: Heading) -> _Tags:
+    names = [tag(each) for each in heading.entries]
+    found = [*map(_curve, heading.entries, names)]
+    curves = [tuple(filter(None, found))]
+    if all((each.kind, each.part) == ("forecast", "quantity") for each in heading.entries):
+        curves.append(tuple(f"predicted/{name}" for name in names))
+    return _Tags(
+        tuple(map(bool, found)),
+        tuple(curves),
+        tuple(f"threshold/{name}" for name in names),
+        tuple(
+            (place, name)
+            for place, (each, name) in enumerate(zip(heading.entries, names, strict=True))
+            # What is fixed is known without theory.
+            if each.part in ("quantity", "eigenvalue") and not each.is_fixed
+        ),
+    )
 
 
-def _shares(walked: Sequence[Number]) -> Iterator[tuple[str, float]]:
+def _curve(number: Identity, name: str) -> str:
+    """The tag of a number; empty where it is not worth a curve."""
+    if number.part in ("edge", "detection"):
+        edge = number.name.removesuffix("/detection")
+        if number.kind != "predicted" or edge not in _EDGES:
+            return ""
+        kind = "predicted" if number.part == "edge" else "detection"
+        return f"{kind}/{place_tag(number.matrix, number.block)}/{edge}"
+    is_trained = number.along is not None and number.along.trained
+    if number.part not in _CURVES or number.side == "inside" or is_trained:
+        return ""
+    return f"{number.kind}/{name}"
+
+
+def _shares(record: Record) -> Iterator[tuple[str, float]]:
     """Of gradient and update in all eigenvectors at the top together."""
-    followed = [number for number in walked if number.part == "track"]
-    for part in ("gradient", "update"):
-        sums: dict[str, float] = {}
-        beginning = f"{part}_top_"
-        for number in followed:
-            name = f"measured/{place_tag(number.matrix, number.block)}/{part}_share"
-            share = number.value if number.name.startswith(beginning) else 0.0
-            sums[name] = sums.get(name, 0.0) + share
-        yield from ((name, value) for name, value in sums.items() if math.isfinite(value))
+    for track in record.tracks:
+        for part, shares in (("gradient", track.top.gradient), ("update", track.top.update)):
+            share = sum(shares.tolist())
+            if math.isfinite(share):
+                yield f"measured/{place_tag(track.matrix, track.block)}/{part}_share", share
 
 
-def _edges(record: Record, walked: Sequence[Number]) -> Iterator[tuple[str, float]]:
-    found: dict[str, float] = {}
-    for number in walked:
-        if number.kind != "predicted":
-            continue
-        if number.part == "edge" and number.name in _EDGES:
-            found[f"predicted/{tag(number)}"] = number.value
-        elif number.part == "detection" and number.name.removesuffix("/detection") in _EDGES:
-            found[f"detection/{tag(number).removesuffix('/detection')}"] = number.value
+def _measured_edges(record: Record) -> Iterator[tuple[str, float]]:
     for theory in record.predicted.spectra if record.predicted is not None else ():
         if theory.bulk is not None:
             seen = record.measured.spectrum(theory.matrix, theory.block)
             for side, name in EDGE_NAMES.items():
-                place = place_tag(theory.matrix, theory.block)
-                found[f"measured/{place}/{name}"] = last_inside(seen, theory.bulk, side)
-    yield from ((name, value) for name, value in found.items() if math.isfinite(value))
+                value = last_inside(seen, theory.bulk, side)
+                if math.isfinite(value):
+                    yield f"measured/{place_tag(theory.matrix, theory.block)}/{name}", value
+
+
+class _Band(NamedTuple):
+    """The tags of a number and of its band."""
+
+    measured: str
+    predicted: str
+    curve: str
+    lower: str
+    upper: str
+
+
+@lru_cache(maxsize=8192)
+def _band(name: str) -> _Band:
+    lines = (f"band/{name}/{line}" for line in ("measured", "lower", "upper"))
+    return _Band(f"measured/{name}", f"predicted/{name}", *lines)
 
 
 def _bands(
-    walked: Sequence[Number], found: dict[str, float], dimension: int | None
+    walked: Sequence[tuple[_Tags, Columns]], found: dict[str, float], dimension: int | None
 ) -> Iterator[tuple[str, float]]:
-    widths: dict[str, float] = {}
-    for number in walked:
-        if number.is_fixed:
-            continue  # it is known without theory
-        if number.kind == "measured" and number.part in ("quantity", "eigenvalue"):
-            width = number.standard_error
-            if number.is_product and dimension is not None:
-                width = 1 / math.sqrt(dimension)
-            widths[tag(number)] = width
-        elif number.kind == "forecast" and math.isfinite(number.band):
-            widths[tag(number)] = number.band
-    for name, width in widths.items():
-        value = found.get(f"measured/{name}", math.nan)
-        center = found.get(f"predicted/{name}", math.nan)
+    for name, width in _widths(walked, dimension).items():
+        band = _band(name)
+        value, center = found.get(band.measured, math.nan), found.get(band.predicted, math.nan)
         # All three or none: a chart of a curve in its band needs them at the same steps.
         if math.isfinite(value + center + width):
-            yield f"band/{name}/measured", value
-            yield f"band/{name}/lower", center - BAND * width
-            yield f"band/{name}/upper", center + BAND * width
+            yield band.curve, value
+            yield band.lower, center - BAND * width
+            yield band.upper, center + BAND * width
+
+
+def _widths(walked: Sequence[tuple[_Tags, Columns]], dimension: int | None) -> dict[str, float]:
+    """Standard errors of what is measured, by name; deviations of a run where they are known."""
+    widths: dict[str, float] = {}
+    for tags, each in walked:
+        entries = each.heading.entries
+        known = each.standard_errors
+        if not tags.banded:
+            continue
+        kind = entries[0].kind
+        if kind == "measured" and entries[0].is_product and dimension is not None:
+            width = 1 / math.sqrt(dimension)
+            widths.update((name, width) for _, name in tags.banded)
+        elif kind == "measured" and known is not None:
+            widths.update((name, known[place]) for place, name in tags.banded)
+        elif kind == "forecast" and each.bands is not None:
+            for place, name in tags.banded:
+                if math.isfinite(each.bands[place]):
+                    widths[name] = each.bands[place]
+    return widths

@@ -25,7 +25,7 @@ from ..timeline import Timeline, markdown
 from .event_file import EventFile
 from .histograms import Histogram, histograms
 from .hyper_parameters import hyper_parameters, metrics
-from .layout import layout
+from .layout import Layout, layout
 from .scalars import safe, scalars, tag
 
 __all__ = ["TensorBoardSink"]
@@ -77,6 +77,7 @@ class TensorBoardSink:
         self._blocks: dict[tuple[MatrixKind, str], None] = {}
         self._quantities: dict[str, dict[str, None]] = {}
         self._tags: dict[str, None] = {}
+        self._charts: Layout = {}
         self._has_metrics = False
         for record in _earlier(Path(directory), purge_step):
             self._timeline.add(record)
@@ -91,7 +92,8 @@ class TensorBoardSink:
         Raises:
             OSError: if it cannot be written now; it is then written before the next.
         """
-        self._file.write(self._values(record), record.step)
+        found = scalars(record, self._dimension)
+        self._file.write(self._others(record, found), record.step, found)
 
     def close(self) -> None:
         """Close the event file; a second call does nothing.
@@ -101,19 +103,20 @@ class TensorBoardSink:
         """
         self._file.close()
 
-    def _values(self, record: Record) -> list[Summary.Value]:
-        found = scalars(record, self._dimension)
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in found.items()]
-        values += [_histogram(name, each) for name, each in histograms(record).items()]
+    def _others(self, record: Record, found: Mapping[str, float]) -> list[Summary.Value]:
+        """What an event has beside its scalars."""
+        values = [_histogram(name, each) for name, each in histograms(record).items()]
         is_first = not self._written
         is_news = self._timeline.add(record)
         # What an earlier writer wrote of later steps is void.
         if is_news or (is_first and self._timeline):
             values += summary.text("timeline", markdown(self._timeline)).value
         if self._note(record, found) or is_first:
-            # TensorBoard goes by the layout that was written last.
             charts = layout(self._blocks, self._quantities, self._tags)
-            values += summary.custom_scalars(charts).value
+            # TensorBoard goes by the layout that was written last.
+            if charts != self._charts:
+                values += summary.custom_scalars(charts).value
+                self._charts = charts
         if self._config and not self._has_metrics and not failed(record):
             # TensorBoard goes by the metrics that were written first.
             values += metrics(self._config, record)
@@ -123,9 +126,10 @@ class TensorBoardSink:
         self._written += 1
         return values
 
-    def _note(self, record: Record, tags: Iterable[str]) -> bool:
+    def _note(self, record: Record, tags: Mapping[str, float]) -> bool:
         """Whether there are tags, and with them blocks, that no chart was laid out for."""
-        known = len(self._tags)
+        if tags.keys() <= self._tags.keys():
+            return False
         self._tags.update(dict.fromkeys(tags))
         for each in record.measured.spectra:
             self._blocks.setdefault((kind_named(each.matrix, record.matrices), each.block))
@@ -134,7 +138,7 @@ class TensorBoardSink:
                 name = tag(number)
                 if f"{number.kind}/{name}" in self._tags:
                     self._quantities.setdefault(number.quantity, {}).setdefault(name)
-        return len(self._tags) > known
+        return True
 
     def _is_figure_due(self, record: Record) -> bool:
         count = record.epoch if math.isfinite(record.epoch) else self._written
@@ -150,18 +154,19 @@ def _earlier(directory: Path, purge_step: int | None) -> Iterator[Record]:
 
 
 def _histogram(name: str, histogram: Histogram) -> Summary.Value:
-    edges, counts = histogram.edges, histogram.counts
-    middles = (edges[:-1] + edges[1:]) / 2
+    counts, edges = histogram.counts.tolist(), histogram.edges.tolist()
+    middles = (histogram.edges[:-1] + histogram.edges[1:]) / 2
+    weighted = histogram.counts * middles
     return Summary.Value(
         tag=name,
         histo=HistogramProto(
             min=edges[0],
             max=edges[-1],
-            num=counts.sum(),
-            sum=counts @ middles,
-            sum_squares=counts @ middles**2,
-            bucket_limit=edges[1:].tolist(),
-            bucket=counts.tolist(),
+            num=math.fsum(counts),
+            sum=float(histogram.counts @ middles),
+            sum_squares=float(weighted @ middles),
+            bucket_limit=edges[1:],
+            bucket=counts,
         ),
     )
 
