@@ -147,7 +147,8 @@ class Interior:
         ends = {low: above_low, high: above_high}
 
         def excess(lam: float) -> float:
-            return (ends[lam] if lam in ends else self._axis.add(lam).above) - share_above
+            above = ends[lam] if lam in ends else self._axis.add(lam).above
+            return _straightened(above) - _straightened(share_above)
 
         return float(brentq(excess, low, high, xtol=1e-12 * self.law.scale, rtol=1e-10))
 
@@ -200,6 +201,11 @@ class Interior:
             if above_a - above_b - atom > most and not near_zero:
                 new += between(a, b)
         return new
+
+
+def _straightened(share: float) -> float:
+    """Of a share of eigenvalues, which is (e - lam)^(3/2) near an edge e: nearly linear in lam."""
+    return math.cbrt(share**2) - math.cbrt((1 - share) ** 2)
 
 
 def interior(law: CurvatureLaw, lower: float, upper: float) -> Interior:

@@ -177,6 +177,17 @@ class CurvatureLaw:
         return self._compressions[bins]
 
     @cached_property
+    def marginal(self) -> CurvatureLaw:
+        """The law of D alone on few nodes, which is all that a bulk is made of.
+
+        (m = 1 without v; any other law is its own.)
+        """
+        if self.rows != 1 or self.joint is not None:
+            return self
+        none = np.zeros((len(self.weights), 0, 0))
+        return replace(self, moments=none, means=None).compressed()
+
+    @cached_property
     def _compressions(self) -> dict[int, CurvatureLaw]:
         """By the number of bins: edges, gaps and profile ask for the same."""
         return {}
@@ -191,7 +202,9 @@ class CurvatureLaw:
         d, w = self.scalar_factors[order], self.weights[order]
         span = max(d[-1] - d[0], 1e-300)
         key = 0.5 * np.cumsum(w) + 0.5 * (d - d[0]) / span
-        starts = np.flatnonzero(np.diff(np.floor(key * bins), prepend=-1.0))
+        # The last key is 1 but for rounding errors, which are not to choose its bin.
+        bin_of = np.minimum(np.floor(key * bins), bins - 1)
+        starts = np.flatnonzero(np.diff(bin_of, prepend=-1.0))
         mass = np.add.reduceat(w, starts)
         mean = np.add.reduceat(w * d, starts) / mass
         centred = d - np.repeat(mean, np.diff(starts, append=len(d)))
@@ -221,7 +234,7 @@ class CurvatureLaw:
             self,
             weights=np.concatenate([mass * share, mass * (1 - share)]),
             factors=np.concatenate([mean + low, mean + high])[:, None, None],
-            moments=flat.reshape(-1, r, r),
+            moments=flat.reshape(len(flat), r, r),
             means=None,
         )
 

@@ -65,7 +65,7 @@ class LawSpectrum:
         model = self._model
         if self.law.rows > 1 and len(self.law.weights) > _MANY and model and self._resembles(model):
             return model.interior
-        return interior(self._few.compressed(), -self.bottom_side.edge, self.top_side.edge)
+        return interior(self._few.marginal, -self.bottom_side.edge, self.top_side.edge)
 
     def _resembles(self, other: LawSpectrum) -> bool:
         """Whether both ends of the bulk are of the same kind and at nearly the same place."""

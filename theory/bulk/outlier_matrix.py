@@ -62,16 +62,20 @@ class OutlierMatrix:
         size = self._rows * self._span
         rows, inner = w[:size].reshape(self._rows, self._span), w[size:]
         stack = np.ascontiguousarray(np.moveaxis(inverses[self._full], -1, 0))
-        linear = rows - stack @ (p @ rows)
-        form = np.swapaxes(linear, 1, 2) @ (dp @ linear)
+        turned = np.eye(self._rows) - stack @ p
+        form = np.swapaxes(turned, 1, 2) @ (dp @ turned)
+        # E[(W z)_a (W z)_b] at the nodes, of which the moments are an upper triangle.
         upper = packing(self._span)[0]
-        twice = np.where(upper[0] == upper[1], 1.0, 2.0)
-        values = (form[:, upper[0], upper[1]] * (self._moments * twice)).sum(1)
+        pairs = rows[:, None, upper[0]] * rows[None, :, upper[1]]
+        pairs = (pairs + np.swapaxes(pairs, 0, 1)) / np.where(upper[0] == upper[1], 2.0, 1.0)
+        seconds = self._moments @ pairs.reshape(self._rows**2, -1).T
+        values = (form.reshape(len(form), -1) * seconds).sum(1)
         if self._joint is not None:
             assert self._means is not None
             constant = np.einsum("nab,nb->na", stack, self._joint.cross @ inner)
             moved = constant @ dp
             values += np.einsum("na,na->n", moved, constant)
+            linear = turned @ rows
             values += 2 * np.einsum("na,nar,nr->n", moved, linear, self._means)
         return float(self._weights @ values - w @ w)
 

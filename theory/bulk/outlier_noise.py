@@ -35,15 +35,13 @@ class Pull:
 
     Attributes:
         inverses: M = (P + D)^(-1) at the nodes, (N, m, m).
-        linear: b = M_h: L^T w = linear @ z + constant at the nodes, (N, m, r).
-        constant: (N, m).
+        constant: the part of b = M_h: L^T w that v brings, not D and z, at the nodes, (N, m).
         moment: Gamma = E[u u^T], u = M b, (m, m): w^T K w changes by <Gamma, dP> with P.
         response: Y = (dF)^(-T) Gamma, (m, m): a change dF of F at this P, the point lam being kept,
             changes w^T K w by -<Y, dF>.
     """
 
     inverses: FloatArray
-    linear: FloatArray
     constant: FloatArray
     moment: FloatArray
     response: FloatArray
@@ -60,17 +58,18 @@ def pull(law: CurvatureLaw, outlier: Outlier) -> Pull:
     m, r, weights = law.rows, law.span, law.weights
     at = MatrixEquation(law).evaluate(outlier.p)
     inverses = np.moveaxis(at.inverses[packing(m)[1]], -1, 0)
-    linear = law.factors @ outlier.direction[: m * r].reshape(m, r)
+    w = outlier.direction[: m * r].reshape(m, r)
     constant = np.zeros((len(weights), m))
     if law.joint is not None:
         constant = law.joint.cross @ outlier.direction[m * r :]
-    u = np.einsum("nar,nr->na", linear, law.means) + constant
-    u = np.einsum("nab,nb->na", inverses, u)
-    spread = (inverses @ linear)[:, :, r - law.free :]
-    moment = np.einsum("n,na,nb->ab", weights, u, u)
-    moment += np.einsum("n,nar,nbr->ab", weights, spread, spread) / law.snr
+    turned = inverses @ law.factors
+    u = (turned @ (law.means @ w.T)[:, :, None] + inverses @ constant[:, :, None])[:, :, 0]
+    moment = (u * weights[:, None]).T @ u
+    free = w[:, r - law.free :]
+    spread = turned @ (free @ free.T / law.snr) * weights[:, None, None]
+    moment += np.tensordot(spread, turned, ((0, 2), (0, 2)))
     response = np.linalg.solve(at.derivative.T, moment.reshape(-1)).reshape(m, m)
-    return Pull(inverses, linear, constant, moment, (response + response.T) / 2)
+    return Pull(inverses, constant, moment, (response + response.T) / 2)
 
 
 def outlier_noise(law: CurvatureLaw, outlier: Outlier) -> float:
@@ -89,23 +88,22 @@ def outlier_noise(law: CurvatureLaw, outlier: Outlier) -> float:
     m, r, weights, p, y = law.rows, law.span, law.weights, outlier.p, moved.response
     a = p - p @ moved.inverses @ p
     w = outlier.direction[: m * r].reshape(m, r)
-    # w^T L M~ L^T w is a quadratic form of z.
-    quadratic = w.T @ a @ w
-    form, shift = np.zeros(len(weights)), np.zeros((len(weights), r))
+    # w^T L M~ L^T w is a quadratic form of w z, and of v.
+    form, shift = np.zeros(len(weights)), np.zeros((len(weights), m))
     if law.joint is not None:
         inner = outlier.direction[m * r :]
         solved = np.einsum("nab,nb->na", moved.inverses, moved.constant)
         form = np.einsum("i,nij,j->n", inner, law.joint.inner, inner)
         form -= np.einsum("na,na->n", moved.constant, solved)
-        shift = (solved @ p) @ w
-    z, free = law.means, slice(r - law.free, r)
+        shift = solved @ p
     # Mean and variance of psi given the node, where the free coordinates of z are Gaussian.
-    half = np.einsum("nrs,ns->nr", quadratic, z) + shift
-    psi = form + np.einsum("nr,nr->n", half + shift, z)
-    psi += np.trace(quadratic[:, free, free], axis1=1, axis2=2) / law.snr
-    psi -= np.einsum("ab,nab->n", y, a)
-    given = 4 * (half[:, free] ** 2).sum(1) / law.snr
-    given += 2 * (quadratic[:, free, free] ** 2).sum((1, 2)) / law.snr**2
+    known, unknown = law.means @ w.T, w[:, r - law.free :] @ w[:, r - law.free :].T / law.snr
+    half = (a @ known[:, :, None])[:, :, 0] + shift
+    spread = a @ unknown
+    psi = form + ((half + shift) * known).sum(1)
+    psi += (a * (unknown - y)).sum((1, 2))
+    given = 4 * ((half @ unknown) * half).sum(1)
+    given += 2 * (spread * np.swapaxes(spread, 1, 2)).sum((1, 2))
     mean = float(weights @ psi)
     own = float(weights @ ((psi - mean) ** 2 + given))
     pairs = -2 * float(np.sum(y * (p @ moved.moment @ p)))

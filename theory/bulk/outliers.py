@@ -11,14 +11,16 @@ import numpy as np
 from ..spectrum import FloatArray
 from .exterior import Exterior
 from .gaps import InnerGap
+from .law import CurvatureLaw
 
-__all__ = ["Outlier", "count_outliers", "find_outliers"]
+__all__ = ["Outlier", "count_above", "count_outliers", "find_outliers"]
 
 _AT_THE_EDGE = 1e-9  # relative: an eigenvalue of K this close to zero at an edge is no outlier
 _ROOT_TOLERANCE = 1e-11
 _ALIKE = 100  # how much longer the secant's step may be than that of the interpolation
 _PATIENCE = 3  # slow steps before a bracket is halved
 _AT_ZERO = 1e-9  # relative: a root this close to lam = 0 is the atom's
+_NEWTON_STEPS, _SETTLED = 40, 1e-9
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,38 @@ def count_outliers(side: Exterior | InnerGap) -> int:
     if math.isinf(side.end) and side.resolvent.position(side.start) >= 0:
         return _positive(side, side.start)
     return len(find_outliers(side))
+
+
+def count_above(law: CurvatureLaw, lam: float) -> int | None:
+    """Number of outliers above a point above the bulk: the positive eigenvalues of K(lam).
+
+    It takes none of the steps that find the bulk's edge and each outlier's place. None where the
+    bulk is not found to end below the point.
+
+    Args:
+        law: m = 1, without v.
+        lam: the point.
+    """
+    d, weights, phi = law.scalar_factors, law.weights, law.aspect_ratio
+    top = float(d.max())
+    # lam is convex in p = -P, and here beyond the point: Newton comes down to it from above.
+    p = phi * (law.snr * lam - float(weights @ d))
+    for _ in range(_NEWTON_STEPS):
+        if p <= max(top, 0.0):
+            return None
+        ratios = d / (p - d)
+        slope = 1 / phi - float(weights @ ratios**2)
+        if slope <= 0:
+            return None
+        step = (p / phi + p * float(weights @ ratios) - law.snr * lam) / slope
+        p -= step
+        if abs(step) <= _SETTLED * p:
+            break
+    else:
+        return None
+    r = law.span
+    k = ((weights * (p * d / (p - d))) @ law.flat_moments).reshape(r, r) - lam * np.eye(r)
+    return int((np.linalg.eigvalsh(k) > 0).sum())
 
 
 def find_outliers(side: Exterior | InnerGap, hints: Sequence[Outlier] = ()) -> list[Outlier]:

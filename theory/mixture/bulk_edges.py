@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ..bulk.detection import counted_detection_edge, square_root_detection_edge, thin_detection_edge
+from ..bulk.detection import counted_detection_edge, square_root_detection_edge
 from ..bulk.law_spectrum import EdgePlace, LawSpectrum
+from ..bulk.thin_detection import thin_detection_edge
 from ..spectrum import Edge, Gap
 from .refinement import Refined
 
@@ -81,5 +82,5 @@ def _detection_edge(
         noise = side.edge_noise() / math.sqrt(fine.law.samples(dimension))
         return square_root_detection_edge(edge, half, noise)
     if fine.law.rows == 1:
-        return sign * thin_detection_edge(side.law.compressed(), dimension)
+        return sign * thin_detection_edge(side.law.marginal, dimension)
     return counted_detection_edge(quantile, fine.law.rows * dimension)

@@ -116,7 +116,7 @@ class EffectiveSpectrum:
         fine, coarse, null = solved.fine, solved.coarse, solved.null
         # First, since the gaps that the edges depend on are seen on the same way through the bulk.
         profile = (
-            fine.interior.profile(density_points, coarse.law.compressed())
+            fine.interior.profile(density_points, coarse.law.marginal)
             if density_points > 0
             else None
         )

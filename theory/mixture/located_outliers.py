@@ -16,7 +16,7 @@ from ..bulk.exterior import exterior
 from ..bulk.law import CurvatureLaw
 from ..bulk.law_spectrum import mirrored
 from ..bulk.outlier_noise import outlier_noise
-from ..bulk.outliers import Outlier, find_outliers
+from ..bulk.outliers import Outlier, count_above, find_outliers
 from ..spectrum import Edge, Eigenpair, FloatArray
 from .quadrature import Projection
 from .refinement import Refined
@@ -25,6 +25,7 @@ from .statistics import Statistics
 __all__ = ["LocatedOutlier", "located_between", "located_beyond", "outlier_eigenpair"]
 
 _NO_LENGTH = 1e-6  # relative length below which a direction is taken for zero
+_BESIDE = 1e-6  # typical eigenvalues by which a place is not told from another
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,24 @@ def located_beyond(
         one.law.without_tail(one.law.samples(dimension), sign)
         for one in (solved.fine, solved.coarse)
     )
-    cut, again = _outliers(law, sign), _outliers(other, sign)
+    if _has_no_more(law, edge.detection, sign, len(found)):
+        return found
+    cut, again = _outliers(law, other, sign)
     found += [
         LocatedOutlier(outlier, again[i].value if i < len(again) else edge.detection, law, sign)
         for i, outlier in enumerate(cut)
         if i >= len(limiting) and sign * (outlier.value - edge.detection) > 0
     ]
     return found
+
+
+def _has_no_more(law: CurvatureLaw, place: float, sign: int, count: int) -> bool:
+    """Whether a law certainly has no more than so many outliers beyond a place on one side."""
+    if law.rows > 1 or law.joint is not None:
+        return False
+    nearer = sign * place - _BESIDE * law.scale
+    beyond = count_above(law if sign > 0 else law.mirrored, nearer)
+    return beyond is not None and beyond <= count
 
 
 def located_between(solved: Refined) -> list[LocatedOutlier]:
@@ -123,11 +135,18 @@ def _alignment(w: FloatArray, gram: FloatArray, coordinates: FloatArray) -> Floa
     return squares
 
 
-def _outliers(law: CurvatureLaw, sign: int) -> list[Outlier]:
-    """The outliers of one side of a law."""
-    if sign > 0:
-        return find_outliers(exterior(law))
-    return [mirrored(outlier) for outlier in find_outliers(exterior(law.mirrored))]
+def _outliers(
+    law: CurvatureLaw, coarse: CurvatureLaw, sign: int
+) -> tuple[list[Outlier], list[Outlier]]:
+    """The outliers of one side of a law, found from those of a coarser one, and the latter."""
+    if sign < 0:
+        law, coarse = law.mirrored, coarse.mirrored
+    model = exterior(coarse)
+    again = find_outliers(model)
+    found = find_outliers(exterior(law, model), again)
+    if sign < 0:
+        return [mirrored(one) for one in found], [mirrored(one) for one in again]
+    return found, again
 
 
 def _nearest(value: float, outliers: Sequence[Outlier]) -> float:
