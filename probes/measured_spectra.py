@@ -18,7 +18,13 @@ from .curvature.sample_forms import form_errors
 from .curvature.sample_space import SampleSpace
 from .krylov.alignment import Alignment, alignment, lies_along
 from .krylov.allowance import taken
-from .krylov.block_lanczos import Krylov, end_places, krylov_space
+from .krylov.block_lanczos import (
+    Krylov,
+    all_eigenvalues,
+    end_places,
+    is_formed,
+    krylov_space,
+)
 from .krylov.column_rules import may_miss_copies
 from .krylov.density import resolvent_traces, spectral_densities
 from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
@@ -78,12 +84,19 @@ def measured_eigenvalues(
 ) -> FloatArray:
     """Eigenvalues at both ends of each block alone, (blocks, k): the largest, then the smallest.
 
-    Without what eigenvectors are good for: residuals, overlaps, sampling errors.
+    Without what eigenvectors are good for: residuals, overlaps, sampling errors. A matrix that
+    `measured_spectra` forms is formed here too.
     """
     if isinstance(operator, SampleSpace):
         return sample_eigenvalues(operator, measurement).cpu().numpy()[None]
-    krylov = _space(Counted(operator), measurement, generator, density=False, start=None)
-    values, _ = krylov.eigen
+    density = measurement.density
+    width = measurement.widths(operator, density=density, warm=False)[0]
+    if is_formed(operator, width, *measurement.steps(operator, width, density=density)):
+        taken(operator.size)
+        values = all_eigenvalues(operator)
+    else:
+        krylov = _space(Counted(operator), measurement, generator, density=False, start=None)
+        values, _ = krylov.eigen
     columns = values.shape[-1]
     upper, lower = min(measurement.eigenvalues, columns), min(measurement.smallest, columns)
     chosen = values[..., end_places(columns, upper, lower, values.device)]

@@ -18,6 +18,7 @@ __all__ = [
     "BlockLanczos",
     "Checkpoints",
     "Krylov",
+    "all_eigenvalues",
     "block_lanczos",
     "end_places",
     "identity_frame",
@@ -394,13 +395,31 @@ def whole_space(operator: CurvatureOperator) -> Krylov:
     Raises:
         ValueError: if the matrix is not finite.
     """
-    matrix = operator.dense()
-    if not all_finite(matrix):
-        raise ValueError("operator: expected finite products, got NaN or infinity")
+    matrix = _formed(operator)
     symmetric = (matrix.double() + matrix.mT.double()) / 2
     border = symmetric.new_zeros(*operator.batch, 0, operator.size)
     images = matrix if keeps_images(operator, operator.size) else None
     return Krylov(identity_frame(operator), symmetric, border, operator.size, images)
+
+
+def all_eigenvalues(operator: CurvatureOperator) -> Tensor:
+    """Eigenvalues of H, ascending, (*batch, N) float64, those of `whole_space` to rounding.
+
+    Without eigenvectors, which take most of the time.
+
+    Raises:
+        ValueError: if the matrix is not finite.
+    """
+    matrix = _formed(operator)
+    values: Tensor = torch.linalg.eigvalsh((matrix + matrix.mT) / 2).double()
+    return values
+
+
+def _formed(operator: CurvatureOperator) -> Tensor:
+    matrix = operator.dense()
+    if not all_finite(matrix):
+        raise ValueError("operator: expected finite products, got NaN or infinity")
+    return matrix
 
 
 def identity_frame(operator: CurvatureOperator) -> Tensor:

@@ -24,6 +24,7 @@ __all__ = [
     "encoder",
     "four_layers",
     "mixture_sample",
+    "perceptron",
     "softmax",
     "transformer",
     "two_layer",
@@ -125,13 +126,26 @@ def softmax(dimension: int = 1000, samples: int = 4000, classes: int = 3) -> Pro
 def two_layer(dimension: int = 100, samples: int = 4000, width: int = 20) -> Problem:
     """A two-layer network with GELU on the XOR of two features."""
     generator = torch.Generator().manual_seed(0)
-    signs = 2.0 * torch.randint(2, (samples, 2), generator=generator) - 1
-    inputs = 0.5 * torch.randn(samples, dimension, generator=generator)
-    inputs[:, :2] += signs
-    targets = (signs.prod(-1) > 0).float()
+    inputs, targets = _xor_sample(dimension, samples, generator)
     second = ((-1.0) ** torch.arange(width)).tolist()
     model = TwoLayerNetwork(dimension, second, "gelu", 0.7, generator)
     return Problem("two-layer network", model, nn.BCEWithLogitsLoss(), inputs, targets)
+
+
+def perceptron(samples: int = 400) -> Problem:
+    """A perceptron of 2,041 parameters on the XOR of two features, after some steps of training."""
+    inputs, targets = _xor_sample(100, samples, torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(100, 20), nn.GELU(), nn.Linear(20, 1), nn.Flatten(0))
+    return _trained(Problem("perceptron", model, nn.BCEWithLogitsLoss(), inputs, targets))
+
+
+def _xor_sample(dimension: int, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    signs = 2.0 * torch.randint(2, (samples, 2), generator=generator) - 1
+    inputs = 0.5 * torch.randn(samples, dimension, generator=generator)
+    inputs[:, :2] += signs
+    return inputs, (signs.prod(-1) > 0).float()
 
 
 def conv_net(samples: int = 1000) -> Problem:
