@@ -287,6 +287,34 @@ def _addmm(func: Any, bias: Any, x: Any, y: Any, *, beta: float = 1, alpha: floa
     return found + (bias if beta == 1 else bias * beta)
 
 
+def _pointwise(func: Any, x: Curves, *args: Any, **kwargs: Any) -> Curves:
+    """f(x)' = f' x',  f(x)'' = f'' x'^2 + f' x'',  with f' and f'' from one curve of slope 1."""
+    unit = Curves(x.value, [torch.ones_like(x.value)], [None])
+    found: Curves = _differentiated(func, unit, *args, **kwargs)
+    slope, rate = found.first[0], found.curvature(0)
+    second: list[Tensor | None] = []
+    for one, two in zip(x.first, x.second, strict=True):
+        own = one.square().mul_(rate)
+        second.append(own if two is None else own.addcmul_(slope, two))
+    return Curves(found.value, [slope * one for one in x.first], second)
+
+
+def _softmax(func: Any, x: Curves, dim: int, *args: Any, **kwargs: Any) -> Curves:
+    """p' = p (x' - p.x'),  p'' = p' (x' - p.x') + p (x'' - p.x'' - p'.x')."""
+    p = func(x.value, dim, *args, **kwargs)
+    first, second = [], []
+    for k, slope in enumerate(x.first):
+        inner = slope - (p * slope).sum(dim, keepdim=True)
+        own = p * inner
+        change = x.second[k]
+        rest = (own * slope).sum(dim, keepdim=True).neg()
+        if change is not None:
+            rest = change - (p * change).sum(dim, keepdim=True) + rest
+        second.append((own * inner).addcmul_(p, rest))
+        first.append(own)
+    return _joined(p, first, second)
+
+
 def _relu(func: Any, x: Curves) -> Curves:
     value = func(x.value)
 
@@ -392,6 +420,16 @@ _RULES: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys(
         [_ATEN.empty_like.default, _ATEN.zeros_like.default, _ATEN.ones_like.default], _constant
     ),
+    **dict.fromkeys(
+        [
+            _ATEN.gelu.default, _ATEN.tanh.default, _ATEN.sigmoid.default, _ATEN.exp.default,
+            _ATEN.log.default, _ATEN.sqrt.default, _ATEN.rsqrt.default, _ATEN.reciprocal.default,
+            _ATEN.softplus.default, _ATEN.elu.default, _ATEN.sin.default, _ATEN.cos.default,
+            _ATEN.erf.default,
+        ],
+        _pointwise,
+    ),
+    **dict.fromkeys([_ATEN._softmax.default, _ATEN._safe_softmax.default], _softmax),
     _ATEN.div.Tensor: _divided,
     _ATEN.square.default: _square,
     _ATEN.convolution.default: _convolution,

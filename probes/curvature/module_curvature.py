@@ -20,7 +20,7 @@ __all__ = ["CovarianceOperator", "GaussNewtonOperator", "HessianOperator", "Info
 
 # Samples on which two ways to the same forms are compared, and the relative difference, of the
 # largest, beyond which they are not the same.
-_COMPARED = 16
+_COMPARED = 4
 _SAME = 1e-3
 # Vectors along which a model is called at once.
 _TOGETHER = 8
@@ -77,7 +77,7 @@ class HessianOperator(ModuleOperator):
     def _curved_forms(self, batch: Batch, vectors: Tensor) -> tuple[Tensor, Tensor]:
         found = []
         with torch.no_grad():
-            for panel in torch.split(vectors, _TOGETHER, dim=1):
+            for panel in vectors.tensor_split(-(-vectors.shape[1] // _TOGETHER), dim=1):
                 outputs = self._observed.outputs_at(batch[0], self._curves(panel))
                 losses, shares = self._units(outputs, batch[1], sample_number(batch))
                 forms, weights = _rates(losses, shares, panel.shape[1])

@@ -23,7 +23,7 @@ from spectrain.probes.measured_spectra import measured_spectra
 
 from .problems import conv_net
 
-__all__ = ["JOBS", "measure"]
+__all__ = ["JOBS", "least", "measure", "panel_seconds"]
 
 
 class _Residual(nn.Module):
@@ -112,11 +112,7 @@ def measure(name: str, layers: int, repeats: int) -> dict[str, float]:
         the same in a probing, with losses and tracks (NaN for earlier builds); "value": the largest
         eigenvalue.
     """
-    torch.manual_seed(0)
-    model, x, y = JOBS[name]()
-    model.eval()
-    weights = [key for key, value in model.named_parameters() if value.ndim > 1]
-    blocks = [Block("all"), *(Block(key, (key,)) for key in weights[:: len(weights) // 4][:layers])]
+    model, x, y, blocks = _job(name, layers)
     parameters = list(model.parameters())
 
     def gradient() -> object:
@@ -125,11 +121,37 @@ def measure(name: str, layers: int, repeats: int) -> dict[str, float]:
     value = _values(model, x, y, blocks)
     probing = _probing(model, x, y, blocks)
     return {
-        "gradient": _least(gradient, 3 * repeats),
-        "matrices": _least(lambda: _values(model, x, y, blocks), repeats),
-        "probing": math.nan if probing is None else _least(probing, repeats),
+        "gradient": least(gradient, 3 * repeats),
+        "matrices": least(lambda: _values(model, x, y, blocks), repeats),
+        "probing": math.nan if probing is None else least(probing, repeats),
         "value": value,
     }
+
+
+def panel_seconds(name: str, layers: int) -> float:
+    """Processor seconds of one panel of 16 products with each block's matrix, by multiplying."""
+    try:
+        from spectrain.probes.curvature.module_curvature import InformationOperator
+    except ImportError:
+        from spectrain.probes.module_curvature import InformationOperator
+
+    model, x, y, blocks = _job(name, layers)
+    taken = 0.0
+    for block in blocks:
+        operator = InformationOperator(model, nn.CrossEntropyLoss(), (x, y), block)
+        panel = torch.randn(operator.size, 16)
+        taken += least(lambda operator=operator, panel=panel: operator @ panel, 1)
+    return taken
+
+
+def _job(name: str, layers: int) -> tuple[nn.Module, Tensor, Tensor, list[Block]]:
+    """Model, inputs, targets, and the blocks: all parameters, and some layers' weights."""
+    torch.manual_seed(0)
+    model, x, y = JOBS[name]()
+    model.eval()
+    weights = [key for key, value in model.named_parameters() if value.ndim > 1]
+    layered = (Block(key, (key,)) for key in weights[:: len(weights) // 4][:layers])
+    return model, x, y, [Block("all"), *layered]
 
 
 def _probing(
@@ -185,7 +207,8 @@ def _spectrum(model: nn.Module, loss: Any, batch: Any, block: Block) -> float:
     return found.top[0].value
 
 
-def _least(job: Callable[[], object], repeats: int) -> float:
+def least(job: Callable[[], object], repeats: int) -> float:
+    """Processor seconds of the fastest call."""
     found = []
     for _ in range(repeats):
         start = time.process_time()
@@ -196,4 +219,7 @@ def _least(job: Callable[[], object], repeats: int) -> float:
 
 if __name__ == "__main__":
     job, layers, repeats = sys.argv[1:]
-    print(json.dumps(measure(job, int(layers), int(repeats))))
+    if repeats == "panel":
+        print(json.dumps({"seconds": panel_seconds(job, int(layers))}))
+    else:
+        print(json.dumps(measure(job, int(layers), int(repeats))))

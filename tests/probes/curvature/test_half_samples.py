@@ -143,7 +143,7 @@ def test_products_with_halves_give_what_the_space_of_samples_does(generator, mon
     places = [11, 10, 9]
     top, errors = operator.eigen[0][places], operator.errors(places)
     vectors = operator.vectors(places)
-    monkeypatch.setattr("spectrain.probes.curvature.half_samples._DIVISIONS", 2)
+    monkeypatch.setattr("spectrain.probes.curvature.half_samples._DIVISIONS", 4)
     first, second = (torch.Generator().manual_seed(3) for _ in range(2))
     expected, _ = half_sample_bias(operator, top, errors, first)
     found, _ = by_products(x, noise, InformationOperator, second, top, vectors, errors)
@@ -154,7 +154,10 @@ def test_products_with_halves_give_what_the_space_of_samples_does(generator, mon
 @pytest.mark.slow
 @pytest.mark.parametrize(("dimension", "samples"), [(40, 200), (200, 100)])
 def test_errors_of_products_cover_the_spread_over_draws(dimension, samples):
-    """As above, of the Hessian: b is on average what halving the sample adds to the mean."""
+    """As above, of the Hessian: b is on average what halving the sample adds to the mean.
+
+    The spread of four divisions has three degrees of freedom: P(|t| < 2 / 1.75) = .66.
+    """
     scales = torch.ones(dimension).double()
     scales[:2] = torch.tensor([4.0, 3.0])
     generator = torch.Generator().manual_seed(1)
@@ -179,7 +182,7 @@ def test_errors_of_products_cover_the_spread_over_draws(dimension, samples):
     assert (ratio > 1 / 1.75).all()
     assert (ratio < 1.75).all()
     within = ((bias - bias.mean(0)).abs() < 2 * error).double().mean(0)
-    assert (within > 0.85).all()
+    assert (within > 0.66).all()
     assert ((added.mean(0) - bias.mean(0)).abs() < 3 * added.std(0) / 200**0.5).all()
 
 
