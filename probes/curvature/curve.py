@@ -49,10 +49,8 @@ class Curves(Tensor):
     def __new__(
         cls: type[Curves], value: Tensor, first: list[Tensor], second: list[Tensor | None]
     ) -> Curves:
-        """A tensor without memory of its own."""
-        made: Curves = Tensor._make_wrapper_subclass(
-            cls, value.shape, strides=value.stride(), dtype=value.dtype, device=value.device
-        )
+        """A tensor in the memory of x: what reads it past torch's operators finds a constant."""
+        made: Curves = Tensor._make_subclass(cls, value)
         made.value, made.first, made.second = value, first, second
         return made
 

@@ -14,6 +14,7 @@ from .batches import Batch, divided, sample_number
 from .curve import Curves
 from .graph_ends import own_functions
 from .module_operator import Forms, Graph, ModuleOperator, Strategy
+from .out_of_memory import is_out_of_memory
 from .pullback import Pullback
 
 __all__ = ["CovarianceOperator", "GaussNewtonOperator", "HessianOperator", "InformationOperator"]
@@ -67,9 +68,9 @@ class HessianOperator(ModuleOperator):
             expected, _ = self._observed.evaluated(
                 lambda: self._part_forms(few, panel), self._placed
             )
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:  # of any kind: for what cannot be called with curves
+        except Exception as error:  # of any kind: for what cannot be called with curves
+            if is_out_of_memory(error):
+                raise
             return False
         apart = (found - expected).abs().max()
         return bool(apart <= _SAME * expected.abs().max())
