@@ -10,7 +10,6 @@ from dataclasses import replace
 from math import prod
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -96,7 +95,7 @@ class Probing:
         self._reference: Reference | None = None
         self._sharpnesses: dict[str, Sharpness] = {}
         self._biases: dict[tuple[str, str], Bias] = {}
-        self._wholes: dict[tuple[Selection, ...], tuple[list[Spectrum], Tensor]] = {}
+        self._wholes: dict[Selection, tuple[Spectrum, Tensor]] = {}
 
     def measure(self, module: nn.Module, tracker: Tracker) -> None:
         """Loss, accuracy, statistics, measures and spectra on the probe sample of this step."""
@@ -281,23 +280,27 @@ class Probing:
     def _take_size_biases(self, module: nn.Module, batch: Batched) -> None:
         """Of the largest eigenvalues that were had by products."""
         setup, by_head = self._setup, self.record.operator.startswith("head")
-        for place, (selections, (spectra, vectors)) in enumerate(self._wholes.items()):
+        for place, (selection, (spectrum, vectors)) in enumerate(self._wholes.items()):
             generator = setup.generator(self.record.step, 0, (6,))
 
             def halves(
-                selections: Sequence[Selection] = selections,
-                generator: torch.Generator = generator,
+                selection: Selection = selection, generator: torch.Generator = generator
             ) -> Iterator[CurvatureOperator]:
                 with setup.processes.agreed():
                     parts = in_halves(batch, generator)
                 for part in parts:
-                    (group,) = groups(setup, module, self._parts.of(part), selections, by_head)
+                    half = self._parts.of(part)
+                    (group,) = groups(setup, module, half, [selection], by_head)
                     yield group.build()
 
             with self.alone("size bias"), self._meter.part(len(self._wholes) - place):
-                allowed = self._setup.measurement
-                found = product_size_bias(spectra, vectors, halves, allowed, generator)
-                self._biases.update(zip(map(_key, selections), found, strict=True))
+                found = product_size_bias(
+                    *(spectrum, vectors, halves, setup.measurement, generator)
+                )
+                if self._meter.early:
+                    self.end_early("size bias", self._meter.early, *_key(selection))
+                else:
+                    self._biases[_key(selection)] = found
 
     def _take_draws(self, module: nn.Module) -> None:
         """Eigenvalues on more draws of the probe sample."""
@@ -349,10 +352,11 @@ class Probing:
             if self._thorough and isinstance(operator, SampleSpace):
                 own = setup.generator(self.record.step, 0, (6,))
                 self._biases[_key(spectra[0])] = size_bias(operator, spectra[0], own)
-            elif self._thorough and any(
-                np.isfinite(pair.sampling_error) for each in spectra for pair in each.top
-            ):
-                self._wholes[group.selections] = spectra, pairs.vectors[..., : pairs.largest]
+            elif self._thorough and not operator.batch and not spectra[0].unknown:
+                self._wholes[group.selections[0]] = (
+                    spectra[0],
+                    pairs.vectors[:, : pairs.largest],
+                )
             kept: Sequence[Found | None] = [None] * len(spectra)
             if setup.measurement.tracking:
                 kept = found_pairs(pairs, group.selections, passes, start is not None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -40,26 +40,26 @@ def size_bias(operator: SampleSpace, spectrum: Spectrum, generator: torch.Genera
 
 
 def product_size_bias(
-    spectra: Sequence[Spectrum],
+    spectrum: Spectrum,
     vectors: Tensor,
     halves: Callable[[], Iterable[CurvatureOperator]],
     measurement: Measurement,
     generator: torch.Generator,
-) -> list[Bias]:
+) -> Bias:
     """As `half_sample_bias`, from products with matrices of half the samples.
 
     Lanczos begins at the eigenvectors on the whole sample, and ends soon. Divisions are few: their
     spread is known to two fifths.
 
     Args:
-        spectra: of each block, on the whole sample.
-        vectors: (*batch, N, k) eigenvectors of the largest eigenvalues, as the parameters' entries.
+        spectrum: on the whole sample.
+        vectors: (N, k) eigenvectors of the largest eigenvalues, as the parameters' entries.
         halves: makes the two matrices of another division.
         measurement: how closely, and in how many products.
         generator: draws the columns besides.
     """
     values, errors = (
-        np.array([[getattr(pair, name) for pair in spectrum.top] for spectrum in spectra])
+        np.array([getattr(pair, name) for pair in spectrum.top])
         for name in ("value", "sampling_error")
     )
     biases = []
@@ -67,7 +67,7 @@ def product_size_bias(
         found = [
             eigenpairs(
                 operator,
-                largest=values.shape[1],
+                largest=len(values),
                 tolerance=max(_TOLERANCE, measurement.tolerance),
                 start=operator.coordinates(vectors),
                 max_products=measurement.max_products,
@@ -76,11 +76,10 @@ def product_size_bias(
             ).values
             for operator in halves()
         ]
-        mean = torch.stack(found).mean(0).cpu().numpy().reshape(values.shape)
-        biases.append(mean - values)
-    bias = np.mean(biases, axis=0)
+        biases.append(torch.stack(found).mean(0).cpu().numpy() - values)
+    bias: FloatArray = np.mean(biases, axis=0)
     spread = np.std(biases, axis=0, ddof=1) / _DIVISIONS**0.5
-    return list(zip(bias, np.hypot(spread, bias * errors / values), strict=True))
+    return bias, np.hypot(spread, bias * errors / values)
 
 
 def size_bias_quantities(

@@ -131,7 +131,7 @@ def by_products(x, noise, kind, generator, top, vectors, errors):
         return [kind(model, nn.MSELoss(), half, Block("all")) for half in halved(batch, generator)]
 
     columns = torch.Generator().manual_seed(0)
-    ((bias, error),) = product_size_bias([spectrum], vectors, halves, Measurement(), columns)
+    bias, error = product_size_bias(spectrum, vectors, halves, Measurement(), columns)
     return torch.from_numpy(bias), torch.from_numpy(error)
 
 

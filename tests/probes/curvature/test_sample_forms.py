@@ -1,14 +1,17 @@
 """The samples' own forms u'H_l u, and how far a Hessian's eigenvalues move over draws."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from spectrain import Measurement
+from spectrain import Measurement, SpectralProbe
 from spectrain.probes.curvature.batches import divided
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.curvature.formed import FormedCurvature
+from spectrain.probes.curvature.matrix import Hessian
 from spectrain.probes.curvature.module_curvature import (
     CovarianceOperator,
     GaussNewtonOperator,
@@ -18,6 +21,7 @@ from spectrain.probes.curvature.module_curvature import (
 from spectrain.probes.curvature.sample_forms import form_errors
 from spectrain.probes.curvature.weighted_mean import WeightedMean
 from spectrain.probes.measured_spectra import measured_spectra
+from spectrain.probes.records.codec import decode, encode
 from spectrain.theory.protocol import Selection
 
 CE = functional.cross_entropy
@@ -205,3 +209,23 @@ def test_errors_cover_the_spread_over_draws(kind, matrix):
     spread, mean = torch.tensor(values).std(), torch.tensor(errors).mean()
     # 200 draws tell the spread to 5 %; the correction is one of first order.
     assert 0.8 < float(mean / spread) < 1.2
+
+
+def test_a_record_says_why_a_spectrum_has_no_sampling_errors():
+    torch.manual_seed(6)
+    model = nn.Linear(4, 1).double()
+    batch = torch.randn(200, 4).double() * torch.arange(1, 5), torch.randn(200, 1).double()
+
+    def coupled(o, t):
+        return (o - t).square().mean().sqrt()
+
+    for loss, known in ((coupled, False), (nn.MSELoss(), True)):
+        probe = SpectralProbe(model, loss, batch, matrices=[Hessian()], on_failure="raise")
+        record = probe(0, thorough=True)
+        (spectrum,) = record.measured.spectra
+        pairs = (*spectrum.top, *spectrum.bottom)
+        assert all(math.isfinite(pair.sampling_error) == known for pair in pairs)
+        assert (record.measured.quantity("hessian_size_bias") is not None) == known
+        assert ("expected the mean over samples" in spectrum.unknown) != known
+        assert ("sampling errors not known" in record.summary()) != known
+        assert decode(encode(record)).measured.spectra[0].unknown == spectrum.unknown
