@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..bulk.exterior import exterior
+from ..bulk.exterior import Exterior, exterior
 from ..bulk.law import CurvatureLaw
 from ..bulk.law_spectrum import mirrored
 from ..bulk.outlier_noise import outlier_noise
@@ -75,7 +75,8 @@ def located_beyond(
     )
     if _has_no_more(law, edge.detection, sign, len(found)):
         return found
-    cut, again = _outliers(law, other, sign)
+    limit = solved.coarse.top_side if sign > 0 else solved.coarse.bottom_side
+    cut, again = _outliers(law, other, limit, sign)
     found += [
         LocatedOutlier(outlier, again[i].value if i < len(again) else edge.detection, law, sign)
         for i, outlier in enumerate(cut)
@@ -136,12 +137,15 @@ def _alignment(w: FloatArray, gram: FloatArray, coordinates: FloatArray) -> Floa
 
 
 def _outliers(
-    law: CurvatureLaw, coarse: CurvatureLaw, sign: int
+    law: CurvatureLaw, coarse: CurvatureLaw, limit: Exterior, sign: int
 ) -> tuple[list[Outlier], list[Outlier]]:
-    """The outliers of one side of a law, found from those of a coarser one, and the latter."""
+    """The outliers of one side of a law, found from those of a coarser one, and the latter.
+
+    Those are found from the side of its limit, which begins farther out.
+    """
     if sign < 0:
         law, coarse = law.mirrored, coarse.mirrored
-    model = exterior(coarse)
+    model = exterior(coarse, limit)
     again = find_outliers(model)
     found = find_outliers(exterior(law, model), again)
     if sign < 0:
