@@ -69,12 +69,12 @@ def located_beyond(
     ]
     if dimension is None or edge.kind not in ("thin", "infinite"):
         return found
+    if _has_no_more(solved.fine.law, dimension, edge.detection, sign, len(found)):
+        return found
     law, other = (
         one.law.without_tail(one.law.samples(dimension), sign)
         for one in (solved.fine, solved.coarse)
     )
-    if _has_no_more(law, edge.detection, sign, len(found)):
-        return found
     limit = solved.coarse.top_side if sign > 0 else solved.coarse.bottom_side
     cut, again = _outliers(law, other, limit, sign)
     found += [
@@ -85,12 +85,13 @@ def located_beyond(
     return found
 
 
-def _has_no_more(law: CurvatureLaw, place: float, sign: int, count: int) -> bool:
-    """Whether a law certainly has no more than so many outliers beyond a place on one side."""
+def _has_no_more(law: CurvatureLaw, dimension: int, place: float, sign: int, count: int) -> bool:
+    """Whether the law without its tail surely has no more than so many outliers beyond a place."""
     if law.rows > 1 or law.joint is not None:
         return False
-    nearer = sign * place - _BESIDE * law.scale
-    beyond = count_above(law if sign > 0 else law.mirrored, nearer)
+    side = law if sign > 0 else law.mirrored
+    weights = np.where(side.kept(law.samples(dimension)), side.weights, 0.0)
+    beyond = count_above(side, weights / weights.sum(), sign * place - _BESIDE * law.scale)
     return beyond is not None and beyond <= count
 
 
