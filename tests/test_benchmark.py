@@ -148,3 +148,20 @@ def test_a_device_is_checked_against_the_cpu(scripts, capsys):
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[4:]]
     assert len(rows) == 6
     assert all(float(row[4]) <= 1e-6 for row in rows)
+
+
+def test_predictions_of_a_training_are_timed_probing_by_probing(scripts):
+    from benchmarks.demo_predictions import demo_grams
+    from benchmarks.one_prediction import seconds
+
+    from spectrain.training.systems.two_layer_mixture import TwoLayerMixtureConfig
+
+    config = TwoLayerMixtureConfig(
+        dimension=20, time=0.4, epochs=1, second_layer=(1.5,), start=((0.0, 0.2),)
+    )
+    grams = demo_grams(config)
+    assert np.shape(grams) == (2, 5, 5)
+    assert np.all(np.array(grams[0])[1:, 1:] == np.array(grams[1])[1:, 1:])  # means stay
+    taken = seconds(config, grams)
+    assert {name: len(each) for name, each in taken.items()} == {"predictions": 2, "forecasts": 2}
+    assert all(each > 0 for both in taken.values() for each in both)

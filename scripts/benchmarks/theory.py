@@ -22,6 +22,7 @@ from spectrain.theory.mixture.quadrature import MixtureLaw
 from spectrain.theory.mixture.statistics import Statistics
 from spectrain.theory.spectrum import Spectrum
 
+from .demo_predictions import print_demo_predictions
 from .linear_models import print_ratios
 from .simulation import Problem, SampledPath, SampledSpectrum, Simulation, scaling
 from .timing import duration, machine, once, side_by_side
@@ -57,6 +58,7 @@ class _Job:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the suite."""
     parser.add_argument("--repeats", type=int, default=7, help="of each job (default 7)")
+    parser.add_argument("--epochs", type=int, default=30, help="of the demo's training")
     parser.add_argument("--no-simulation", action="store_true", help="time the theory alone")
 
 
@@ -78,6 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.no_simulation:
         _print_simulations(jobs, results, width)
     print_ratios(arguments.repeats, not arguments.no_simulation)
+    print_demo_predictions(arguments.epochs)
     print(f"\n{machine()}")
 
 

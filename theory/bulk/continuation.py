@@ -12,13 +12,19 @@ from numpy.typing import NDArray
 
 from .complex_equation import ComplexArray, ComplexEquation, on_branch
 
-__all__ = ["Continuation"]
+__all__ = ["Continuation", "is_real"]
 
 _NEWTON_STEPS = 10
 _TOLERANCE = 1e-7  # of the last step; the error left is of the order of its square
 _REAL = 1e-9  # relative imaginary part below which a solution counts as real: no density there
 _HALVINGS = 3
 _DIVISIONS = (1, 2, 6)  # parts of a step of many points together, one attempt after the other
+
+
+def is_real(p: ComplexArray) -> NDArray[np.bool_]:
+    """Whether matrices (L, m, m) are real but for what Newton's method leaves."""
+    real: NDArray[np.bool_] = np.abs(p.imag).max((1, 2)) <= _REAL * np.abs(p).max((1, 2))
+    return real
 
 
 class Continuation:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..spectrum import FloatArray
 from .complex_equation import ComplexArray
-from .continuation import Continuation
+from .continuation import Continuation, is_real
 from .resolvent import NoSolutionError
 
 __all__ = ["PILE", "Descent"]
@@ -69,6 +69,7 @@ class Descent:
         at = np.full(len(grid), self._top)
         p, slope = np.repeat(base[None], len(grid), 0), np.repeat(rate[None], len(grid), 0)
         alive, landed = np.ones(len(grid), bool), np.zeros(len(grid), bool)
+        real = np.zeros(len(grid), bool)  # where Newton has found no density on the axis
         for share in _SIDEWAYS:
             target = middle + (grid - middle) * share + 1j * height
             alive = self._path.advance(at, target, p, slope, alive)
@@ -78,10 +79,11 @@ class Descent:
                 break
             target = np.where(flying, grid + 1j * np.maximum(_FALL * at.imag, floor), at)
             alive &= ~flying | self._path.advance(at, target, p, slope, flying)
-            trying = np.flatnonzero(alive & flying)
+            trying = np.flatnonzero(alive & flying & (~real | (at.imag <= floor)))
             guess = p[trying] - 1j * at[trying].imag[:, None, None] * slope[trying]
             axis = grid[trying].astype(complex)
             reached, rates, down = self._path.newton_all(axis, guess, _LANDING)
+            real[trying] = is_real(reached)
             touched = trying[down]
             p[touched], slope[touched] = reached[down], rates[down]
             at[touched], landed[touched] = grid[touched], True

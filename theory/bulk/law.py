@@ -141,14 +141,10 @@ class CurvatureLaw:
     def cut(self, samples: int) -> CurvatureLaw:
         """The law without the upper tail of D that n samples leave half empty.
 
-        With L the largest eigenvalue of D, nodes go where n P(L >= node) < 1/2; the supremum
-        becomes the largest node that stays.
+        The supremum becomes the largest node that stays, see `kept`.
         """
-        d = self.scalar_factors if self.rows == 1 else np.linalg.eigvalsh(self.factors)[:, -1]
-        order = np.argsort(-d, kind="stable")
-        tail = np.empty_like(d)
-        tail[order] = np.cumsum(self.weights[order])
-        kept = tail >= 0.5 / samples
+        kept = self.kept(samples)
+        d = self._largest
         joint = self.joint and JointCurvature(self.joint.cross[kept], self.joint.inner[kept])
         supremum = float(d[kept].max())
         return replace(
@@ -162,6 +158,25 @@ class CurvatureLaw:
             means=None if self.means is None else self.means[kept],
             joint=joint,
         )
+
+    def kept(self, samples: int) -> np.ndarray:
+        """Which nodes `cut` leaves, (N,) bool.
+
+        With L the largest eigenvalue of D, nodes go where n P(L >= node) < 1/2.
+        """
+        order = np.argsort(-self._largest, kind="stable")
+        tail = np.empty_like(self.weights)
+        tail[order] = np.cumsum(self.weights[order])
+        kept: np.ndarray = tail >= 0.5 / samples
+        return kept
+
+    @cached_property
+    def _largest(self) -> FloatArray:
+        """The largest eigenvalue of D at the nodes, (N,)."""
+        if self.rows == 1:
+            return self.scalar_factors
+        largest: FloatArray = np.linalg.eigvalsh(self.factors)[:, -1].astype(np.float64)
+        return largest
 
     def compressed(self, bins: int = _BINS) -> CurvatureLaw:
         """The same law on at most two nodes a bin of D (m = 1 without v only).

@@ -68,7 +68,7 @@ def count_outliers(side: Exterior | InnerGap) -> int:
     return len(find_outliers(side))
 
 
-def count_above(law: CurvatureLaw, lam: float) -> int | None:
+def count_above(law: CurvatureLaw, weights: FloatArray, lam: float) -> int | None:
     """Number of outliers above a point above the bulk: the positive eigenvalues of K(lam).
 
     It takes none of the steps that find the bulk's edge and each outlier's place. None where the
@@ -76,27 +76,30 @@ def count_above(law: CurvatureLaw, lam: float) -> int | None:
 
     Args:
         law: m = 1, without v.
+        weights: of its nodes, (N,), in place of its own: those with 0 are left out.
         lam: the point.
     """
-    d, weights, phi = law.scalar_factors, law.weights, law.aspect_ratio
+    present, phi = weights > 0, law.aspect_ratio
+    d, w = law.scalar_factors[present], weights[present]
     top = float(d.max())
     # lam is convex in p = -P, and here beyond the point: Newton comes down to it from above.
-    p = phi * (law.snr * lam - float(weights @ d))
+    p = phi * (law.snr * lam - float(w @ d))
     for _ in range(_NEWTON_STEPS):
         if p <= max(top, 0.0):
             return None
         ratios = d / (p - d)
-        slope = 1 / phi - float(weights @ ratios**2)
+        slope = 1 / phi - float(w @ ratios**2)
         if slope <= 0:
             return None
-        step = (p / phi + p * float(weights @ ratios) - law.snr * lam) / slope
+        step = (p / phi + p * float(w @ ratios) - law.snr * lam) / slope
         p -= step
         if abs(step) <= _SETTLED * p:
             break
     else:
         return None
-    r = law.span
-    k = ((weights * (p * d / (p - d))) @ law.flat_moments).reshape(r, r) - lam * np.eye(r)
+    pulls, r = np.zeros_like(weights), law.span
+    pulls[present] = w * p * d / (p - d)
+    k = (pulls @ law.flat_moments).reshape(r, r) - lam * np.eye(r)
     return int((np.linalg.eigvalsh(k) > 0).sum())
 
 

@@ -65,8 +65,7 @@ class RealAxis:
         p, slope = np.zeros((2, len(grid), m, m), dtype=complex)
         at = grid.astype(complex)
         done = self._interpolate(grid, p, slope)
-        if len(grid) == 1 and not done[0]:
-            done = self._extrapolate(grid, p, slope)
+        self._extrapolate(grid, p, slope, done)
         left = np.flatnonzero(~done)
         if len(left):
             at[left], p[left], slope[left], done[left] = self._descent.together(grid[left])
@@ -138,18 +137,27 @@ class RealAxis:
         return done
 
     def _extrapolate(
-        self, grid: FloatArray, p: ComplexArray, slope: ComplexArray
-    ) -> NDArray[np.bool_]:
-        """Solve at a single point from the nearest one with density; says whether, (1,)."""
-        lam = float(grid[0])
-        live = [point for point in self.known if point.density > 0 and point.lam * lam > 0]
-        if not live:
-            return np.zeros(1, bool)
-        nearest = min(live, key=lambda point: abs(point.lam - lam))
-        guess = nearest.p + (lam - nearest.lam) * nearest.slope
-        start = guess if on_branch(guess[None])[0] else nearest.p
-        p[:], slope[:], done = self._path.newton_all(grid.astype(complex), start[None])
-        return done
+        self, grid: FloatArray, p: ComplexArray, slope: ComplexArray, done: NDArray[np.bool_]
+    ) -> None:
+        """Solve, in place, where it is not done, from the nearest known point with density."""
+        left = np.flatnonzero(~done)
+        live = [point for point in self.known if point.density > 0]
+        if not live or not len(left):
+            return
+        lam = np.array([point.lam for point in live])
+        distances = np.abs(grid[left, None] - lam)
+        distances[grid[left, None] * lam <= 0] = math.inf  # not across an atom at zero
+        nearest = distances.argmin(1)
+        near = np.isfinite(distances.min(1))
+        left, nearest = left[near], nearest[near]
+        if not len(left):
+            return
+        known = np.array([live[i].p for i in nearest])
+        rate = np.array([live[i].slope for i in nearest])
+        guess = known + (grid[left] - lam[nearest])[:, None, None] * rate
+        start = np.where(on_branch(guess)[:, None, None], guess, known)
+        found = self._path.newton_all(grid[left].astype(complex), start)
+        p[left], slope[left], done[left] = found
 
 
 def between(a: float, b: float) -> list[float]:

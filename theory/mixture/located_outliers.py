@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..bulk.exterior import exterior
+from ..bulk.exterior import Exterior, exterior
 from ..bulk.law import CurvatureLaw
 from ..bulk.law_spectrum import mirrored
 from ..bulk.outlier_noise import outlier_noise
@@ -69,13 +69,14 @@ def located_beyond(
     ]
     if dimension is None or edge.kind not in ("thin", "infinite"):
         return found
+    if _has_no_more(solved.fine.law, dimension, edge.detection, sign, len(found)):
+        return found
     law, other = (
         one.law.without_tail(one.law.samples(dimension), sign)
         for one in (solved.fine, solved.coarse)
     )
-    if _has_no_more(law, edge.detection, sign, len(found)):
-        return found
-    cut, again = _outliers(law, other, sign)
+    limit = solved.coarse.top_side if sign > 0 else solved.coarse.bottom_side
+    cut, again = _outliers(law, other, limit, sign)
     found += [
         LocatedOutlier(outlier, again[i].value if i < len(again) else edge.detection, law, sign)
         for i, outlier in enumerate(cut)
@@ -84,12 +85,13 @@ def located_beyond(
     return found
 
 
-def _has_no_more(law: CurvatureLaw, place: float, sign: int, count: int) -> bool:
-    """Whether a law certainly has no more than so many outliers beyond a place on one side."""
+def _has_no_more(law: CurvatureLaw, dimension: int, place: float, sign: int, count: int) -> bool:
+    """Whether the law without its tail surely has no more than so many outliers beyond a place."""
     if law.rows > 1 or law.joint is not None:
         return False
-    nearer = sign * place - _BESIDE * law.scale
-    beyond = count_above(law if sign > 0 else law.mirrored, nearer)
+    side = law if sign > 0 else law.mirrored
+    weights = np.where(side.kept(law.samples(dimension)), side.weights, 0.0)
+    beyond = count_above(side, weights / weights.sum(), sign * place - _BESIDE * law.scale)
     return beyond is not None and beyond <= count
 
 
@@ -136,12 +138,15 @@ def _alignment(w: FloatArray, gram: FloatArray, coordinates: FloatArray) -> Floa
 
 
 def _outliers(
-    law: CurvatureLaw, coarse: CurvatureLaw, sign: int
+    law: CurvatureLaw, coarse: CurvatureLaw, limit: Exterior, sign: int
 ) -> tuple[list[Outlier], list[Outlier]]:
-    """The outliers of one side of a law, found from those of a coarser one, and the latter."""
+    """The outliers of one side of a law, found from those of a coarser one, and the latter.
+
+    Those are found from the side of its limit, which begins farther out.
+    """
     if sign < 0:
         law, coarse = law.mirrored, coarse.mirrored
-    model = exterior(coarse)
+    model = exterior(coarse, limit)
     again = find_outliers(model)
     found = find_outliers(exterior(law, model), again)
     if sign < 0:
