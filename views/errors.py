@@ -64,7 +64,9 @@ def _all(record: Record) -> Iterator[tuple[str, float]]:
     for measured, predicted in both(record):
         matrix, bulk = predicted.matrix, predicted.bulk
         yield f"{matrix}/bulk", bulk_distance(measured, predicted)
-        for side in ENDS if bulk is not None else ():
+        if bulk is None:
+            continue
+        for side in ENDS:
             yield f"{matrix}/edges", _edge_error(measured, bulk, side)
             for found, theory in zip(pairs(measured, side), pairs(predicted, side), strict=False):
                 if is_clear(theory, bulk, side):
