@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from functools import partial
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,8 @@ __all__ = ["BoardPictures"]
 
 Pixels = NDArray[np.uint8]
 
-# Pictures whose panels are kept: of these sizes 3 MB each.
-_MOST = 32
+# Pictures that keep panels of their own, 5 MB each.
+_MOST = 8
 
 
 class BoardPictures:
@@ -38,8 +37,11 @@ class BoardPictures:
         found: dict[str, Pixels] = {}
         for block in blocks([record]):
             if any(each.block == block for each in record.measured.spectra):
-                picture = self._kept_under((block, kinds), partial(SpectraPicture, kinds))
-                found[block] = picture.pixels(record, block)
+                # Where they are many, those that come last share the panels of one.
+                key = (block if self._has_room((block, kinds)) else None, kinds)
+                if key not in self._kept:
+                    self._kept[key] = SpectraPicture(kinds)
+                found[block] = self._kept[key].pixels(record, block)
             else:
                 found[block] = quick_pixels(spectra([record], block))
         return found
@@ -51,14 +53,11 @@ class BoardPictures:
         found: dict[str, Pixels] = {}
         for name in matrix_quantities([record]):
             key = (name, MapsPicture.shape(record, name))
-            picture = self._kept_under(key, partial(MapsPicture, record, name))
+            picture = self._kept.get(key) or MapsPicture(record, name)
+            if self._has_room(key):
+                self._kept[key] = picture
             found[name] = picture.pixels(record)
         return found
 
-    def _kept_under(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The picture under a key; of those that are too many the oldest goes."""
-        found = self._kept.pop(key, None)
-        self._kept[key] = make() if found is None else found
-        if len(self._kept) > _MOST:
-            del self._kept[next(iter(self._kept))]
-        return self._kept[key]
+    def _has_room(self, key: Hashable) -> bool:
+        return key in self._kept or len(self._kept) < _MOST

@@ -72,6 +72,32 @@ def test_the_same_record_gives_the_same_picture(records):
     assert same(drawn(pictures, records[0]), drawn(pictures, records[0]))
 
 
+def test_many_blocks_are_drawn_in_a_bounded_number_of_panels(records):
+    def many(record, count):
+        def named(geometry, place):
+            factor = 10.0 ** (place - count // 2)
+            return scaled(replace(record, measured=geometry), factor).measured
+
+        one = replace(record.measured, spectra=record.measured.spectra[:2])
+        spectra = [
+            replace(spectrum, block=f"block {place}")
+            for place in range(count)
+            for spectrum in named(one, place).spectra
+        ]
+        return replace(
+            record, measured=replace(one, spectra=tuple(spectra)), predicted=None, forecast=None
+        )
+
+    pictures, record = BoardPictures(), many(records[0], 12)
+    found = drawn(pictures, record)
+    assert len(found) == 13
+    assert len(pictures._kept) <= 9
+    for name in ("block 0", "block 8", "block 11"):
+        only = tuple(each for each in record.measured.spectra if each.block == name)
+        alone = replace(record, measured=replace(record.measured, spectra=only))
+        assert np.array_equal(found[name], BoardPictures().spectra(alone)[name])
+
+
 def test_axes_that_would_be_almost_the_same_stay(records):
     pictures = BoardPictures()
 
