@@ -25,7 +25,7 @@ def crc32c(data: bytes) -> int:
 
     The checksum is linear over GF(2): each byte of a piece contributes what a table has for its
     place, and each bit of a piece's checksum what another has for the number of pieces behind it.
-    An event of 40 kB takes 0.15 ms; TensorBoard's own function, which goes byte by byte, takes 4.3.
+    An event of 40 kB takes 0.1 ms; TensorBoard's own function, byte by byte, takes 4 to 5.
     """
     lead = np.full(min(4, len(data)), 0xFF, dtype=np.uint8)
     count = max(1, -(-len(data) // _PIECE))
