@@ -1,5 +1,6 @@
 """What the benchmark of curvature compares with must itself be right."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,8 @@ def test_logging_is_timed_sink_by_sink(scripts, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(logging, "REPEATS", 2)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # without W&B
     monkeypatch.chdir(tmp_path)
-    logging.run(None)
+    monkeypatch.setattr(logging, "print_beside", lambda commit, folder, epochs: None)
+    logging.run(argparse.Namespace(epochs=1))
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "|" in line]
     assert [row[0].strip("| ") for row in rows[2:]] == [
         title for name, title in logging.TITLES.items() if name != "wandb"
@@ -75,6 +77,23 @@ def test_logging_is_timed_sink_by_sink(scripts, monkeypatch, tmp_path, capsys):
     kilobytes = float(rows[2][5].strip("| "))
     assert kilobytes == pytest.approx(0.8, abs=0.4)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_says_what_the_board_takes(scripts, tmp_path):
+    from benchmarks.one_board import measure
+
+    from spectrain import RecordFile
+    from spectrain.probes.records.record import Geometry, Record
+
+    file = RecordFile(tmp_path / "records.jsonl")
+    gram = quantities(gram=np.ones((1, 1)), loss=0.5)
+    for step in range(2):
+        reference = (direction("x0"),)
+        file.write(Record(step, step, reference=reference, measured=Geometry(gram)))
+    file.close()
+    found = measure(tmp_path)
+    assert found.keys() == {"record", "pictures"}
+    assert all(np.isfinite(seconds) for seconds in found.values())
 
 
 def test_dynamics_in_two_times_is_the_contour(scripts):

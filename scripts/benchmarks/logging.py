@@ -1,9 +1,14 @@
-"""Logging one record with everything on: milliseconds and bytes for each sink."""
+"""Logging one record with everything on: milliseconds and bytes for each sink.
+
+What TensorBoard takes stands beside an earlier build on the same records: those of the full demo's
+trainings of a few epochs, made by that build.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import tempfile
 import time
@@ -12,10 +17,11 @@ from pathlib import Path
 
 from spectrain import ConsoleSink, Measurement, Record, RecordFile, Sink, TensorBoardSink, WandbSink
 
+from .earlier import TODAY, build_of, run_with
 from .probing import SYSTEMS
 from .timing import Timing, machine, side_by_side
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "print_beside", "run"]
 
 DIMENSION = 1000
 ALLOWED = 20.0  # ms a record, beside the probing and the pictures
@@ -30,8 +36,15 @@ TITLES = {
 }
 
 
+# The build beside which TensorBoard's cost stands, and the share of it that is allowed.
+EARLIER = "656595e"
+SHARE = 1 / 3
+COMPARED = ("softmax-mixture", "two-layer-mixture")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments beyond those of all suites."""
+    """The length of the runs whose records both builds write."""
+    parser.add_argument("--epochs", type=int, default=6, help="of each training (default 6)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -48,7 +61,30 @@ def run(arguments: argparse.Namespace) -> None:
     )
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         _compare(Path(folder), record)
+        print_beside(EARLIER, Path(folder), arguments.epochs)
     print(machine())
+
+
+def print_beside(commit: str, folder: Path, epochs: int) -> None:
+    """TensorBoard beside an earlier build, in turn on the same records."""
+    print(f"\n| TensorBoard, processor ms | {commit} | today | ratio | allowed |")
+    print("|---|---|---|---|---|")
+    with build_of(commit) as earlier:
+        for system in COMPARED:
+            run = folder / system
+            run_with(earlier, "benchmarks.one_build", "train", str(run), system, str(epochs))
+            found: dict[Path, list[dict[str, float]]] = {earlier: [], TODAY: []}
+            for _ in range(3):
+                for build, measured in found.items():
+                    printed = run_with(build, "benchmarks.one_board", str(run))
+                    measured.append(json.loads(printed.splitlines()[-1]))
+            for name, title in (("record", "a record"), ("pictures", "its pictures")):
+                before, now = (min(each[name] for each in found[b]) for b in (earlier, TODAY))
+                print(
+                    f"| {system}, {title} | {1000 * before:.1f} | {1000 * now:.1f} "
+                    f"| {now / before:.2f} | {SHARE:.2f} |",
+                    flush=True,
+                )
 
 
 def _record() -> Record:

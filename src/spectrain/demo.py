@@ -73,7 +73,8 @@ def demo(
         result = run(
             config,
             folder / config.system,
-            sinks=[_board(config, pictures_every=max(1, config.epochs // 3))],
+            # At the probings that are thorough, which have blocks that others lack.
+            sinks=[_board(config, pictures_every=max(1, config.epochs // 2))],
             callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
         )
         draw_figures(figures, drawings_of_run(result), prefix=f"{config.system}-")

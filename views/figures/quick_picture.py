@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, ScalarFormatter
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import style
 
-__all__ = ["quick_pixels"]
+__all__ = ["lay_out", "quick_pixels"]
 
 # Inches: of a line of text, of a letter of a tick label, from axes to tick label, and around.
 _LINE, _LETTER, _TICK, _PAD = 0.15, 0.058, 0.07, 0.06
@@ -29,14 +28,16 @@ def quick_pixels(figure: Figure, dpi: float = 110) -> NDArray[np.uint8]:
     Room is kept for as many letters as tick labels have at most, numbers on an axis six; a power
     of ten is written as 1e-3.
     """
-    panels = figure.axes
     figure.set_layout_engine("none")
-    if panels:
-        _lay_out(figure, panels)
+    lay_out(figure)
     return style.pixels(figure, dpi)
 
 
-def _lay_out(figure: Figure, panels: list[Axes]) -> None:
+def lay_out(figure: Figure) -> None:
+    """Place the panels of a figure; see `quick_pixels`."""
+    panels = figure.axes
+    if not panels:
+        return
     width, height = figure.get_size_inches()
     ticks = {axes: (_room(axes.xaxis, False), _room(axes.yaxis, True)) for axes in panels}
     below = max(ticks[axes][0] + _LINE * _lines(axes.get_xlabel()) for axes in panels)

@@ -47,6 +47,7 @@ __all__ = [
     "label_eigenvalues",
     "label_rows",
     "legend_below",
+    "legend_labels",
     "literal",
     "mark_failures",
     "new_figure",
@@ -214,10 +215,7 @@ def _short_unit(unit: str) -> str:
 
 def legend_below(figure: Figure, columns: int | None = None) -> None:
     """One legend for all axes, under them, each label once; in as many columns as there is room."""
-    entries: dict[str, Any] = {}
-    for axes in figure.axes:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
+    entries = _legend_entries(figure)
     # Measured first, then predicted, then the rest.
     first = ("measured", "predicted")
     labels = sorted(entries, key=lambda label: [not label.startswith(word) for word in first])
@@ -236,6 +234,19 @@ def legend_below(figure: Figure, columns: int | None = None) -> None:
             ncols=min(columns, len(entries)),
             **tight,
         )
+
+
+def legend_labels(figure: Figure) -> tuple[str, ...]:
+    """The labels of what all axes show, each once."""
+    return tuple(_legend_entries(figure))
+
+
+def _legend_entries(figure: Figure) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    return entries
 
 
 def draw_line(axes: Axes, x: FloatArray, y: FloatArray, **style: Any) -> None:

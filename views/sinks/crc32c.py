@@ -15,6 +15,8 @@ Words = NDArray[np.uint32]
 _POLYNOMIAL = 0x82F63B78
 # Bytes that are taken at once; pieces of this length go side by side.
 _PIECE = 128
+# Pieces for which the arrays stay in the processor's cache.
+_TOGETHER = 32
 _BITS = np.arange(32, dtype=np.uint32)
 
 
@@ -23,7 +25,7 @@ def crc32c(data: bytes) -> int:
 
     The checksum is linear over GF(2): each byte of a piece contributes what a table has for its
     place, and each bit of a piece's checksum what another has for the number of pieces behind it.
-    An event of 40 kB takes 0.15 ms; TensorBoard's own function, which goes byte by byte, takes 4.3.
+    An event of 40 kB takes 0.1 ms; TensorBoard's own function, byte by byte, takes 4 to 5.
     """
     lead = np.full(min(4, len(data)), 0xFF, dtype=np.uint8)
     count = max(1, -(-len(data) // _PIECE))
@@ -33,7 +35,10 @@ def crc32c(data: bytes) -> int:
     padded[start:] = np.frombuffer(data, dtype=np.uint8)
     padded[start : start + len(lead)] ^= lead
     table, places = _contributions()
-    crc: Words = np.bitwise_xor.reduce(table[padded.reshape(count, _PIECE) + places], axis=1)
+    pieces, crc = padded.reshape(count, _PIECE), np.empty(count, dtype=np.uint32)
+    for some in range(0, count, _TOGETHER):
+        taken = table[pieces[some : some + _TOGETHER] + places]
+        np.bitwise_xor.reduce(taken, axis=1, out=crc[some : some + _TOGETHER])
     behind = _behind((count - 1).bit_length())[:count]
     bits = crc[::-1, None] >> _BITS & 1
     # What of the initial ones lies beyond the data.
