@@ -151,7 +151,7 @@ def _measured(record: Record, name: str) -> Quantity:
 def _heading(quantity: Quantity, words: str, moment: str, limit: float) -> str:
     power = _power(limit)
     unit = f"$10^{{{power}}}$ {quantity.unit}" if power else quantity.unit
-    return f"{style.literal(title(quantity.name))}, {words}\n{moment} ({unit})"
+    return f"{style.literal(title(quantity.name))}, {words}, {moment}\n({unit})"
 
 
 def _shared_limit(found: Mapping[str, FloatArray]) -> float:

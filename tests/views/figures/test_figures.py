@@ -326,7 +326,7 @@ def test_matrices_are_measured_forecast_and_difference_at_three_steps(records):
     titles = [axes.get_title().split("\n") for axes in matrix_maps(records).axes]
     parts = ("measured", "forecast", "difference")
     assert titles == [
-        [f"Gram, {part}", f"t = {time} (squared parameter)"]
+        [f"Gram, {part}, t = {time}", "(squared parameter)"]
         for time in (0, 10, 20)
         for part in parts
     ]
