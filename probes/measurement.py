@@ -90,8 +90,9 @@ class Measurement:
         first = operator.panel_width
         if warm or (density and not operator.differentiated):
             first = _WIDTH
-        elif density:
-            first = min(max(_FEWEST, -(-_ENTRIES // operator.size)), _MOST)
+        elif operator.differentiated:
+            starts = min(max(_FEWEST, -(-_ENTRIES // operator.size)), _MOST)
+            first = starts if density else min(first, starts)
         wider = (2 * first, _WIDTH) if 2 * first < _WIDTH else (_WIDTH,)
         return (first, *wider) if first < _WIDTH else (first,)
 

@@ -200,7 +200,7 @@ def transformer(samples: int = 500) -> Problem:
     return _trained(Problem("transformer block", model, nn.CrossEntropyLoss(), inputs, targets))
 
 
-def four_layers(samples: int = 200) -> Problem:
+def four_layers(samples: int = 200, steps: int = 60) -> Problem:
     """Two convolutions and two linear layers, 38,282 parameters, after some steps of training."""
     inputs, targets = _digits(samples)
     with torch.random.fork_rng(devices=[]):
@@ -216,7 +216,8 @@ def four_layers(samples: int = 200) -> Problem:
             nn.Tanh(),
             nn.Linear(64, 10),
         )
-    return _trained(Problem("conv net", model, nn.CrossEntropyLoss(), inputs, targets))
+    problem = Problem("conv net", model, nn.CrossEntropyLoss(), inputs, targets)
+    return _trained(problem, steps)
 
 
 class _Encoder(nn.Module):
@@ -234,15 +235,13 @@ class _Encoder(nn.Module):
         return logits
 
 
-def encoder(samples: int = 200) -> Problem:
+def encoder(samples: int = 200, steps: int = 60) -> Problem:
     """A transformer of 9,162 parameters on rendered digits, after some steps of training."""
     inputs, targets = _digits(samples)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        problem = _trained(
-            Problem("transformer", _Encoder(), nn.CrossEntropyLoss(), inputs, targets)
-        )
-    return problem
+        problem = Problem("transformer", _Encoder(), nn.CrossEntropyLoss(), inputs, targets)
+        return _trained(problem, steps)
 
 
 def _trained(problem: Problem, steps: int = 60) -> Problem:

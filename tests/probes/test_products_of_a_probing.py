@@ -87,6 +87,17 @@ def test_layers_besides_take_a_fifth_of_the_products(differentiated, generator):
     assert 5 * sum(now) <= sum(before)
 
 
+def test_eigenvalues_alone_take_no_more_products(differentiated, generator):
+    """From as few vectors as with a density, and converged as well."""
+    operator = differentiated(network_like(12_000, generator))
+    found, pairs, products = measured(operator, Measurement(density=False))
+    full, _, most = measured(operator, Measurement())
+    assert bool(pairs.converged.all())
+    assert products <= most
+    for one, other in zip(found.top + found.bottom, full.top + full.bottom, strict=True):
+        assert abs(one.value - other.value) < 1e-3 * full.top[0].value
+
+
 @pytest.mark.parametrize("copies", [4, 6])
 def test_copies_beyond_the_width_are_found(differentiated, generator, copies):
     """As many as 16 vectors find, and the next eigenvalue is in its place."""
