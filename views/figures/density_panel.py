@@ -9,15 +9,16 @@ from matplotlib.axes import Axes
 
 from ...probes.records.outliers import estimate, is_outlier, pairs
 from ...probes.records.record import Record
-from ...theory.spectrum import ENDS, Bulk, Density, Spectrum
+from ...theory.spectrum import ENDS, Bulk, Density, FloatArray, Spectrum
 from ..readings import spectrum_of
 from . import style
 
 __all__ = ["draw_density"]
 
 _POINTS = 70
-# The density is drawn over this many decades below its largest value, and a little above it.
-_DECADES, _HEADROOM = 4.0, 4.0
+# The density is drawn over this many decades below its largest value, and a little above it; over
+# more, up to a limit, where it diverges at an edge and most of its support is further below.
+_DECADES, _MOST_DECADES, _BELOW_MIDDLE, _HEADROOM = 4.0, 12.0, 2.0, 4.0
 
 
 def draw_density(axes: Axes, record: Record, matrix: str, block: str) -> bool:
@@ -37,16 +38,17 @@ def draw_density(axes: Axes, record: Record, matrix: str, block: str) -> bool:
     if measured is None and predicted is None:
         return False
     bulk = predicted.bulk if predicted is not None else None
-    largest = 0.0
+    drawn: list[tuple[FloatArray, FloatArray]] = []
     if predicted is not None and predicted.density is not None:
         _predicted_density(axes, predicted.density)
-        largest = float(np.nanmax(predicted.density.curve, initial=0.0))
+        drawn.append((predicted.density.points, predicted.density.curve))
     if measured is not None and measured.density is not None:
         _measured_density(axes, measured.density, bulk)
-        largest = max(largest, float(np.nanmax(measured.density.values, initial=0.0)))
-    if largest > 0:
+        drawn.append((measured.density.points, measured.density.values))
+    heights = [height for pair in drawn if (height := _heights(*pair))]
+    if heights:
         axes.set_yscale("log")
-        axes.set_ylim(largest / 10**_DECADES, _HEADROOM * largest)
+        axes.set_ylim(min(low for low, _ in heights), _HEADROOM * max(high for _, high in heights))
         style.finish_scale(axes.yaxis)
     else:
         axes.set_yticks([])
@@ -64,6 +66,18 @@ def draw_density(axes: Axes, record: Record, matrix: str, block: str) -> bool:
             fontsize=6.5,
         )
     return True
+
+
+def _heights(points: FloatArray, values: FloatArray) -> tuple[float, float] | None:
+    """What is shown of a density: from how far below, and its largest value; None without one."""
+    largest = float(np.nanmax(values, initial=0.0))
+    known = values > 0
+    if not largest > 0:
+        return None
+    across = np.linspace(points[known].min(), points[known].max(), _POINTS)
+    middle = float(np.median(np.interp(across, points[known], values[known])))
+    low = min(largest / 10**_DECADES, middle / 10**_BELOW_MIDDLE)
+    return max(low, largest / 10**_MOST_DECADES), largest
 
 
 def _predicted_density(axes: Axes, density: Density) -> None:
