@@ -16,8 +16,9 @@ from .curvature.block import Block
 from .curvature.losses import Loss, scalar_loss
 from .curvature.module_curvature import HessianOperator
 from .curvature.wrappers import unwrap
-from .krylov.block_lanczos import krylov_space, random_frame
 from .krylov.frame_mean import frame_mean
+from .krylov.frames import random_frame
+from .krylov.krylov_space import krylov_space
 from .krylov.lanczos_quadrature import lanczos_quadrature
 
 __all__ = ["hessian"]

@@ -17,8 +17,9 @@ from .curvature.losses import Loss
 from .curvature.module_curvature import HessianOperator
 from .curvature.observe import Observed, undisturbed
 from .curvature.stand_ins import alias
-from .krylov.block_lanczos import krylov_space, random_frame
 from .krylov.eigenpairs import extreme_eigenpairs
+from .krylov.frames import random_frame
+from .krylov.krylov_space import krylov_space
 
 __all__ = ["CrossCheck", "crosscheck"]
 

@@ -15,8 +15,10 @@ from torch.utils._pytree import tree_leaves
 
 from .curvature.interception import Operations
 from .curvature.operator import CurvatureOperator
-from .krylov.block_lanczos import Krylov, is_formed, keeps_images, random_frame
+from .krylov.block_lanczos import Krylov
 from .krylov.density import spectral_densities
+from .krylov.forming import is_formed, keeps_images
+from .krylov.frames import random_frame
 
 __all__ = ["Estimate", "KrylovCost", "LiveTensors", "krylov_cost", "seconds_of"]
 

@@ -19,8 +19,10 @@ from .curvature.loss_gradient import loss_gradient
 from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian
 from .curvature.operator import CurvatureOperator
-from .krylov.block_lanczos import Krylov, block_lanczos, random_frame, whole_space
+from .krylov.block_lanczos import Krylov, block_lanczos
 from .krylov.diagonal import DiagonalEstimate, diagonal_estimate
+from .krylov.forming import whole_space
+from .krylov.frames import random_frame
 from .krylov.lanczos_quadrature import LanczosQuadrature, krylov_quadrature
 
 __all__ = ["LayerTable"]

@@ -18,16 +18,12 @@ from .curvature.sample_forms import form_errors
 from .curvature.sample_space import SampleSpace
 from .krylov.alignment import Alignment, alignment, lies_along
 from .krylov.allowance import taken
-from .krylov.block_lanczos import (
-    Krylov,
-    all_eigenvalues,
-    end_places,
-    is_formed,
-    krylov_space,
-)
+from .krylov.block_lanczos import Krylov, end_places
 from .krylov.column_rules import may_miss_copies
 from .krylov.density import resolvent_traces, spectral_densities
 from .krylov.eigenpairs import Eigenpairs, extreme_eigenpairs
+from .krylov.forming import all_eigenvalues, is_formed
+from .krylov.krylov_space import krylov_space
 from .krylov.law_jacobi import law_jacobi
 from .measurement import Measurement
 from .sample_spectra import sample_eigenvalues, sample_spectrum

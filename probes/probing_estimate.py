@@ -17,7 +17,7 @@ from .curvature.loss_gradient import mean_gradient
 from .curvature.observe import undisturbed
 from .curvature.sample_space import SampleSpace
 from .estimate import Estimate, LiveTensors, krylov_cost
-from .krylov.block_lanczos import random_frame
+from .krylov.frames import random_frame
 from .operators import groups
 from .sample_spectra import sample_spectrum
 from .scores import pooled, scores_over

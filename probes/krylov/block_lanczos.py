@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,32 +9,10 @@ import torch
 from torch import Tensor
 
 from ...models.arguments import require_arguments
-from ..curvature.finite import all_finite
 from ..curvature.operator import CurvatureOperator
-from .allowance import taken
+from .frames import gaussian
 
-__all__ = [
-    "BlockLanczos",
-    "Checkpoints",
-    "Krylov",
-    "all_eigenvalues",
-    "block_lanczos",
-    "end_places",
-    "identity_frame",
-    "is_formed",
-    "keeps_images",
-    "krylov_space",
-    "random_frame",
-    "whole_space",
-]
-
-
-# Columns up to which the eigenproblem of T costs less than a product.
-_SMALL = 64
-# Products with a panel that a run takes at least, where they are derivatives.
-_FEWEST_STEPS = 10
-# Bytes of a basis and its images up to which the images are kept.
-_IMAGES = 2**30
+__all__ = ["BlockLanczos", "Krylov", "block_lanczos", "end_places"]
 
 
 @dataclass(frozen=True)
@@ -220,7 +197,7 @@ class BlockLanczos:
         absent = lengths <= 10 * torch.finfo(frame.dtype).eps * self._scale
         frame = frame @ left.to(frame.dtype)
         if bool(absent.any()):
-            noise = _gaussian(frame.shape, frame, self._generator) / frame.shape[-2] ** 0.5
+            noise = gaussian(frame.shape, frame, self._generator) / frame.shape[-2] ** 0.5
             frame = torch.where(absent[..., None, :], noise, frame)
             frame = self._projected(frame.mT)[0].mT
             frame = frame / frame.norm(dim=-2, keepdim=True)
@@ -228,32 +205,6 @@ class BlockLanczos:
         again, _ = self._projected(frame.mT)
         frame, triangle = torch.linalg.qr(again.mT)
         return frame.mT, triangle.double() @ first
-
-
-class Checkpoints:
-    """When to look at the eigenproblem of T, which costs the cube of its size.
-
-    A small one costs less than a product. For the others, residuals fall geometrically: the next
-    look is at the step where the last two say it is done.
-    """
-
-    def __init__(self, first: int) -> None:
-        self._first = self._next = first
-        self._last: tuple[int, float] | None = None
-
-    def due(self, step: int, columns: int) -> bool:
-        """Whether to look now, at a T of so many columns."""
-        return step >= self._next or (step >= self._first and columns <= _SMALL)
-
-    def note(self, step: int, worst: float) -> None:
-        """The worst residual found at a step, in units of the tolerance; inf if there is none."""
-        ahead = max(4, step // 4)
-        if self._last is not None and worst < self._last[1] < math.inf:
-            rate = math.log(self._last[1] / worst) / (step - self._last[0])
-            expected = round(math.log(max(worst, 1.0)) / rate)
-            ahead = min(max(1, step // 10, expected), 2 * ahead)
-        self._last = (step, worst)
-        self._next = step + ahead
 
 
 def block_lanczos(
@@ -284,166 +235,7 @@ def block_lanczos(
     return run.krylov()
 
 
-def random_frame(operator: CurvatureOperator, width: int, generator: torch.Generator) -> Tensor:
-    """Orthonormal columns (*batch, N, width), each uniform on the sphere."""
-    shape = torch.Size((*operator.batch, operator.size, width))
-    template = torch.empty(0, dtype=operator.dtype, device=operator.device)
-    frame: Tensor = torch.linalg.qr(_gaussian(shape, template, generator)).Q
-    return frame
-
-
-def krylov_space(
-    operator: CurvatureOperator,
-    largest: int,
-    smallest: int,
-    *,
-    generator: torch.Generator,
-    width: int = 8,
-    min_steps: int = 24,
-    max_steps: int = 60,
-    tolerance: float = 1e-3,
-    start: Tensor | None = None,
-) -> Krylov:
-    """A Krylov space from a random frame, grown until the wanted eigenvalues have converged.
-
-    One run for eigenvalues (`extreme_eigenpairs`) and density together. A matrix that is as cheap
-    to form (`is_formed`) is formed: its space is complete and its eigenvalues are exact. Products
-    that are dear are kept (`keeps_images`), so that no more are needed for residuals. An
-    `allowance` of products ends it with what it has, once the wanted eigenvalues fit in.
-
-    Args:
-        operator: H, one matrix or a batch.
-        largest: number of eigenvalues wanted at the upper end (fewer if H is smaller).
-        smallest: number wanted at the lower end.
-        generator: draws the frame.
-        width: columns of the frame: more than the largest multiplicity that matters.
-        min_steps: take at least this many, as nodes for the density (none if it is not wanted).
-        max_steps: stop after this many products with a panel, converged or not.
-        tolerance: wanted residual as a share of the largest absolute eigenvalue.
-        start: (*batch, N, w) columns close to eigenvectors; at most three quarters of the frame are
-            taken from them, for what they do not see is not found. The space is then no random
-            one: no density can be had from it.
-
-    Raises:
-        ValueError: if nothing is wanted, more than the budget can hold is wanted, a number is not
-            positive, or a product is not finite.
-    """
-    if largest < 0 or smallest < 0 or largest + smallest == 0:
-        raise ValueError(
-            f"largest, smallest: expected counts >= 0, not both 0, got {largest} and {smallest}"
-        )
-    if width < 1 or max_steps < 1 or not tolerance > 0:
-        raise ValueError(
-            "width, max_steps, tolerance: expected positive numbers, "
-            f"got {width}, {max_steps}, {tolerance}"
-        )
-    if is_formed(operator, width, min_steps, max_steps):
-        taken(operator.size)
-        return whole_space(operator)
-    if largest + smallest > width * max_steps:
-        raise ValueError(
-            f"max_steps: expected width * max_steps >= {largest + smallest} eigenvalues, "
-            f"got {width} * {max_steps}"
-        )
-    frame = random_frame(operator, width, generator)
-    if start is not None:
-        kept = start[..., : width - max(1, width // 4)].to(frame)
-        frame = torch.linalg.qr(torch.cat([kept, frame[..., kept.shape[-1] :]], -1)).Q
-    capacity = min(operator.size, width * max_steps)
-    images = keeps_images(operator, capacity)
-    run = BlockLanczos(operator, frame, capacity, generator, images=images)
-    first = 6 if start is None else 4
-    checkpoints = Checkpoints(max(min_steps, first, -(-(largest + smallest) // width)))
-    for step in range(1, max_steps + 1):
-        run.advance()
-        ended = taken(width) and run.columns >= largest + smallest
-        if checkpoints.due(step, run.columns) or run.complete or ended or step == max_steps:
-            krylov = run.krylov()
-            worst = _worst_residual(krylov, largest, smallest) / tolerance
-            if worst <= 1 or run.complete or ended:
-                break
-            checkpoints.note(step, worst)
-    return krylov
-
-
-def is_formed(operator: CurvatureOperator, width: int, min_steps: int, max_steps: int) -> bool:
-    """Whether `krylov_space` forms the matrix instead of building a space.
-
-    It does if the budget of products allows it anyway, or if forming costs at most half as much
-    again as the shortest run: that would have to find eigenvalues of a matrix not much smaller.
-    Where products are derivatives, both have to be.
-    """
-    allowed = operator.size <= width * max_steps
-    if operator.differentiated:
-        shortest = width * min(max(min_steps, _FEWEST_STEPS), max_steps)
-        return allowed and operator.dense_cost <= 1.5 * shortest
-    return allowed or operator.dense_cost <= 1.5 * width * min(min_steps, max_steps)
-
-
-def keeps_images(operator: CurvatureOperator, columns: int) -> bool:
-    """Whether `krylov_space` keeps its products, beside a basis of so many columns at most.
-
-    It does where they are derivatives, and both fit in 1 GiB.
-    """
-    entries = math.prod(operator.batch) * operator.size * columns
-    return operator.differentiated and 2 * entries * operator.dtype.itemsize <= _IMAGES
-
-
-def whole_space(operator: CurvatureOperator) -> Krylov:
-    """The complete space: Q the identity, T = H, B empty; H Q is there where it is kept.
-
-    Raises:
-        ValueError: if the matrix is not finite.
-    """
-    matrix = _formed(operator)
-    symmetric = (matrix.double() + matrix.mT.double()) / 2
-    border = symmetric.new_zeros(*operator.batch, 0, operator.size)
-    images = matrix if keeps_images(operator, operator.size) else None
-    return Krylov(identity_frame(operator), symmetric, border, operator.size, images)
-
-
-def all_eigenvalues(operator: CurvatureOperator) -> Tensor:
-    """Eigenvalues of H, ascending, (*batch, N) float64, those of `whole_space` to rounding.
-
-    Without eigenvectors, which take most of the time.
-
-    Raises:
-        ValueError: if the matrix is not finite.
-    """
-    matrix = _formed(operator)
-    values: Tensor = torch.linalg.eigvalsh((matrix + matrix.mT) / 2).double()
-    return values
-
-
-def _formed(operator: CurvatureOperator) -> Tensor:
-    matrix = operator.dense()
-    if not all_finite(matrix):
-        raise ValueError("operator: expected finite products, got NaN or infinity")
-    return matrix
-
-
-def identity_frame(operator: CurvatureOperator) -> Tensor:
-    """The start, (*batch, N, N), from which one step forms the matrix."""
-    identity = torch.eye(operator.size, dtype=operator.dtype, device=operator.device)
-    return identity.expand(*operator.batch, -1, -1)
-
-
 def end_places(available: int, upper: int, lower: int, device: torch.device) -> Tensor:
     """Places, in ascending order, of the largest (largest first), then of the smallest."""
     top = torch.arange(available - 1, available - 1 - upper, -1, device=device)
     return torch.cat([top, torch.arange(lower, device=device)])
-
-
-def _worst_residual(krylov: Krylov, largest: int, smallest: int) -> float:
-    """Largest estimate of a wanted residual, as a share of the largest absolute eigenvalue."""
-    values, _ = krylov.eigen
-    available = values.shape[-1]
-    wanted = end_places(available, min(largest, available), min(smallest, available), values.device)
-    scale = values.abs().amax(-1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    return float((krylov.residual_estimates()[..., wanted] / scale).max())
-
-
-def _gaussian(shape: torch.Size, template: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers in the dtype and on the device of ``template``."""
-    noise = torch.randn(shape, dtype=template.dtype, device=generator.device, generator=generator)
-    return noise.to(template.device)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..curvature.operator import CurvatureOperator
-from .block_lanczos import BlockLanczos, identity_frame, random_frame
+from .block_lanczos import BlockLanczos
 from .frame_mean import frame_mean
+from .frames import identity_frame, random_frame
 from .trace import KRYLOV_STEPS, TraceEstimate
 
 __all__ = ["block_traces"]

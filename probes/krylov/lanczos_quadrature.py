@@ -12,9 +12,11 @@ import torch
 from ...models.arguments import require_arguments
 from ...theory.spectrum import FloatArray
 from ..curvature.operator import CurvatureOperator
-from .block_lanczos import Krylov, block_lanczos, random_frame, whole_space
+from .block_lanczos import Krylov, block_lanczos
 from .column_rules import column_rules, row_recurrences
+from .forming import whole_space
 from .frame_mean import Estimate, frame_mean
+from .frames import random_frame
 
 __all__ = [
     "LanczosCoefficients",

@@ -13,8 +13,10 @@ from torch import Tensor
 from ..curvature.derived import Counted
 from ..curvature.finite import all_finite
 from ..curvature.operator import CurvatureOperator
-from .block_lanczos import BlockLanczos, Checkpoints, end_places, identity_frame, random_frame
+from .block_lanczos import BlockLanczos, end_places
 from .certificate import Certificate
+from .checkpoints import Checkpoints
+from .frames import identity_frame, random_frame
 
 __all__ = ["Found", "Goal", "Search", "Shortage", "residual_norms", "spectral_scale"]
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ...models.arguments import require_arguments
 from ..curvature.operator import CurvatureOperator
-from .block_lanczos import block_lanczos, random_frame
+from .block_lanczos import block_lanczos
 from .frame_mean import Estimate, frame_mean
+from .frames import random_frame
 
 __all__ = ["KRYLOV_STEPS", "TraceEstimate", "trace"]
 

@@ -12,9 +12,11 @@ from spectrain.probes.curvature.block import Block
 from spectrain.probes.curvature.head_curvature import HeadCurvature, head_curvature
 from spectrain.probes.curvature.module_curvature import CovarianceOperator, HessianOperator
 from spectrain.probes.curvature.operator import CurvatureOperator
-from spectrain.probes.krylov.block_lanczos import block_lanczos, krylov_space, random_frame
+from spectrain.probes.krylov.block_lanczos import block_lanczos
 from spectrain.probes.krylov.density import spectral_densities
 from spectrain.probes.krylov.eigenpairs import Eigenpairs, eigenpairs, extreme_eigenpairs
+from spectrain.probes.krylov.frames import random_frame
+from spectrain.probes.krylov.krylov_space import krylov_space
 from spectrain.theory.mixture.factors import Matrix
 from spectrain.theory.spectrum import Density, FloatArray
 

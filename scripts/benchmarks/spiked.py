@@ -15,9 +15,9 @@ from spectrain.models.spiked.landscape import SpikedLandscape
 from spectrain.models.spiked.start import random_signal, start_at_overlap
 from spectrain.probes.curvature.formed import FormedCurvature
 from spectrain.probes.curvature.sphere_curvature import SphereCurvature
-from spectrain.probes.krylov.block_lanczos import krylov_space
 from spectrain.probes.krylov.density import spectral_densities
 from spectrain.probes.krylov.eigenpairs import extreme_eigenpairs
+from spectrain.probes.krylov.krylov_space import krylov_space
 from spectrain.theory.spiked.covariance import Covariance
 from spectrain.theory.spiked.descent import PRECISION, thinned
 from spectrain.theory.spiked.descent_law import DescentLaw

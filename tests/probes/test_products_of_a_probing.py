@@ -6,7 +6,7 @@ import torch
 from scipy.stats import t as student
 
 from spectrain.probes.curvature.derived import Counted
-from spectrain.probes.krylov.block_lanczos import krylov_space
+from spectrain.probes.krylov.krylov_space import krylov_space
 from spectrain.probes.measured_spectra import measured_spectra
 from spectrain.probes.measurement import Measurement
 from spectrain.theory.protocol import Selection

@@ -12,9 +12,9 @@ from spectrain.probes.curvature import head_curvature as module
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.curvature.head_curvature import HeadCurvature, head_curvature
 from spectrain.probes.curvature.module_curvature import HessianOperator, InformationOperator
-from spectrain.probes.krylov.block_lanczos import krylov_space
 from spectrain.probes.krylov.density import resolvent_traces
 from spectrain.probes.krylov.eigenpairs import extreme_eigenpairs
+from spectrain.probes.krylov.krylov_space import krylov_space
 
 # torch.func.hessian, the oracle, loads deprecated parts of torch.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")

@@ -14,9 +14,9 @@ from spectrain.probes.curvature.module_curvature import (
 )
 from spectrain.probes.curvature.observe import undisturbed
 from spectrain.probes.curvature.wrappers import unwrap
-from spectrain.probes.krylov.block_lanczos import krylov_space
 from spectrain.probes.krylov.density import spectral_densities
 from spectrain.probes.krylov.eigenpairs import extreme_eigenpairs
+from spectrain.probes.krylov.krylov_space import krylov_space
 
 
 def network():

@@ -3,8 +3,10 @@ import math
 import pytest
 import torch
 
-from spectrain.probes.krylov.block_lanczos import block_lanczos, krylov_space, random_frame
+from spectrain.probes.krylov.block_lanczos import block_lanczos
 from spectrain.probes.krylov.eigenpairs import extreme_eigenpairs
+from spectrain.probes.krylov.frames import random_frame
+from spectrain.probes.krylov.krylov_space import krylov_space
 
 
 def ends(operator, largest, smallest, generator, tolerance=1e-8, **budget):

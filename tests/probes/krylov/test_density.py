@@ -2,13 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from spectrain.probes.krylov.block_lanczos import (
-    block_lanczos,
-    krylov_space,
-    random_frame,
-    whole_space,
-)
+from spectrain.probes.krylov.block_lanczos import block_lanczos
 from spectrain.probes.krylov.density import resolvent_traces, spectral_densities
+from spectrain.probes.krylov.forming import whole_space
+from spectrain.probes.krylov.frames import random_frame
+from spectrain.probes.krylov.krylov_space import krylov_space
 from spectrain.probes.records.distance import cdf_distance
 from spectrain.theory.spectrum import Density
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from spectrain.probes.krylov.block_lanczos import block_lanczos, random_frame
+from spectrain.probes.krylov.block_lanczos import block_lanczos
 from spectrain.probes.krylov.column_rules import column_rules
 from spectrain.probes.krylov.density import spectral_densities
+from spectrain.probes.krylov.frames import random_frame
 
 RUNS, BATCH = 200, 25
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from spectrain.models.softmax_regression import SoftmaxRegression
 from spectrain.probes.curvature.head_curvature import head_curvature
-from spectrain.probes.krylov.block_lanczos import block_lanczos, random_frame
+from spectrain.probes.krylov.block_lanczos import block_lanczos
 from spectrain.probes.krylov.certificate import failure_probability
 from spectrain.probes.krylov.eigenpairs import eigenpairs
+from spectrain.probes.krylov.frames import random_frame
 
 
 def spiked(spikes, bulk, size):

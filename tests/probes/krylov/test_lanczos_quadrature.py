@@ -8,7 +8,8 @@ from spectrain.models.mixture import GaussianMixture
 from spectrain.models.softmax_regression import SoftmaxRegression
 from spectrain.models.two_layer import TwoLayerNetwork
 from spectrain.probes.curvature.head_curvature import head_curvature
-from spectrain.probes.krylov.block_lanczos import block_lanczos, random_frame
+from spectrain.probes.krylov.block_lanczos import block_lanczos
+from spectrain.probes.krylov.frames import random_frame
 from spectrain.probes.krylov.lanczos_quadrature import krylov_quadrature, lanczos_quadrature
 from spectrain.theory.mixture.effective_spectrum import EffectiveSpectrum
 from spectrain.theory.mixture.mixture_theory import MixtureTheory

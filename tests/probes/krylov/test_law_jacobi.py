@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from spectrain.probes.krylov.block_lanczos import block_lanczos, random_frame, whole_space
+from spectrain.probes.krylov.block_lanczos import block_lanczos
 from spectrain.probes.krylov.column_rules import column_rules
+from spectrain.probes.krylov.forming import whole_space
+from spectrain.probes.krylov.frames import random_frame
 from spectrain.probes.krylov.lanczos_quadrature import krylov_quadrature
 from spectrain.probes.krylov.law_jacobi import law_jacobi
 from spectrain.theory.recurrence import PointMasses, recurrence

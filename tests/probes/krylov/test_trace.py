@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from spectrain.probes.krylov.block_lanczos import random_frame
+from spectrain.probes.krylov.frames import random_frame
 from spectrain.probes.krylov.trace import trace
 
 
