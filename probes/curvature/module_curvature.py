@@ -12,10 +12,12 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 
 from .batches import Batch, divided, sample_number
 from .curve import Curves
+from .graph import Graph
 from .graph_ends import own_functions
-from .module_operator import Forms, Graph, ModuleOperator, Strategy
+from .module_operator import Forms, ModuleOperator
 from .out_of_memory import is_out_of_memory
 from .pullback import Pullback
+from .strategy import Strategy
 
 __all__ = ["CovarianceOperator", "GaussNewtonOperator", "HessianOperator", "InformationOperator"]
 

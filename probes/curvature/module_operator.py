@@ -6,8 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from ...models.arguments import require_arguments
 from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
 from .division import same_in_parts
+from .graph import Graph
 from .graph_ends import require_own_ends
 from .graph_memory import graph_memory
 from .losses import Loss, Reduction, sample_losses, scalar_loss
@@ -28,47 +28,16 @@ from .precision import require_precision
 from .shared_products import SharedProducts
 from .soundness import require_sound
 from .stand_ins import alias
+from .strategy import CACHE, MANY, Strategy, column_spans, columns_together
 from .wrappers import require_whole
 
-__all__ = ["Forms", "Graph", "ModuleOperator", "Strategy"]
-
-Strategy = Literal["kept graph", "kept graph, vmap", "rebuilt graph", "rebuilt graph, vmap"]
+__all__ = ["Forms", "ModuleOperator"]
 
 # Of a batch and vectors (N, k): the units' forms (n, k) and weights (n,), float64.
 Forms = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
 
-# Bytes that the largest intermediate tensor of a panel product may take: within the cores' caches.
-_CACHE = 2**22
-# Columns below which torch.vmap costs more than it saves: operations on the larger tensors of fewer
-# take longer than their calls. Those of accelerators take less.
-_FEWEST, _FEWEST_LAUNCHED = 16, 4
-# Columns from which on one of them costs at most half as much as one of eight.
-_MANY = 64
-# Columns at once where vmap is asked for.
-_ASKED = 8
 # Relative difference of two ways to compute the same loss beyond which they are two losses.
 _SAME = 1e-4
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One batch's part of a curvature matrix.
-
-    Attributes:
-        value: sum over the samples of their losses, ().
-        samples: how many they are.
-        weight: what they count by in the mean: their number, or the sum of the terms' weights.
-        product: from a vector, or rows of vectors, by leaf (..., *shape) to its product, likewise.
-        constant: whether the product is 0 for want of a second derivative.
-        gradient: sum over the samples of their gradients by leaf, where the product squares them.
-    """
-
-    value: Tensor
-    samples: int
-    weight: float
-    product: Callable[[Sequence[Tensor]], list[Tensor]]
-    constant: bool = False
-    gradient: Callable[[], list[Tensor]] = list
 
 
 class ModuleOperator(CurvatureOperator):
@@ -208,7 +177,7 @@ class ModuleOperator(CurvatureOperator):
     @property
     def dense_cost(self) -> float:
         """N; half of it where many columns go through a graph together, and most of it is calls."""
-        return self.size / 2 if self._columns >= _MANY else self.size
+        return self.size / 2 if self._columns >= MANY else self.size
 
     @property
     def samples(self) -> int:
@@ -245,7 +214,7 @@ class ModuleOperator(CurvatureOperator):
                 )
             rows = ordinary(panel.detach()).mT
             result = torch.zeros_like(rows)
-            spans = _spans(len(rows), self._columns)
+            spans = column_spans(len(rows), self._columns)
             for graph in self._again() if self._kept is None else self._kept:
                 for some in spans:
                     result[some] += self._guarded(graph, rows[some])
@@ -398,7 +367,7 @@ class ModuleOperator(CurvatureOperator):
                 per_sample, largest = self._measured(batch)
                 self._part = max(1, int(self._memory / per_sample))
                 samples = min(self._part, sample_number(batch))
-                self._columns = self._chosen_columns(strategy, largest * samples)
+                self._columns = columns_together(strategy, largest * samples, self.device)
             for part in self._parts(batch):
                 graph = self._built(part)
                 if not self._samples:
@@ -503,7 +472,7 @@ class ModuleOperator(CurvatureOperator):
                 return
             if not bool(difference <= _SAME * expected.norm()):
                 self._columns = 1
-            self._shares = self._columns > 1 and shared.largest > _CACHE
+            self._shares = self._columns > 1 and shared.largest > CACHE
 
     def _require_sound(self, graph: Graph, rows: Tensor, products: Tensor) -> None:
         require_sound(rows, products, self._variables)
@@ -513,13 +482,6 @@ class ModuleOperator(CurvatureOperator):
         parameters = self._observed.module.parameters()
         known = [*parameters, *self._placed.values(), *self._leaves]
         return graph_memory(self._built, batch, known, carried=self._batches.many)
-
-    def _chosen_columns(self, strategy: Strategy | None, largest: float) -> int:
-        fitting = int(_CACHE / max(1.0, largest))
-        if strategy is None:
-            fewest = _FEWEST if self.device.type == "cpu" else _FEWEST_LAUNCHED
-            return fitting if fitting >= fewest else 1
-        return max(_ASKED, fitting) if strategy.endswith("vmap") else 1
 
     def _parts(self, batch: Batch) -> list[Batch]:
         """The batch, divided if its graph would not fit in the memory and its loss allows it."""
@@ -540,12 +502,6 @@ class ModuleOperator(CurvatureOperator):
                     f"data: expected tensors on {' or '.join(sorted(known))} like the model, "
                     f"got one on {leaf.device}"
                 )
-
-
-def _spans(width: int, most: int) -> list[slice]:
-    """As few ranges of at most so many columns as there can be, of like length."""
-    parts = max(1, -(-width // most))
-    return [slice(i * width // parts, (i + 1) * width // parts) for i in range(parts)]
 
 
 def _versions(module: nn.Module) -> list[int]:

@@ -13,11 +13,12 @@ from torch.func import vjp, vmap
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from .batches import Batch, divided, sample_number
+from .graph import Graph
 from .graph_ends import graph_ends
 from .interception import Functions
 from .losses import differentiable_copies
 from .module_curvature import InformationOperator
-from .module_operator import Graph, Strategy
+from .strategy import Strategy
 
 __all__ = ["SampleGradients"]
 
