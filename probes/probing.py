@@ -18,13 +18,13 @@ from ..theory.protocol import Reference, Selection, Statistics, Theory
 from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray, Spectrum
 from ..theory.transitions import TransitionTracker
-from .budget import Meter, SpentError
+from .alone import Alone
+from .budget import Meter
 from .curvature.batches import Batch, Batched
 from .curvature.borrowed import counted, in_halves, of_all
 from .curvature.observe import undisturbed
 from .curvature.operator import CurvatureOperator
 from .curvature.out_of_memory import is_out_of_memory, let_go
-from .curvature.processes import ProcessesLostError
 from .curvature.sample_space import SampleSpace
 from .measure import Measure
 from .measured_spectra import measured_eigenvalues, measured_spectra, with_draws
@@ -46,32 +46,6 @@ __all__ = ["Probing"]
 _BY_SAMPLES = ", sample space"
 
 T = TypeVar("T")
-
-
-class _Alone(AbstractContextManager[None, bool]):
-    """Records what is raised inside as a failure: the training must not pay for it."""
-
-    def __init__(self, probing: Probing, part: str, matrix: str = "", block: str = "") -> None:
-        self._probing, self._place = probing, (part, matrix, block)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        part, matrix, block = self._place
-        if not isinstance(error, Exception):
-            return False
-        if isinstance(error, ProcessesLostError) and part != "probing":
-            return False  # no other part can be had either
-        if isinstance(error, SpentError):
-            self._probing.end_early(part, str(error), matrix, block)
-            return True
-        if is_out_of_memory(error):
-            let_go(error)
-        failure = Failure(part, f"{type(error).__name__}: {error}", matrix, block)
-        self._probing.errors.append(error)
-        self._probing.keep(failures=(*self._probing.record.failures, failure))
-        return True
 
 
 class Probing:
@@ -439,7 +413,7 @@ class Probing:
         self, part: str, matrix: str = "", block: str = ""
     ) -> AbstractContextManager[None, bool]:
         """A block whose failure is one of the record's, and goes no further."""
-        return _Alone(self, part, matrix, block)
+        return Alone(self, part, matrix, block)
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
