@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
 from torch import nn
 
 from ...probes.curvature.losses import Loss
@@ -15,7 +16,7 @@ from ...probes.records.sink import Sink
 from ...probes.schedules import Schedule
 from ...probes.setup import Sample
 from ...views.sinks.scalars import scalars
-from .session import Session, stepping, world
+from .session import Session, is_of_training, stepping, world
 
 __all__ = ["AcceleratedProbe", "TrackerSink"]
 
@@ -87,9 +88,10 @@ class AcceleratedProbe:
         self.step = state["step"]
         self._session.load_state_dict(state["session"])
 
-    def _stepped(self, *_: Any) -> None:
-        self.step += 1
-        self._session.after_step(self.step)
+    def _stepped(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if is_of_training(optimizer):
+            self.step += 1
+            self._session.after_step(self.step)
 
 
 class TrackerSink:

@@ -14,7 +14,7 @@ from ...probes.curvature.losses import Loss
 from ...probes.records.sink import Sink
 from ...probes.schedules import Schedule
 from ...probes.setup import Sample
-from .session import Session, stepping
+from .session import Session, is_of_training, stepping
 
 __all__ = ["Attached", "attach"]
 
@@ -106,6 +106,7 @@ class Attached:
     ) -> None:
         self.close()
 
-    def _stepped(self, *_: Any) -> None:
-        self.step += 1
-        self._session.after_step(self.step)
+    def _stepped(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if is_of_training(optimizer):
+            self.step += 1
+            self._session.after_step(self.step)

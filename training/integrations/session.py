@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from ...probes.curvature.losses import Loss
 from ...probes.probe import SpectralProbe
@@ -18,7 +18,7 @@ from ...probes.schedules import Schedule
 from ...probes.setup import Sample
 from ...views.sinks.log_folder import LogFolder
 
-__all__ = ["Session", "stepping", "world"]
+__all__ = ["Session", "is_of_training", "stepping", "world"]
 
 
 @runtime_checkable
@@ -217,6 +217,29 @@ def stepping(optimizer: Any) -> torch.optim.Optimizer:
     if not isinstance(inner, torch.optim.Optimizer):
         raise ValueError(f"optimizer: expected one of torch.optim, got {type(inner).__name__}")
     return inner
+
+
+def is_of_training(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the step that an optimiser has just taken is one that somebody trained with.
+
+    Not one at a learning rate of 0 with gradients of 0: so `torch.distributed.checkpoint` steps an
+    optimiser that has no state, to read it.
+    """
+    for group in optimizer.param_groups:
+        rate = group.get("lr")
+        # What lies on a device is not waited for: that of the getter does not.
+        if rate is None or (isinstance(rate, Tensor) and rate.device.type != "cpu") or rate != 0:
+            return True
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    gradients = [p.grad.detach() for p in parameters if p.grad is not None]
+    return not gradients or any(map(_is_not_zero, gradients))
+
+
+def _is_not_zero(gradient: Tensor) -> bool:
+    size = gradient.abs().sum()
+    # Of a gradient in parts, the same on all processes.
+    whole = size.full_tensor() if hasattr(size, "full_tensor") else size
+    return bool(whole != 0)
 
 
 def world() -> distributed.ProcessGroup | None:

@@ -124,6 +124,30 @@ def test_a_folder_with_the_records_of_another_training_is_refused_before_any_ste
     assert not parts.optimiser._optimizer_step_post_hooks
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_step_that_only_reads_the_state_is_none(loops, momentum):
+    """torch's distributed checkpoint steps an optimiser without state, at a rate of 0."""
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+    parts, kept = loops.training(), loops.Kept()
+    parts.optimiser = torch.optim.SGD(parts.model.parameters(), lr=0.3, momentum=momentum)
+    with attached(loops, parts, every=1, sinks=[kept]) as probe:
+        get_optimizer_state_dict(parts.model, parts.optimiser)
+        assert probe.step == 0
+        loops.steps(parts)
+        assert probe.step == loops.STEPS
+    assert [record.step for record in kept.records] == list(range(loops.STEPS + 1))
+
+
+def test_a_step_at_a_rate_of_zero_counts_where_there_are_gradients(loops):
+    """As the first one of a warm-up."""
+    parts = loops.training()
+    parts.optimiser.param_groups[0]["lr"] = 0.0
+    with attached(loops, parts, every=100) as probe:
+        loops.steps(parts)
+        assert probe.step == loops.STEPS
+
+
 @pytest.mark.parametrize("every", [0, -3])
 def test_a_number_of_steps_below_one_is_refused(loops, every):
     with pytest.raises(ValueError, match="every: expected at least 1"):
