@@ -65,7 +65,7 @@ def test_each_slice_has_a_map_beside_the_predicted_one():
     figure = matrix_maps(run)
     titles = [axes.get_title().split("\n")[0] for axes in figure.axes]
     assert titles == [
-        f"Heads, {entry}, {what}"
+        f"Heads, {entry}, {what}, epochs = 1"
         for entry in ("first", "second")
         for what in ("measured", "predicted", "difference")
     ]
