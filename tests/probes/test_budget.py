@@ -159,7 +159,9 @@ class Greedy(nn.Module):
         return outputs
 
 
-@pytest.mark.parametrize("fail", [python, device, cpu])
+@pytest.mark.parametrize(
+    "fail", [device, *(pytest.param(each, marks=pytest.mark.slow) for each in (python, cpu))]
+)
 def test_memory_that_runs_out_is_recorded_and_let_go(fail):
     while not HELD.empty():
         HELD.get()

@@ -65,7 +65,11 @@ def whole():
 
 @pytest.mark.parametrize(
     ("most", "parts", "fail"),
-    [(7, 6, on_the_cpu), (2, 2, on_a_device), (100, 0, on_a_device)],
+    [
+        (7, 6, on_the_cpu),
+        pytest.param(2, 2, on_a_device, marks=pytest.mark.slow),
+        (100, 0, on_a_device),
+    ],
 )
 def test_parts_are_halved_until_they_fit(most, parts, fail, whole):
     record = taken(most, fail=fail)
@@ -78,6 +82,7 @@ def test_parts_are_halved_until_they_fit(most, parts, fail, whole):
     assert ("micro-batches of" in record.summary()) is bool(parts)
 
 
+@pytest.mark.slow
 def test_down_to_one_sample_where_two_can_be_compared(whole):
     record = taken(1, graphs=True)
     assert record.failure == ""

@@ -86,7 +86,7 @@ def drawn(law, dimension, draws):
 
 
 @pytest.mark.parametrize("name", LAWS)
-@pytest.mark.parametrize("dimension", [50, 400])
+@pytest.mark.parametrize("dimension", [50, pytest.param(400, marks=pytest.mark.slow)])
 def test_it_is_the_99_percent_point_of_drawn_samples(name, dimension):
     """Within four standard errors of the draws, more than the second order in n^(-1/2) here."""
     expected, error = drawn(LAWS[name], dimension, DRAWS)

@@ -53,6 +53,7 @@ def same(one, other):
     return all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_where_axes_change_a_picture_is_that_of_its_record_alone(records):
     pictures = BoardPictures()
     for record in (records[0], scaled(records[1], 10.0), scaled(records[2], 0.1), records[3]):
@@ -111,6 +112,7 @@ def test_axes_that_would_be_almost_the_same_stay(records):
     assert scales(scaled(records[0], 2.0)) != first
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_off_while_axes_stay(records):
     figure = Figure(figsize=(4, 3))
     figure.subplots()
