@@ -46,7 +46,7 @@ class TensorBoardSink:
             from there on is dropped. What was before is read from a ``records.jsonl`` in the
             directory, if there is one, so that timeline and layout go on.
         figures_every: draw the pictures at every so many epochs (records, where epochs are
-            unknown), each of which takes some 40 ms; 0 draws none.
+            unknown), each of which takes some 65 ms; 0 draws none.
         dimension: d, for the band around forecast inner products of directions.
         config: of the run, of what YAML can hold: shown in the tab HParams beside the last errors
             and numbers.
