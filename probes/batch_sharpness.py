@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from ..models.arguments import require_least
 from ..theory.matrix_kind import HESSIAN
 from ..theory.quantity import Quantity
 from .curvature.batches import Batch, sample_number
@@ -55,10 +56,8 @@ class BatchSharpness:
     name: str = "batch_sharpness"
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, got {self.batch_size}")
-        if self.batches < 2:
-            raise ValueError(f"batches: expected at least 2, got {self.batches}")
+        require_least("batch_size", self.batch_size, 1)
+        require_least("batches", self.batches, 2)
 
     def __call__(
         self, model: nn.Module, loss: Loss, batch: Batch, generator: torch.Generator

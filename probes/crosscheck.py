@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..models.arguments import require_arguments
+from ..models.arguments import require_arguments, require_least
 from .curvature.batches import Inputs
 from .curvature.block import Block
 from .curvature.losses import Loss
@@ -99,8 +99,7 @@ def crosscheck(
         ValueError: as `HessianOperator`, or if ``draws`` is below 2.
     """
     require_arguments(crosscheck, locals())
-    if draws < 2:
-        raise ValueError(f"draws: expected at least 2, got {draws}")
+    require_least("draws", draws, 2)
     operator = HessianOperator(model, loss, (inputs, targets), Block("all"))
     krylov = krylov_space(operator, 1, 1, generator=generator, min_steps=0, tolerance=1e-5)
     ends = extreme_eigenpairs(operator, krylov, 1, 1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..models.arguments import require_fields
+from ..models.arguments import require_fields, require_least
 from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray
 from .curvature.batches import Batch, Inputs
@@ -75,8 +75,7 @@ class FlatnessProfile:
             raise ValueError(f"perturbations: expected numbers of at least 0, got {got}")
         if len(set(self.perturbations)) < len(self.perturbations):
             raise ValueError(f"perturbations: expected each once, got {self.perturbations}")
-        if self.draws < 2:
-            raise ValueError(f"draws: expected at least 2, got {self.draws}")
+        require_least("draws", self.draws, 2)
 
     def __call__(
         self, model: nn.Module, loss: Loss, batch: Batch, generator: torch.Generator

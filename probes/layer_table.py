@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..models.arguments import require_least
 from ..theory.quantity import Quantity
 from ..theory.spectrum import FloatArray
 from .curvature.batches import Batch
@@ -70,8 +71,7 @@ class LayerTable:
     name: str = "layer"
 
     def __post_init__(self) -> None:
-        if self.products < 2:
-            raise ValueError(f"products: expected at least 2, got {self.products}")
+        require_least("products", self.products, 2)
         if self.layer_products and self.layer_products < 2 * _STARTS:
             raise ValueError(
                 f"layer_products: expected 0, or at least {2 * _STARTS}, got {self.layer_products}"

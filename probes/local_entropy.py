@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..models.arguments import require_fields
+from ..models.arguments import require_fields, require_least
 from ..theory.quantity import Quantity
 from .curvature.batches import Batch
 from .curvature.losses import Loss
@@ -71,8 +71,7 @@ class LocalEntropy:
         least = _BLOCKS * _FEWEST * 5 // 4
         if self.steps < least:
             raise ValueError(f"steps: expected at least {least}, got {self.steps}")
-        if self.nodes < 1:
-            raise ValueError(f"nodes: expected at least 1, got {self.nodes}")
+        require_least("nodes", self.nodes, 1)
 
     def __call__(
         self, model: nn.Module, loss: Loss, batch: Batch, generator: torch.Generator

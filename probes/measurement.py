@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..models.arguments import require_fields, require_positive
+from ..models.arguments import require_fields, require_least, require_positive
 from .curvature.operator import CurvatureOperator
 
 __all__ = ["Measurement"]
@@ -57,8 +57,7 @@ class Measurement:
             value = getattr(self, name)
             if value is not None:
                 require_positive(name, value)
-        if self.smallest < 0:
-            raise ValueError(f"smallest: expected at least 0, got {self.smallest}")
+        require_least("smallest", self.smallest, 0)
         if self.max_products < self.eigenvalues + self.smallest:
             raise ValueError(
                 f"max_products: expected at least eigenvalues + smallest = "

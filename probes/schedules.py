@@ -8,6 +8,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..models.arguments import require_least
+
 if TYPE_CHECKING:
     from .records.record import Record
 
@@ -237,6 +239,5 @@ class AnyOf(Schedule):
 
 
 def _positive(name: str, number: int) -> int:
-    if number < 1:
-        raise ValueError(f"{name}: expected at least 1, got {number}")
+    require_least(name, number, 1)
     return number

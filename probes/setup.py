@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..models.arguments import require_least
 from ..models.heads import HeadModel
 from ..theory.protocol import SampleKind, Theory
 from .curvature.batches import Batched
@@ -73,8 +74,7 @@ class Setup:
             raise ValueError(
                 f"sample_kind: expected 'fresh', 'held-out' or 'training', got {self.sample_kind!r}"
             )
-        if self.seed < 0:
-            raise ValueError(f"seed: expected at least 0, got {self.seed}")
+        require_least("seed", self.seed, 0)
         self.source  # noqa: B018 (refuses what is no sample)
         require_learning_rate(self.learning_rate)
 

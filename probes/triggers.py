@@ -15,6 +15,8 @@ from .schedules import Schedule
 if TYPE_CHECKING:
     from .records.record import Record
 
+from ..models.arguments import require_least
+
 __all__ = ["LossSpike", "SharpnessCrossing", "TransitionNear"]
 
 # Losses without which nothing is said of a jump.
@@ -87,8 +89,7 @@ class _Watch(Schedule):
     """Every so many steps as long as the last records say that something is near."""
 
     def __init__(self, steps: int) -> None:
-        if steps < 1:
-            raise ValueError(f"steps: expected at least 1, got {steps}")
+        require_least("steps", steps, 1)
         self._steps, self._near, self._last = steps, False, 0
 
     @abstractmethod

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from warnings import warn
 
-from ..models.arguments import require_fields, require_positive
+from ..models.arguments import require_fields, require_least, require_positive
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .system import System
 
-__all__ = ["ProbeConfig", "TrainingConfig", "require_positive"]
+__all__ = ["ProbeConfig", "TrainingConfig"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ class ProbeConfig:
         require_positive("probe.tolerance", self.tolerance)
         require_positive("probe.draws", self.draws)
         require_positive("probe.every", self.every)
-        if self.smallest < 0:
-            raise ValueError(f"probe.smallest: expected at least 0, got {self.smallest}")
+        require_least("probe.smallest", self.smallest, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +81,7 @@ class TrainingConfig(ABC):
     def __post_init__(self) -> None:
         require_fields(self)
         require_positive("epochs", self.epochs)
-        if self.seed < 0:
-            raise ValueError(f"seed: expected at least 0, got {self.seed}")
+        require_least("seed", self.seed, 0)
 
     @property
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..models.arguments import require_arguments
+from ..models.arguments import require_arguments, require_least
 from ..probes.curvature.batches import Batch, Inputs
 from ..probes.curvature.losses import Loss
 from .callbacks import Callback
@@ -52,8 +52,7 @@ def fit(
     """
     require_arguments(fit, locals())
     for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
-        if value < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
+        require_least(name, value, 1)
     if not 0 <= finished_epochs <= epochs:
         raise ValueError(f"finished_epochs: expected 0 to {epochs}, got {finished_epochs}")
     batches = iter(data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..arguments import require_fields
+from ..arguments import require_fields, require_least
 from .derivatives import joint_curvature_factors, sample_losses
 
 __all__ = ["FunctionHead"]
@@ -44,10 +44,8 @@ class FunctionHead:
 
     def __post_init__(self) -> None:
         require_fields(self)
-        if self.directions < 1:
-            raise ValueError(f"directions: expected at least 1, got {self.directions}")
-        if self.parameters < 0:
-            raise ValueError(f"parameters: expected at least 0, got {self.parameters}")
+        require_least("directions", self.directions, 1)
+        require_least("parameters", self.parameters, 0)
         if not 0 <= self.teachers < self.directions:
             raise ValueError(
                 f"teachers: expected fewer than the {self.directions} directions, "

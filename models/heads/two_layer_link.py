@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..arguments import require_fields
+from ..arguments import require_fields, require_least
 from .activations import (
     Activation,
     activation_derivatives,
@@ -42,8 +42,7 @@ class TwoLayerLink:
         require_fields(self)
         if self.width < 1:
             raise ValueError(f"directions: expected at least 1 hidden unit, got {self.width}")
-        if self.outputs < 1:
-            raise ValueError(f"outputs: expected at least 1, got {self.outputs}")
+        require_least("outputs", self.outputs, 1)
         require_activation("activation", self.activation)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..arguments import require_arguments
+from ..arguments import require_arguments, require_least
 
 __all__ = ["LinearRegression", "RandomFeatures"]
 
@@ -27,8 +27,7 @@ class LinearRegression(nn.Module):
     ) -> None:
         require_arguments(LinearRegression.__init__, locals())
         super().__init__()
-        if dimension < 1:
-            raise ValueError(f"dimension: expected at least 1, got {dimension}")
+        require_least("dimension", dimension, 1)
         self.weight = nn.Parameter(torch.zeros(dimension, dtype=dtype, device=device))
 
     def effective(self) -> Tensor:
@@ -68,8 +67,7 @@ class RandomFeatures(nn.Module):
         require_arguments(RandomFeatures.__init__, locals())
         super().__init__()
         for name, value in (("dimension", dimension), ("features", features)):
-            if value < 1:
-                raise ValueError(f"{name}: expected at least 1, got {value}")
+            require_least(name, value, 1)
         entries = torch.randn(dimension, features, generator=generator, dtype=dtype, device=device)
         self.register_buffer("projection", entries / features**0.5)
         self.weight = nn.Parameter(torch.zeros(features, dtype=dtype, device=device))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import roots_jacobi
 from torch import Tensor
 
-from ..arguments import require_arguments, require_fields
+from ..arguments import require_arguments, require_fields, require_least
 
 __all__ = ["SphereLaw", "SphereRisk", "harmonics", "kernel_spectrum"]
 
@@ -47,8 +47,7 @@ def kernel_spectrum(
         ValueError: if a dimension is too small.
     """
     require_arguments(kernel_spectrum, locals())
-    if dimension < 3:
-        raise ValueError(f"dimension: expected at least 3, got {dimension}")
+    require_least("dimension", dimension, 3)
     power = (dimension - 3) / 2
     nodes, weights = roots_jacobi(_NODES, power, power)
     values = kernel(nodes) * weights / weights.sum()

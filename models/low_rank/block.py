@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..arguments import require_whole
+from ..arguments import require_least, require_whole
 from .measurements import Measurements, require_measurements
 
 __all__ = ["BlockMeasurements"]
@@ -43,8 +43,7 @@ class BlockMeasurements(Measurements):
         device: torch.device | str = "cpu",
     ) -> None:
         for name, value in (("rows", rows), ("columns", columns)):
-            if value < 1:
-                raise ValueError(f"{name}: expected at least 1, got {value}")
+            require_least(name, value, 1)
         require_whole("count", count, 1)
         require_measurements(rows + columns, count)
         self.size, self.count, self.dtype = rows + columns, count, dtype

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..arguments import require_arguments
+from ..arguments import require_arguments, require_least
 from .factorisation import LocalLoss, local_loss
 from .measurements import Measurements
 
@@ -47,8 +47,7 @@ def descend(
     rate = torch.as_tensor(learning_rate, dtype=starts.dtype, device=starts.device)
     if not bool((rate > 0).all()):
         raise ValueError(f"learning_rate: expected a positive number, got {learning_rate}")
-    if steps < 0:
-        raise ValueError(f"steps: expected at least 0, got {steps}")
+    require_least("steps", steps, 0)
     point = starts
     for step in range(steps + 1):
         if step == steps and look is None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from ..arguments import require_arguments, require_whole
+from ..arguments import require_arguments, require_least, require_whole
 from .symmetric import SymmetricVectors
 
 __all__ = ["Measurements", "VectorMeasurements", "require_measurements"]
@@ -118,10 +118,8 @@ def require_measurements(size: int, count: int, most: int | None = None) -> None
     Raises:
         ValueError: naming the argument, what was expected and what came.
     """
-    if size < 2:
-        raise ValueError(f"size: expected at least 2, got {size}")
-    if count < 1:
-        raise ValueError(f"measurements: expected at least 1, got {count}")
+    require_least("size", size, 2)
+    require_least("measurements", count, 1)
     if most is not None and count > most:
         raise ValueError(
             f"measurements: expected at most the {most} coordinates of what is measured, "

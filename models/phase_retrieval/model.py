@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..arguments import require_arguments
+from ..arguments import require_arguments, require_least
 from ..spiked.start import random_signal
 from .loss import PhaseLoss
 
@@ -44,8 +44,7 @@ class Measurements:
         Raises:
             ValueError: naming the argument, what was expected and what came.
         """
-        if samples < 1:
-            raise ValueError(f"samples: expected at least 1, got {samples}")
+        require_least("samples", samples, 1)
         signal = random_signal(dimension, generator, dtype, device) / dimension**0.5
         sensing = torch.randn(samples, dimension, dtype=dtype, device=device, generator=generator)
         return cls(signal, sensing, (sensing @ signal).square())

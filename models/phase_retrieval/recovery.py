@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..arguments import require_arguments
+from ..arguments import require_arguments, require_least
 from .loss import PhaseLoss
 
 __all__ = ["final_overlaps"]
@@ -38,8 +38,7 @@ def final_overlaps(
     """
     require_arguments(final_overlaps, locals())
     for name, value in (("dimension", dimension), ("samples", samples), ("runs", runs)):
-        if value < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
+        require_least(name, value, 1)
     # One after the other: a batched product with single vectors is many times slower on the CPU.
     found = [_final_overlap(loss, dimension, samples, rate, steps, generator) for _ in range(runs)]
     return torch.stack(found)

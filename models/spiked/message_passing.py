@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..arguments import require_arguments
+from ..arguments import require_arguments, require_least
 from .landscape import SpikedLandscape
 
 __all__ = ["message_passing"]
@@ -28,8 +28,7 @@ def message_passing(landscape: SpikedLandscape, start: Tensor, iterations: int) 
         ValueError: if the number of iterations is negative.
     """
     require_arguments(message_passing, locals())
-    if iterations < 0:
-        raise ValueError(f"iterations: expected at least 0, got {iterations}")
+    require_least("iterations", iterations, 0)
     path = [start.detach()]
     chi: Tensor | None = None
     for _ in range(iterations):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..arguments import require_arguments
+from ..arguments import require_arguments, require_least
 
 __all__ = ["random_signal", "start_at_overlap"]
 
@@ -24,8 +24,7 @@ def random_signal(
         ValueError: if the dimension is below 2.
     """
     require_arguments(random_signal, locals())
-    if dimension < 2:
-        raise ValueError(f"dimension: expected at least 2, got {dimension}")
+    require_least("dimension", dimension, 2)
     drawn = torch.randn(dimension, dtype=torch.float64, device=device, generator=generator)
     signal: Tensor = drawn * (math.sqrt(dimension) / drawn.norm())
     return signal.to(dtype)

@@ -8,6 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from ...models.arguments import require_least
 from ..curvature.operator import CurvatureOperator
 from .block_lanczos import BlockLanczos
 from .frame_mean import frame_mean
@@ -48,8 +49,7 @@ def block_traces(
     """
     if operator.batch:
         raise ValueError(f"operator: expected a single matrix, got a batch of {operator.batch}")
-    if products < 2:
-        raise ValueError(f"products: expected at least 2, got {products}")
+    require_least("products", products, 2)
     places = _rows(operator.shapes, blocks, operator.device)
     size = operator.size
     if size <= products:

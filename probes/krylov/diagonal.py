@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...models.arguments import require_least
 from ...theory.spectrum import FloatArray
 from ..curvature.operator import CurvatureOperator
 
@@ -86,8 +87,7 @@ def diagonal_estimate(
     Raises:
         ValueError: if an argument is out of range, or a product is not finite.
     """
-    if products < 1:
-        raise ValueError(f"products: expected at least 1, got {products}")
+    require_least("products", products, 1)
     size = operator.size
     if operator.batch or sum(sizes) != size:
         raise ValueError(f"sizes: expected numbers of rows that sum to {size}, got {list(sizes)}")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...models.arguments import require_arguments
+from ...models.arguments import require_arguments, require_least
 from ..curvature.operator import CurvatureOperator
 from .block_lanczos import block_lanczos
 from .frame_mean import Estimate, frame_mean
@@ -54,8 +54,7 @@ def trace(operator: CurvatureOperator, products: int, generator: torch.Generator
         ValueError: if there are fewer than 2 products, or a product is not finite.
     """
     require_arguments(trace, locals())
-    if products < 2:
-        raise ValueError(f"products: expected at least 2, got {products}")
+    require_least("products", products, 2)
     size = operator.size
     if size <= products:
         identity = torch.eye(size, dtype=operator.dtype, device=operator.device)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...models.arguments import require_fields
+from ...models.arguments import require_fields, require_least
 from ..spectrum import FloatArray
 from .problem import LinearProblem
 
@@ -47,8 +47,7 @@ class PowerLaw:
             raise ValueError(f"exponent: expected a positive number, got {self.exponent}")
         if not math.isfinite(self.target_exponent):
             raise ValueError(f"target_exponent: expected a number, got {self.target_exponent}")
-        if self.dimension < 1:
-            raise ValueError(f"dimension: expected at least 1, got {self.dimension}")
+        require_least("dimension", self.dimension, 1)
         if self.bins < 2 * _SINGLE:
             raise ValueError(f"bins: expected at least {2 * _SINGLE}, got {self.bins}")
 
@@ -91,8 +90,7 @@ def merged(problem: LinearProblem, bins: int) -> LinearProblem:
     Raises:
         ValueError: if there are fewer than two bins, or the test covariance is not diagonal.
     """
-    if bins < 2:
-        raise ValueError(f"bins: expected at least 2, got {bins}")
+    require_least("bins", bins, 2)
     if problem.target_overlap is not None:
         raise ValueError("target_overlap: expected none, since bins mix the directions")
     if len(problem.spectrum) <= bins:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ...models.arguments import require_fields
+from ...models.arguments import require_fields, require_least
 from ..spectrum import FloatArray
 
 __all__ = ["LowRankProblem", "Operator"]
@@ -37,8 +37,7 @@ class LowRankProblem:
 
     def __post_init__(self) -> None:
         require_fields(self)
-        if self.size < 2:
-            raise ValueError(f"size: expected at least 2, got {self.size}")
+        require_least("size", self.size, 2)
         if not 1 <= len(self.eigenvalues) < self.size:
             raise ValueError(
                 f"eigenvalues: expected 1 to {self.size - 1} of them, got {len(self.eigenvalues)}"
@@ -46,8 +45,7 @@ class LowRankProblem:
         for value in self.eigenvalues:
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"eigenvalues: expected positive numbers, got {value}")
-        if self.measurements < 1:
-            raise ValueError(f"measurements: expected at least 1, got {self.measurements}")
+        require_least("measurements", self.measurements, 1)
         if self.operator not in get_args(Operator):
             raise ValueError(
                 f"operator: expected 'gaussian' or 'structured', got {self.operator!r}"

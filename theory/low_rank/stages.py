@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...models.arguments import require_fields
+from ...models.arguments import require_fields, require_least
 from ..spectrum import FloatArray
 from .problem import LowRankProblem
 from .spiked_matrix import outlier_value
@@ -34,8 +34,7 @@ class Start:
 
     def __post_init__(self) -> None:
         require_fields(self)
-        if self.factors < 1:
-            raise ValueError(f"factors: expected at least 1, got {self.factors}")
+        require_least("factors", self.factors, 1)
         for name in ("scale", "learning_rate"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

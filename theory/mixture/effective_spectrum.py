@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...models.arguments import require_arguments
+from ...models.arguments import require_arguments, require_least
 from ...models.heads import Head
 from ..bulk.bulk_profile import Profile
 from ..bulk.exterior import exterior
@@ -196,8 +196,7 @@ class EffectiveSpectrum:
 
         Source: docs/theory.md, "Moments and Jacobi coefficients".
         """
-        if count < 1:
-            raise ValueError(f"count: expected at least 1, got {count}")
+        require_least("count", count, 1)
         laws = [self._refinement.law(level, matrix, rows) for level in _LEVELS]
         values, again = (law.rows / len(rows) * law_moments(law, count) for law in laws)
         return Moments(values, np.abs(values - again))
@@ -223,8 +222,7 @@ class EffectiveSpectrum:
 
         Source: docs/theory.md, "Moments and Jacobi coefficients".
         """
-        if count < 1:
-            raise ValueError(f"count: expected at least 1, got {count}")
+        require_least("count", count, 1)
         if outliers and self.dimension is None:
             raise ValueError("dimension: expected a number for the masses of outliers, got none")
         solved = self._refinement.solve(matrix, rows, False)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...models.arguments import require_arguments
+from ...models.arguments import require_arguments, require_least
 from ..mixture.factors import Matrix
 from ..sign_changes import SignChange, entry, scan, sign_changes
 from ..spectrum import SIDES, EdgeKind, Side
@@ -93,8 +93,7 @@ def transition_points(
         raise ValueError(f"low, high: expected finite low < high, got {low}, {high}")
     if not 1e-12 <= tolerance <= 0.1:
         raise ValueError(f"tolerance: expected a number in [1e-12, 0.1], got {tolerance}")
-    if points < 3:
-        raise ValueError(f"points: expected at least 3, got {points}")
+    require_least("points", points, 3)
     block = BlockPath(path, matrix, rows, with_parameters)
     found: list[TransitionPoint] = []
     for side in SIDES:

@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from ..config import ProbeConfig, TrainingConfig, require_positive
+from ...models.arguments import require_least, require_positive
+from ..config import ProbeConfig
+from .sampled_training import SampledTrainingConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -19,7 +21,7 @@ _PROBE = ProbeConfig(eigenvalues=3, smallest=0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlatMinimaConfig(TrainingConfig):
+class FlatMinimaConfig(SampledTrainingConfig):
     """A linear classifier with ridge on all of n samples of two Gaussian clusters.
 
     Attributes:
@@ -45,8 +47,6 @@ class FlatMinimaConfig(TrainingConfig):
     answers: ClassVar[str] = "spectrain.answers.flat_minima"
     figures: ClassVar[str] = "spectrain.figures.flat_minima"
 
-    dimension: int = 400
-    samples_per_dimension: float = 2.0
     noise: float = 1.0
     ridge: float = 0.5
     fraction: float | None = None
@@ -64,39 +64,18 @@ class FlatMinimaConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.dimension < 2:
-            raise ValueError(f"dimension: expected at least 2, got {self.dimension}")
-        positive = ("samples_per_dimension", "noise", "learning_rate", "stiffness")
-        for name in (*positive, "test_samples", "steps"):
+        for name in ("noise", "learning_rate", "stiffness", "test_samples"):
             require_positive(name, getattr(self, name))
-        if not (math.isfinite(self.ridge) and self.ridge >= 0):
-            raise ValueError(f"ridge: expected at least 0, got {self.ridge}")
-        if self.samples < 1:
-            raise ValueError(
-                "samples_per_dimension: expected at least one sample in all, "
-                f"got {self.samples_per_dimension}"
-            )
+        require_least("ridge", self.ridge, 0)
         if self.fraction is not None and not 0 < self.fraction < 1:
             raise ValueError(
                 f"fraction: expected a number between 0 and 1, or null, got {self.fraction}"
             )
-        if self.copies < 2:
-            raise ValueError(f"copies: expected at least 2, got {self.copies}")
-        if self.draws < 2:
-            raise ValueError(f"draws: expected at least 2, got {self.draws}")
+        require_least("copies", self.copies, 2)
+        require_least("draws", self.draws, 2)
         for s in self.perturbations:
             if not (math.isfinite(s) and s >= 0):
                 raise ValueError(f"perturbations: expected numbers of at least 0, got {s}")
-
-    @property
-    def samples(self) -> int:
-        """n, the nearest integer to a N."""
-        return round(self.samples_per_dimension * self.dimension)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """``steps``."""
-        return self.steps
 
     @property
     def title(self) -> str:

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from ..config import ProbeConfig, require_positive
+from ...models.arguments import require_least, require_positive
+from ..config import ProbeConfig
 from .linear_training import LinearTrainingConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
@@ -53,11 +54,9 @@ class KernelConfig(LinearTrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.dimension < 3:
-            raise ValueError(f"dimension: expected at least 3, got {self.dimension}")
+        require_least("dimension", self.dimension, 3)
         require_positive("scale", self.scale)
-        if not (math.isfinite(self.noise) and self.noise >= 0):
-            raise ValueError(f"noise: expected at least 0, got {self.noise}")
+        require_least("noise", self.noise, 0)
         if not all(math.isfinite(power) and power >= 0 for power in self.powers):
             raise ValueError(f"powers: expected numbers of at least 0, got {self.powers}")
         if not 0 < len(self.powers) <= _DEGREES or not sum(self.powers):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from ..config import require_positive
+from ...models.arguments import require_positive
 from .linear_covariance import CovarianceConfig
 from .linear_training import LinearTrainingConfig
 

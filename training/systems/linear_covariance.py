@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.arguments import require_fields
-from ..config import require_positive
+from ...models.arguments import require_fields, require_least, require_positive
 
 __all__ = ["CovarianceConfig"]
 
@@ -77,8 +76,7 @@ class CovarianceConfig:
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"covariance.{name}: expected a finite number, got {value}")
-        if not (math.isfinite(self.noise) and self.noise >= 0):
-            raise ValueError(f"covariance.noise: expected at least 0, got {self.noise}")
+        require_least("covariance.noise", self.noise, 0)
         if not 0 <= self.test_rotation <= 1:
             raise ValueError(
                 f"covariance.test_rotation: expected a share from 0 to 1, got {self.test_rotation}"

@@ -4,7 +4,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ..config import ProbeConfig, TrainingConfig, require_positive
+from ...models.arguments import require_positive
+from ..config import ProbeConfig, TrainingConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.

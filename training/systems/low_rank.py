@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from ..config import ProbeConfig, TrainingConfig, require_positive
+from ...models.arguments import require_least, require_positive
+from ..config import ProbeConfig, TrainingConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -56,8 +57,7 @@ class LowRankConfig(TrainingConfig):
         super().__post_init__()
         for name in ("measurements", "scale", "learning_rate", "steps"):
             require_positive(name, getattr(self, name))
-        if self.size < 2:
-            raise ValueError(f"size: expected at least 2, got {self.size}")
+        require_least("size", self.size, 2)
         if not 1 <= len(self.eigenvalues) < self.size:
             raise ValueError(
                 f"eigenvalues: expected 1 to {self.size - 1} of them, got {len(self.eigenvalues)}"

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ...models.arguments import require_fields
+from ...models.arguments import require_fields, require_positive
 from ...models.mixture_law import MixtureLaw
 from ...theory.mixture.sgd import SGD
-from ..config import TrainingConfig, require_positive
+from ..config import TrainingConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from ..config import ProbeConfig, TrainingConfig, require_positive
+from ...models.arguments import require_positive
+from ..config import ProbeConfig
+from .sampled_training import SampledTrainingConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -18,7 +20,7 @@ _PROBE = ProbeConfig(eigenvalues=2, smallest=3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhaseRetrievalConfig(TrainingConfig):
+class PhaseRetrievalConfig(SampledTrainingConfig):
     """Projected gradient descent on the sphere, for a direction known by y = (a.w*)^2.
 
     In the default the Hessian of the start has an outlier at the signal, which is gone late.
@@ -37,26 +39,17 @@ class PhaseRetrievalConfig(TrainingConfig):
     answers: ClassVar[str] = "spectrain.answers.phase_retrieval"
     figures: ClassVar[str] = "spectrain.figures.phase_retrieval"
 
-    dimension: int = 400
     samples_per_dimension: float = 2.5
     loss: Literal["normalised", "quartic"] = "normalised"
     offset: float = 1.0
     initial_overlap: float | None = None
     learning_rate: float = 0.1
-    steps: int = 10
     probe: ProbeConfig = _PROBE
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.dimension < 2:
-            raise ValueError(f"dimension: expected at least 2, got {self.dimension}")
-        for name in ("samples_per_dimension", "offset", "learning_rate", "steps"):
+        for name in ("offset", "learning_rate"):
             require_positive(name, getattr(self, name))
-        if self.samples < 1:
-            raise ValueError(
-                "samples_per_dimension: expected at least one sample in all, "
-                f"got {self.samples_per_dimension}"
-            )
         if self.loss not in ("normalised", "quartic"):
             raise ValueError(f'loss: expected "normalised" or "quartic", got {self.loss!r}')
         if self.initial_overlap is not None and not -1 <= self.initial_overlap <= 1:
@@ -64,16 +57,6 @@ class PhaseRetrievalConfig(TrainingConfig):
                 f"initial_overlap: expected a number from -1 to 1 or null, "
                 f"got {self.initial_overlap}"
             )
-
-    @property
-    def samples(self) -> int:
-        """n, the nearest integer to alpha N."""
-        return round(self.samples_per_dimension * self.dimension)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """``steps``."""
-        return self.steps
 
     @property
     def title(self) -> str:

@@ -1,11 +1,11 @@
 """Descent on the landscape of a spiked matrix and tensor (arXiv 1902.00139, 1907.08226)."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from ...models.arguments import require_least, require_positive
 from ...theory.spiked.covariance import Covariance
-from ..config import ProbeConfig, TrainingConfig, require_positive
+from ..config import ProbeConfig, TrainingConfig
 
 # Annotations are not postponed here: the command line would evaluate them, and with them the
 # imports below that are meant for type checkers alone.
@@ -53,16 +53,14 @@ class SpikedMatrixTensorConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.dimension < 2:
-            raise ValueError(f"dimension: expected at least 2, got {self.dimension}")
+        require_least("dimension", self.dimension, 2)
         Covariance(self.matrix_noise, self.tensor_noise, self.order)
         if not -1 <= self.initial_overlap <= 1:
             raise ValueError(
                 f"initial_overlap: expected a number from -1 to 1, got {self.initial_overlap}"
             )
         require_positive("learning_rate", self.learning_rate)
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise ValueError(f"temperature: expected at least 0, got {self.temperature}")
+        require_least("temperature", self.temperature, 0)
         require_positive("steps", self.steps)
 
     @property
