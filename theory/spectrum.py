@@ -131,6 +131,8 @@ class Edge:
         detection: beyond it an eigenvalue is called an outlier: the 99 % point of the last bulk
             eigenvalue. NaN if no dimension was given, and at the edges of gaps.
         error: estimated numerical error of ``value``.
+        detection_error: estimated numerical error of ``detection``; NaN where it is not estimated,
+            which is everywhere but at thin edges of blocks of a single direction.
     """
 
     value: float = field(metadata=_CURVATURE)
@@ -138,6 +140,7 @@ class Edge:
     finite_size: float = field(metadata=_CURVATURE)
     detection: float = field(metadata=_CURVATURE)
     error: float = field(metadata=_CURVATURE)
+    detection_error: float = field(default=math.nan, metadata=_CURVATURE)
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def _of_spectrum(spectrum: Spectrum, kind: Kind, unit: str, reference: _Referenc
         gaps = len(spectrum.bulk.gaps)
         for one in _edges(spectrum.bulk):
             values += (one.finite_size, one.value, one.detection)
-            errors += (math.nan, one.error, math.nan)
+            errors += (math.nan, one.error, one.detection_error)
         values.append(spectrum.bulk.atom)
         unknown = [math.nan] * (len(values) - len(standard_errors))
         standard_errors += unknown

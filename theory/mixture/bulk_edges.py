@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from ..bulk.detection import counted_detection_edge, square_root_detection_edge
+from ..bulk.exterior import Exterior
 from ..bulk.law_spectrum import EdgePlace, LawSpectrum
 from ..bulk.thin_detection import thin_detection_edge
 from ..spectrum import Edge, Gap
@@ -40,6 +41,9 @@ def bulk_edge(solved: Refined, sign: int, dimension: int | None) -> Edge:
     if fine.interior.atom > 0 and sign * value > 0 and sign * half < _AT_ZERO * fine.law.scale:
         # Less than half an eigenvalue lies beyond the atom: it ends at zero for any sample.
         return Edge(value, kind, 0.0, 0.0, error)
+    if fine.law.rows == 1 and kind in ("thin", "infinite"):
+        detection, other = (_thin_detection_edge(one, sign, dimension) for one in (fine, coarse))
+        return Edge(value, kind, half, detection, error, abs(detection - other))
     detection = _detection_edge(fine, sign, (value, kind), half, quantile, dimension)
     return Edge(value, kind, half, detection, error)
 
@@ -73,14 +77,20 @@ def _detection_edge(
 ) -> float:
     """Beyond it an eigenvalue is called an outlier, by the kind of the end (edge, kind)."""
     edge, kind = end
-    side = fine.top_side if sign > 0 else fine.bottom_side
     if kind == "hard":
         return edge
     if kind == "square-root":
+        side = _side(fine, sign)
         if sign * side.edge != edge:  # the band's edge faces an atom at zero
             return square_root_detection_edge(edge, half, 0.0)
         noise = side.edge_noise() / math.sqrt(fine.law.samples(dimension))
         return square_root_detection_edge(edge, half, noise)
-    if fine.law.rows == 1:
-        return sign * thin_detection_edge(side.law.marginal, dimension)
     return counted_detection_edge(quantile, fine.law.rows * dimension)
+
+
+def _thin_detection_edge(spectrum: LawSpectrum, sign: int, dimension: int) -> float:
+    return sign * thin_detection_edge(_side(spectrum, sign).law.marginal, dimension)
+
+
+def _side(spectrum: LawSpectrum, sign: int) -> Exterior:
+    return spectrum.top_side if sign > 0 else spectrum.bottom_side

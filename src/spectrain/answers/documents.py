@@ -85,6 +85,8 @@ def _bulk_document(bulk: Bulk, density: Density | None, dimension: int | None) -
     if dimension is not None:
         document["finite_size_edges"] = [bulk.lower.finite_size, bulk.upper.finite_size]
         document["detection_edges"] = [bulk.lower.detection, bulk.upper.detection]
+        errors = [bulk.lower.detection_error, bulk.upper.detection_error]
+        document["detection_edge_errors"] = errors
     if density is not None:
         document["density"] = {
             "points": density.points,

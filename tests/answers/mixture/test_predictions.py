@@ -128,7 +128,7 @@ def test_the_document_has_the_documented_keys(answer):
         for outlier in found["outliers"]
     )
     with_dimension = answer("predict", SOFTMAX, dimension=500, density_points=7)["bulk"]
-    more = {"finite_size_edges", "detection_edges", "density"}
+    more = {"finite_size_edges", "detection_edges", "detection_edge_errors", "density"}
     assert with_dimension.keys() == BULK_KEYS | more
     assert {len(values) for values in with_dimension["density"].values()} == {7}
     specification = {key: SOFTMAX[key] for key in SOFTMAX if key != "density_points"}
