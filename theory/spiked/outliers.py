@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,12 +24,15 @@ class Outlier:
         overlap: squared, of the unit eigenvector with x*/N^(1/2).
         weight: w > sigma, the strength of the direction that the noise is up against.
         error: estimated numerical error of ``value``; rounding is not counted.
+        spread: standard deviation of N^(1/2) ``value`` over the noise, at the multiplier that comes
+            with it; NaN if unknown.
     """
 
     value: float = field(metadata={"unit": "energy per squared coordinate"})
     overlap: float = field(metadata={"unit": "1, between 0 and 1"})
     weight: float = field(metadata={"unit": "energy per squared coordinate"})
     error: float = field(default=0.0, metadata={"unit": "energy per squared coordinate"})
+    spread: float = field(default=math.nan, metadata={"unit": "energy per squared coordinate"})
 
 
 def independent_outliers(
@@ -36,8 +40,9 @@ def independent_outliers(
 ) -> tuple[Outlier, ...]:
     """mu - (theta + sigma^2/theta) if theta = Q''(m) (1 - m^2) > sigma, at x independent of noise.
 
-    Its overlap is (1 - m^2)(1 - sigma^2/theta^2). The weight is theta. Along a descent this is the
-    naive answer, since x has seen the noise: see `trajectory_outliers`.
+    Its overlap is (1 - m^2)(1 - sigma^2/theta^2). The weight is theta. Over the noise it is normal,
+    at given mu, with variance 2 sigma^2 (1 - sigma^2/theta^2) / N (arXiv 0706.0136). Along a
+    descent this is the naive answer, since x has seen the noise: see `trajectory_outliers`.
 
     Args:
         covariance: Q.
@@ -49,7 +54,8 @@ def independent_outliers(
     if theta <= sigma:
         return ()
     value = multiplier - (theta + sigma**2 / theta)
-    return (Outlier(value, free * (1 - (sigma / theta) ** 2), theta),)
+    clear = 1 - (sigma / theta) ** 2
+    return (Outlier(value, free * clear, theta, spread=sigma * math.sqrt(2 * clear)),)
 
 
 def trajectory_outliers(law: DescentLaw) -> tuple[Outlier, ...]:

@@ -47,7 +47,13 @@ def semicircle_spectrum(
         size=size,
         top=(),
         bottom=tuple(
-            Eigenpair(o.value, o.error, overlap=o.overlap, alignment=np.array([o.overlap]))
+            Eigenpair(
+                o.value,
+                o.error,
+                overlap=o.overlap,
+                alignment=np.array([o.overlap]),
+                sampling_error=o.spread / math.sqrt(size),
+            )
             for o in outliers
         ),
         bulk=Bulk(edge(-1), edge(1)),

@@ -44,6 +44,13 @@ _SOURCES = (
         "1907.08226",
         "the outlier of the Hessian at an independent point, the line of gradient flow",
     ),
+    Source(
+        "M. Capitaine, C. Donati-Martin, D. Féral",
+        "The largest eigenvalues of finite rank deformation of large Wigner matrices: convergence "
+        "and nonuniversality of the fluctuations",
+        "0706.0136",
+        "how far a draw of the noise moves that outlier",
+    ),
 )
 
 

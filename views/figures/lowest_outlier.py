@@ -18,6 +18,7 @@ from . import style
 
 __all__ = ["lowest_outlier"]
 
+_BAND = {"color": style.PREDICTED["color"], "alpha": 0.15, "linewidth": 0}
 _MARK = {k: style.MEASURED[k] for k in ("color", "linestyle", "marker", "markersize", "zorder")}
 
 
@@ -46,10 +47,15 @@ def lowest_outlier(
     values, overlaps = panels.flat
     predicted = [record.predicted for record in records]
     forecast = [record.forecast for record in records]
+    own = _multipliers([record.measured for record in records])
+    centre, spread = _lowest(predicted, "value") - own, 2 * _lowest(predicted, "sampling_error")
+    if np.isfinite(spread).any():
+        values.fill_between(
+            times, centre - spread, centre + spread, label="± 2 s.d. over the noise", **_BAND
+        )
     _draw(values, times, records, predicted, forecast, "value", predicted_as)
     edges = np.array([_edge(record.predicted) for record in records])
-    bulk = edges - _multipliers([record.measured for record in records])
-    style.draw_line(values, times, bulk, label="edge of the bulk", **style.EDGE)
+    style.draw_line(values, times, edges - own, label="edge of the bulk", **style.EDGE)
     values.set_title("lowest eigenvalue − μ (loss per squared parameter)")
     _draw(overlaps, times, records, predicted, forecast, "overlap", predicted_as)
     overlaps.set_title("squared overlap with the signal (1)")
@@ -85,7 +91,7 @@ def _spectra(found: Geometry | None) -> bool:
 
 
 def _lowest(found: Sequence[Geometry | None], name: str) -> FloatArray:
-    """Value or overlap of the lowest eigenvalue; NaN where there is none."""
+    """A field of the lowest eigenvalue; NaN where there is none."""
     numbers = np.full(len(found), math.nan)
     for place, each in enumerate(found):
         for spectrum in () if each is None else each.spectra:

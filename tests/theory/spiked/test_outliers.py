@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import brentq
 
+from spectrain.models.spiked.landscape import SpikedLandscape
+from spectrain.models.spiked.start import random_signal, start_at_overlap
 from spectrain.theory.spiked.covariance import Covariance
 from spectrain.theory.spiked.descent_law import DescentLaw
 from spectrain.theory.spiked.outliers import independent_outliers, trajectory_outliers
@@ -157,3 +160,25 @@ def test_a_temperature_is_refused():
     law = DescentLaw(Covariance(0.3, 1.0), 0.2, temperature=0.5)
     with pytest.raises(ValueError, match="temperature: expected 0, for which outliers are derived"):
         trajectory_outliers(law)
+
+
+@pytest.mark.parametrize("noises", [(0.1, 2.0), (0.3, None), (None, 0.15)])
+def test_a_draw_of_the_noise_moves_an_independent_outlier_by_its_spread(noises):
+    """Mean and standard deviation over drawn landscapes, to three standard errors and O(1/N)."""
+    size, draws, overlap = 60, 200, 0.6 if noises[0] is None else 0.2
+    source, found = torch.Generator().manual_seed(0), []
+    for _ in range(draws):
+        signal = random_signal(size, source)
+        land = SpikedLandscape(signal, *noises, source)
+        here = land.at(start_at_overlap(signal, overlap, source))
+        basis = torch.linalg.qr(here.point[:, None], mode="complete").Q[:, 1:]
+        found.append(float(torch.linalg.eigvalsh(basis.T @ here.hessian @ basis)[0]))
+    (told,) = independent_outliers(Covariance(*noises), overlap, 0.0)
+    spread = told.spread / size**0.5
+    assert abs(np.mean(found) - told.value) < 3 * spread / draws**0.5 + 5 / size * abs(told.value)
+    assert abs(np.std(found) / spread - 1) < 3 / (2 * draws) ** 0.5 + 5 / size
+
+
+def test_no_spread_is_told_along_a_descent():
+    law = after(Covariance(0.3, 0.5), 0.2, 0.05, 3)
+    assert all(np.isnan(outlier.spread) for outlier in trajectory_outliers(law))

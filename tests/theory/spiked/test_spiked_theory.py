@@ -98,7 +98,8 @@ def test_forecasts_are_the_law_and_predictions_the_naive_formula(records):
         if step == 0:
             assert naive.bottom[0].overlap == pytest.approx(dynamic.overlap, rel=1e-6)
     assert found[0].reference[0].name == "signal"
-    assert {source.arxiv for source in found[0].sources} == {"1902.00139", "1907.08226"}
+    known = {"1902.00139", "1907.08226", "0706.0136"}
+    assert {source.arxiv for source in found[0].sources} == known
 
 
 def test_eigenvectors_are_followed_from_one_tangent_space_to_the_next(records):
