@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from ...theory.spectrum import FloatArray
@@ -34,6 +35,7 @@ class Curve:
         points: (M,) where it was measured.
         means: (M,) over runs.
         errors: (M,) standard errors of ``means``.
+        doubts: (L,) numerical errors of ``y``.
     """
 
     label: str
@@ -42,6 +44,7 @@ class Curve:
     points: FloatArray = field(default_factory=_empty)
     means: FloatArray = field(default_factory=_empty)
     errors: FloatArray = field(default_factory=_empty)
+    doubts: FloatArray = field(default_factory=_empty)
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,22 @@ def curve_panels(panels: Sequence[Panel], columns: style.Columns = 2) -> Figure:
         _draw(axes, panel)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_axis_off()
+    if any(len(curve.points) for panel in panels for curve in panel.curves):
+        _tell_apart(figure)
     return figure
+
+
+def _tell_apart(figure: Figure) -> None:
+    """The legend of what all panels have in common; each has one of its own series."""
+    grey = "#666666"
+    runs = Line2D([], [], color=grey, linestyle="none", marker="o", markersize=2.8)
+    line = Line2D([], [], color=grey, linewidth=1.1)
+    figure.legend(
+        [runs, line],
+        ["measured, mean ± s.e. over runs", "predicted"],
+        loc="outside lower center",
+        ncols=2,
+    )
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
@@ -125,6 +143,9 @@ def _draw(axes: Axes, panel: Panel) -> None:
         style.draw_line(
             axes, curve.x, curve.y, color=color, linestyle=line, linewidth=1.1, label=curve.label
         )
+        if len(curve.doubts):
+            low, high = curve.y - curve.doubts, curve.y + curve.doubts
+            axes.fill_between(curve.x, low, high, color=color, alpha=0.15, linewidth=0)
         if len(curve.points):
             axes.errorbar(
                 curve.points, curve.means, curve.errors if len(curve.errors) else None,

@@ -324,7 +324,16 @@ def finish_scale(axis: Axis) -> None:
     else:
         # Minor ticks take more time to draw than all the rest of a panel.
         axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+
+
+def _tick(value: float) -> str:
+    """A number in full, or by its power of ten where the number is long."""
+    mantissa, e, exponent = f"{value:g}".partition("e")
+    if not e:
+        return mantissa
+    times = "" if mantissa == "1" else rf"{mantissa}\times"
+    return f"${times}10^{{{int(exponent)}}}$"
 
 
 def pixels(figure: Figure, dpi: float = 110) -> NDArray[np.uint8]:

@@ -72,6 +72,7 @@ class _Scale:
     grid: int
 
 
+_LOSS = "test loss (squared target)"
 _FULL, _QUICK = _Scale(200, 32, 400, 5), _Scale(40, 2, 20, 2)
 
 
@@ -102,14 +103,14 @@ def _settings(scale: _Scale, columns: style.Columns) -> Figure:
     for features in (None, scale.dimension // 2):
         curves = [_trained(_config(scale, name, features), scale, name) for name in names]
         title = "inputs" if features is None else f"{features} random features"
-        panels.append(Panel(title, "steps", "test loss", tuple(curves), logarithmic=True))
+        panels.append(Panel(title, "steps", _LOSS, tuple(curves), logarithmic=True))
     kernel = KernelConfig(samples=_samples(scale))
     curves = [
         _trained(replace(kernel, algorithm=name), scale, name)
         for name in ("flow", "gd", "sgd", "shuffled")
     ]
     title = "kernel on the sphere"
-    panels.append(Panel(title, "steps", "test loss", tuple(curves), logarithmic=True))
+    panels.append(Panel(title, "steps", _LOSS, tuple(curves), logarithmic=True))
     plain, last = _config(scale, "sgd"), scale.steps
     factors = tuple(
         (t, min(1.0, (1 + t) / (last // 10)) * (1 + math.cos(math.pi * t / last)) / 2)
@@ -120,7 +121,7 @@ def _settings(scale: _Scale, columns: style.Columns) -> Figure:
         _trained(replace(plain, schedule=factors), scale, "warm-up, cosine"),
         _trained(replace(plain, weight_decay=0.02), scale, "weight decay .02"),
     ]
-    panels.append(Panel("sgd on inputs", "steps", "test loss", tuple(curves), logarithmic=True))
+    panels.append(Panel("sgd on inputs", "steps", _LOSS, tuple(curves), logarithmic=True))
     return curve_panels(panels, columns)
 
 
@@ -128,16 +129,16 @@ def _shift(scale: _Scale, columns: style.Columns) -> Figure:
     """Test covariances other than that of the inputs."""
     tested: dict[str, dict[str, Any]] = {
         "same": {},
-        "k^-0.6": {"test_exponent": 0.6},
-        "k^-2": {"test_exponent": 2.0},
-        "k^-2, half of it turned": {"test_exponent": 2.0, "test_rotation": 0.5},
+        "$k^{-0.6}$": {"test_exponent": 0.6},
+        "$k^{-2}$": {"test_exponent": 2.0},
+        "$k^{-2}$, half of it turned": {"test_exponent": 2.0, "test_rotation": 0.5},
     }
     curves = []
     for words, given in tested.items():
         config = _config(scale, "gd")
         covariance = replace(config.covariance, **given)
         curves.append(_trained(replace(config, covariance=covariance), scale, words))
-    panel = Panel("gd, by test covariance", "steps", "test loss", tuple(curves), logarithmic=True)
+    panel = Panel("gd, by test covariance", "steps", _LOSS, tuple(curves), logarithmic=True)
     return curve_panels([panel], columns)
 
 
@@ -200,7 +201,7 @@ def _double_descent(scale: _Scale, columns: style.Columns) -> Figure:
             curves.append(Curve(f"ridge {ridge:g}", grid, line, some, runs.mean(1), error))
         label, other = ("samples P", "features") if over_samples else ("features N", "samples")
         mark = (f"{fixed} {other}", float(fixed))
-        panels.append(Panel(title, label, "test loss", tuple(curves), (mark,)))
+        panels.append(Panel(title, label, _LOSS, tuple(curves), (mark,)))
     return curve_panels(panels, columns)
 
 
@@ -246,15 +247,15 @@ def _scaling(scale: _Scale, columns: style.Columns) -> Figure:
     slope = found.width[0] * (compute / compute[0]) ** expected.width_exponent
     best = (
         Curve("N*(C)", compute, found.width),
-        Curve(f"C^{expected.width_exponent:.2g}", compute, slope),
+        Curve(f"$C^{{{expected.width_exponent:.2g}}}$", compute, slope),
     )
     local = []
     for label, values, limit in (
-        ("-d log L* / d log C", 1 / found.loss, expected.loss_exponent),
+        ("−d log L* / d log C", 1 / found.loss, expected.loss_exponent),
         ("d log N* / d log C", found.width, expected.width_exponent),
     ):
         here = local_exponents(compute, values)
-        local.append(Curve(label, here.x, here.values, here.x, here.values, here.errors))
+        local.append(Curve(label, here.x, here.values, doubts=here.errors))
         local.append(Curve(f"{limit:.2g}, phase {expected.name}", here.x, 0 * here.x + limit))
     time = np.geomspace(1, 1e6, 30)
     flow = PowerLaw(1.4, 0.2, 10**6).problem()
@@ -264,17 +265,17 @@ def _scaling(scale: _Scale, columns: style.Columns) -> Figure:
         Curve("over time of the flow", time, width_losses(flow, Algorithm("flow"), time)),
         Curve("over features", counts, loss_over_features(law, counts)),
         Curve("over samples", counts, loss_over_samples(law, counts)),
-        Curve("t^-0.43", time, time ** (-0.6 / 1.4)),
-        Curve("n^-0.6", counts, counts**-0.6),
+        Curve("$t^{-0.43}$", time, time ** (-0.6 / 1.4)),
+        Curve("$n^{-0.6}$", counts, counts**-0.6),
     )
-    title, across = "one-pass SGD, alpha 0.75, beta 0.25", "compute N t"
+    title, across = "one-pass SGD, α = 0.75, β = 0.25", "compute N t (features × steps)"
     return curve_panels(
         [
-            Panel(title, across, "test loss", tuple(curves), logarithmic=True),
+            Panel(title, across, _LOSS, tuple(curves), logarithmic=True),
             Panel("best width", across, "features", best, logarithmic=True),
             Panel("local exponents", across, "exponent", tuple(local)),
             Panel(
-                "s = k^-1.4, a s = k^-1.6", "time, features, samples", "test loss", laws,
+                "$s=k^{-1.4}$, $as=k^{-1.6}$", "time, features, samples", _LOSS, laws,
                 logarithmic=True,
             ),
         ],
@@ -301,13 +302,13 @@ def _stability(scale: _Scale, columns: style.Columns) -> Figure:
                 values[row, column] = math.log10(
                     width_losses(problem, algorithm, np.array([200.0]))[0]
                 )
-    points: dict[str, list[tuple[float, float]]] = {"run decays": [], "run grows": []}
+    points: dict[str, list[tuple[float, float]]] = {"measured, decays": [], "measured, grows": []}
     for batch in (1, 4, 16):
         for share in (0.7, 1.3):
             rate = share * critical[int(np.abs(batches - batch).argmin())]
             run = replace(config, batch_size=batch, lr=float(rate) / 2)
             grows = _grows(run, 4 * scale.steps)
-            points["run grows" if grows else "run decays"].append((rate, batch))
+            points["measured, grows" if grows else "measured, decays"].append((rate, batch))
     return plane(
         Plane(
             "loss after 200 steps",
@@ -318,8 +319,8 @@ def _stability(scale: _Scale, columns: style.Columns) -> Figure:
             batches,
             values,
             (
-                ("critical rate", critical, batches),
-                ("2 / lam+", np.full(2, edge), batches[[0, -1]]),
+                ("predicted critical rate", critical, batches),
+                (r"$2/\lambda_+$, whole batch", np.full(2, edge), batches[[0, -1]]),
             ),
             tuple((label, *np.array(places).reshape(-1, 2).T) for label, places in points.items()),
             logarithmic=True,
@@ -348,7 +349,7 @@ def _phases(scale: _Scale, columns: style.Columns) -> Figure:
     left, right, top = alphas[0], alphas[-1], betas[-1]
     quarter, third = 0.25, 1 - math.sqrt(0.5)
     lines = (
-        ("2405.15074", np.array([0.5, 0.5]), betas[[0, -1]]),
+        ("phases of arXiv 2405.15074", np.array([0.5, 0.5]), betas[[0, -1]]),
         ("", np.array([left, right]), np.array([0.5, 0.5])),
         ("", np.array([0.5, right]), np.array([0.5, right])),
         ("", np.array([quarter, quarter]), np.array([0.5, top])),
@@ -366,16 +367,16 @@ def _phases(scale: _Scale, columns: style.Columns) -> Figure:
         texts.append((alpha, beta + 0.085, words))
     return plane(
         Plane(
-            "compute-optimal loss: exponent for C from 1e8 to 1e9\n"
-            "at points phase: limit, runs ± s.e. / theory for C from 1e4 to 1e5",
-            "data exponent alpha",
-            "target exponent beta",
-            "-d log L* / d log C",
+            "compute-optimal loss: exponent for $C$ from $10^8$ to $10^9$\n"
+            "at points phase: limit, measured ± s.e. / predicted for $C$ from $10^4$ to $10^5$",
+            "exponent α of the data",
+            "exponent β of the target",
+            "predicted −d log L* / d log C",
             alphas,
             betas,
             values,
             lines,
-            measured=("runs", *np.array(measured).T),
+            measured=("measured exponent", *np.array(measured).T),
             texts=tuple(texts),
         ),
         columns,

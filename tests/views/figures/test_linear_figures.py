@@ -53,6 +53,17 @@ def test_panels_hold_lines_and_points():
     assert axes.get_xscale() == axes.get_yscale() == "log"
     assert axes.containers[0].lines[0].get_xdata().tolist() == x[:2].tolist()
     assert [each.get_title() for each in figure.axes[:3]] == ["left", "right", "right"]
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["measured, mean ± s.e. over runs", "predicted"]
+
+
+def test_numerical_errors_are_a_band_and_no_measurement():
+    x = np.array([1.0, 2.0, 3.0])
+    panel = Panel("p", "a", "b", (Curve("one", x, x, doubts=x / 10),))
+    figure = curve_panels([panel])
+    corners = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert (corners[:, 1].min(), corners[:, 1].max()) == pytest.approx((0.9, 3.3))
+    assert not figure.legends
 
 
 @pytest.mark.parametrize(("asked", "scale"), [(None, "linear"), (True, "log"), (False, "linear")])
