@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from spectrain.figures.catalogue import figure_names
 from spectrain.probes.records.codec import schema
 from spectrain.training.systems import SYSTEMS
 
@@ -42,3 +43,14 @@ def test_the_reference_names_every_configuration_key(system):
     for key, value in config().to_dict().items():
         keys |= {f"{key}.{inner}" for inner in value} if isinstance(value, dict) else {key}
     assert {key for key in keys if f"`{key}`" not in text} == set()
+
+
+def test_the_gallery_shows_what_its_commands_draw():
+    text = (ROOT / "docs/gallery.md").read_text("utf-8")
+    drawn = re.findall(r"^spectrain figures.* --only (.+)$", text, flags=re.MULTILINE)
+    names = [name for command in drawn for name in command.split()]
+    assert sorted(re.findall(r"\(images/gallery/(.+)\.png\)", text)) == sorted(names)
+    of_runs, without_run = figure_names()
+    assert set(names) <= {*of_runs, *without_run}
+    trained = set(re.findall(r"^spectrain train --system (\S+)", text, flags=re.MULTILINE))
+    assert trained <= set(SYSTEMS)

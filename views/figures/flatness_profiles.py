@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -70,10 +70,12 @@ class Minima:
     Attributes:
         test_error: (P,).
         flatness: (P,) growth of the train error under a perturbation.
+        errors: (2, P) standard errors of both; empty for a prediction.
     """
 
     test_error: FloatArray
     flatness: FloatArray
+    errors: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
 
 
 @style.paper()
@@ -90,12 +92,13 @@ def flatness_against_error(
     figure, panels = style.new_figure(1, 1, 3.2, width=4.6 if columns == 2 else style.WIDTHS[1])
     axes = panels[0, 0]
     style.draw_line(
-        axes, predicted.test_error, predicted.flatness, label="ridge, predicted", **style.PREDICTED
+        axes, predicted.test_error, predicted.flatness, label="predicted, ridge", **style.PREDICTED
     )
     for (name, minima), (color, marker, _) in zip(measured.items(), style.SERIES, strict=False):
-        axes.plot(
-            minima.test_error, minima.flatness, color=color, marker=marker, markersize=3.6,
-            linestyle="none", label=f"{name}, measured",
+        across, up = minima.errors
+        axes.errorbar(
+            minima.test_error, minima.flatness, up, across, color=color, marker=marker,
+            markersize=3.6, linestyle="none", elinewidth=0.8, label=f"measured ± s.e., {name}",
         )  # fmt: skip
     axes.set_xlabel("test error (share)")
     axes.set_ylabel("train error gained at s = 1 (share)")

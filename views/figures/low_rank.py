@@ -250,7 +250,7 @@ def success_over_grid(
         rasterized=True,
     )  # fmt: skip
     bar = figure.colorbar(mesh, ax=axes, fraction=0.05)
-    bar.set_label("share of successes (1)")
+    bar.set_label("measured share of successes (1)")
     bar.outline.set_linewidth(0.5)
     left, right = axes.get_xlim()
     bottom, top = axes.get_ylim()

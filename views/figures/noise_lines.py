@@ -81,10 +81,14 @@ def overlap_curves(curves: OverlapCurves, columns: style.Columns = 2) -> Figure:
         axes.errorbar(
             curves.noise + beside[place], curves.means[place], curves.errors[place],
             color=color, marker=marker, markersize=3.2, linestyle="none", elinewidth=0.8,
-            label=f"measured, N = {size}",
+            label=f"measured ± s.e., N = {size}",
         )  # fmt: skip
     style.draw_line(
-        axes, curves.found_noise, curves.found, label="minimum of the signal", **style.PREDICTED
+        axes,
+        curves.found_noise,
+        curves.found,
+        label="predicted, minimum of the signal",
+        **style.PREDICTED,
     )
     for (name, value), dash in zip(curves.lines.items(), _DASHES, strict=False):
         if np.isfinite(value):

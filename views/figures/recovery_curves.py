@@ -55,7 +55,7 @@ def recovery_curves(curves: RecoveryCurves, columns: style.Columns = 2) -> Figur
         axes.errorbar(
             curves.samples_per_dimension, counts / curves.runs, errors,
             color=color, marker=marker, markersize=3.2, linewidth=0.8, elinewidth=0.8,
-            label=f"measured, N = {size}",
+            label=f"measured ± s.e., N = {size}",
         )  # fmt: skip
     for (name, value), dash in zip(curves.lines.items(), _DASHES, strict=False):
         if np.isfinite(value):
@@ -63,7 +63,7 @@ def recovery_curves(curves: RecoveryCurves, columns: style.Columns = 2) -> Figur
                 value, color="#777777", linewidth=0.9, linestyle=dash, label=name, zorder=1
             )
     axes.set_xlabel("samples per dimension α (1)")
-    axes.set_ylabel("share of descents that recover the signal")
+    axes.set_ylabel("share of recovered signals (1)")
     axes.set_ylim(-0.02, 1.02)
     style.legend_below(figure, columns=2)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,16 +53,18 @@ class Scale:
         ridges: values of lambda that are trained at.
         steps: of gradient descent; other optimisers take as many.
         draws: of random directions.
+        seeds: of each minimum, at least 2.
     """
 
     dimension: int
     ridges: int
     steps: int
     draws: int
+    seeds: int
 
 
-_FULL = Scale(1000, 5, 400, 12)
-_QUICK = Scale(60, 2, 20, 2)
+_FULL = Scale(1000, 5, 400, 12, 4)
+_QUICK = Scale(60, 2, 20, 2, 2)
 _SAMPLES_PER_DIMENSION, _NOISE = 2.0, 1.0
 _RIDGES = 0.03, 30.0
 _LOW = 0.03  # the ridge at which optimisers and losses are compared
@@ -95,14 +98,21 @@ def _errors(scale: Scale, columns: style.Columns) -> Figure:
     )
     tasks = [("ridge", "gd", "squared", float(r)) for r in np.geomspace(*_RIDGES, scale.ridges)]
     tasks += [(*each, _LOW) for each in _OTHERS]
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[list[tuple[float, float]]]] = {}
     for name, optimiser, loss, ridge in tqdm(tasks, desc="flat minima", disable=None):
-        found.setdefault(name, []).append(_trained(scale, optimiser, loss, ridge))
-    measured = {name: Minima(*np.array(pairs).T) for name, pairs in found.items()}
+        runs = [_trained(scale, optimiser, loss, ridge, seed) for seed in range(scale.seeds)]
+        found.setdefault(name, []).append(runs)
+    measured = {}
+    for name, minima in found.items():
+        table = np.array(minima)  # (P, seeds, 2)
+        errors = table.std(1, ddof=1) / math.sqrt(scale.seeds)
+        measured[name] = Minima(*table.mean(1).T, errors.T)
     return flatness_against_error(predicted, measured, columns)
 
 
-def _trained(scale: Scale, optimiser: str, loss: str, ridge: float) -> tuple[float, float]:
+def _trained(
+    scale: Scale, optimiser: str, loss: str, ridge: float, seed: int
+) -> tuple[float, float]:
     """Test error, and growth of the train error at s = 1, after a training."""
     import torch
 
@@ -120,8 +130,8 @@ def _trained(scale: Scale, optimiser: str, loss: str, ridge: float) -> tuple[flo
         perturbations=(0.0, 1.0),
         draws=scale.draws,
     )
-    system = config.build(torch.Generator().manual_seed(0))
-    source = torch.Generator().manual_seed(1)
+    system = config.build(torch.Generator().manual_seed(2 * seed))
+    source = torch.Generator().manual_seed(2 * seed + 1)
     batches = system.batches(source)
     fit(system.model, system.loss, batches, system.optimiser, epochs=1, steps_per_epoch=scale.steps)
     (measure,) = system.measures

@@ -368,7 +368,7 @@ def _phases(scale: _Scale, columns: style.Columns) -> Figure:
     return plane(
         Plane(
             "compute-optimal loss: exponent for $C$ from $10^8$ to $10^9$\n"
-            "at points phase: limit, measured ± s.e. / predicted for $C$ from $10^4$ to $10^5$",
+            "at points: limit, measured ± s.e. / predicted for $C$ from $10^4$ to $10^5$",
             "exponent α of the data",
             "exponent β of the target",
             "predicted −d log L* / d log C",

@@ -95,9 +95,13 @@ def _recovery(scale: Scale, columns: style.Columns) -> Figure:
             found = final_overlaps(loss, size, samples, scale.runs, _RATE, scale.steps, source)
             successes[row, column] = int((found > _RECOVERED).sum())
             bar.update()
+    critical = {
+        "a random start": random_critical(loss),
+        "threshold states": threshold_critical(loss),
+    }
     lines = {
-        "random start, α_BBP": random_critical(loss).samples_per_dimension,
-        "threshold states, α_BBP": threshold_critical(loss).samples_per_dimension,
+        rf"predicted, $\alpha_\mathrm{{BBP}}$ of {name}": point.samples_per_dimension
+        for name, point in critical.items()
     }
     curves = RecoveryCurves(alphas, scale.sizes, successes, scale.runs, lines)
     return recovery_curves(curves, columns)

@@ -108,12 +108,15 @@ def test_figures(short):
     labels = {line.get_label() for axes in figure.axes for line in axes.lines}
     assert {"from m, q, b as measured", "at the minimiser"} <= labels
     assert "perturbation" in report_texts(short)[0]
-    (errors,) = figures_at(Scale(20, 2, 3, 2))
+    (errors,) = figures_at(Scale(20, 2, 3, 2, 2))
     (axes,) = errors.draw(2).axes
-    drawn = {line.get_label(): line for line in axes.lines}
-    assert len(drawn["ridge, measured"].get_xdata()) == 2
-    assert np.diff(drawn["ridge, predicted"].get_ydata()).max() < 0
-    assert "Entropy-SGD, measured" in drawn
+    drawn = {bars.get_label(): bars for bars in axes.containers}
+    points, _, bars = drawn["measured ± s.e., ridge"]
+    assert len(points.get_xdata()) == 2
+    assert len(bars) == 2
+    assert np.diff(axes.lines[0].get_ydata()).max() < 0
+    assert axes.lines[0].get_label() == "predicted, ridge"
+    assert "measured ± s.e., Entropy-SGD" in drawn
 
 
 @pytest.mark.parametrize(
