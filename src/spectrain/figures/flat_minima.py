@@ -106,7 +106,8 @@ def _errors(scale: Scale, columns: style.Columns) -> Figure:
     for name, minima in found.items():
         table = np.array(minima)  # (P, seeds, 2)
         errors = table.std(1, ddof=1) / math.sqrt(scale.seeds)
-        measured[name] = Minima(*table.mean(1).T, errors.T)
+        test_error, flatness = table.mean(1).T
+        measured[name] = Minima(test_error, flatness, errors.T)
     return flatness_against_error(predicted, measured, columns)
 
 

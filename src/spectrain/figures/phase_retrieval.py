@@ -95,13 +95,10 @@ def _recovery(scale: Scale, columns: style.Columns) -> Figure:
             found = final_overlaps(loss, size, samples, scale.runs, _RATE, scale.steps, source)
             successes[row, column] = int((found > _RECOVERED).sum())
             bar.update()
-    critical = {
-        "a random start": random_critical(loss),
-        "threshold states": threshold_critical(loss),
-    }
+    start, states = random_critical(loss), threshold_critical(loss)
     lines = {
-        rf"predicted, $\alpha_\mathrm{{BBP}}$ of {name}": point.samples_per_dimension
-        for name, point in critical.items()
+        r"predicted, $\alpha_\mathrm{BBP}$ of a random start": start.samples_per_dimension,
+        r"predicted, $\alpha_\mathrm{BBP}$ of threshold states": states.samples_per_dimension,
     }
     curves = RecoveryCurves(alphas, scale.sizes, successes, scale.runs, lines)
     return recovery_curves(curves, columns)
