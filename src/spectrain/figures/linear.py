@@ -181,7 +181,7 @@ def _double_descent(scale: _Scale, columns: style.Columns) -> Figure:
     """Over samples, and over the width, for three ridges."""
     k = np.arange(1, scale.dimension + 1.0)
     s, w = k**-1.0 / (k**-1.0).sum(), k**-0.2
-    fixed, seeds = scale.dimension // 2, max(2, scale.seeds // 4)
+    fixed, seeds = scale.dimension // 2, 4 * scale.seeds
     grid = np.unique(np.round(np.geomspace(fixed / 8, 8 * fixed, 81)))
     some = np.unique(np.round(np.geomspace(fixed / 6, 6 * fixed, scale.grid)))
     panels = []
