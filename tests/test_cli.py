@@ -73,6 +73,8 @@ def test_bad_flags_are_refused_by_name_in_one_line(arguments, words, capsys, emp
         ("a: [", "CONFIG: expected a YAML file"),
         ("", "CONFIG: expected keys and values"),
         ("system: ''", "system: expected one of"),
+        ("seed: 3\nepochs: 1\nseed: 4", "seed is given twice"),
+        ("mixture: {snr: 3, snr: 4}", "snr is given twice"),
         ("sedd: 3", "sedd: no such key; did you mean seed?"),
         ("seed: 2.5", "seed: expected a whole number, got 2.5"),
         ("dtype: float16", "dtype: expected one of 'float32', 'float64', got float16"),
@@ -85,6 +87,21 @@ def test_bad_flags_are_refused_by_name_in_one_line(arguments, words, capsys, emp
 def test_bad_keys_in_a_file_are_refused_by_name_in_one_line(content, words, capsys, empty_folder):
     (empty_folder / "config.yaml").write_text(content)
     assert words in refused(["train", "config.yaml"], capsys)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_only_a_run_that_was_begun_is_said_to_be_kept(begun, monkeypatch, capsys, empty_folder):
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied", "runs/x/lock")
+
+    monkeypatch.setattr("spectrain.training.run.run", denied)
+    if begun:
+        (empty_folder / "x").mkdir()
+        (empty_folder / "x" / "config.yaml").write_text("seed: 0")
+    assert main(["train", "--folder", "x"]) == 1
+    said = capsys.readouterr().err
+    assert "runs/x/lock: Permission denied" in said
+    assert ("--resume goes on from there" in said) == begun
 
 
 def test_flags_go_over_the_file_and_the_file_over_the_defaults(empty_folder):
@@ -212,7 +229,7 @@ def test_what_the_system_refuses_is_told_in_one_line_with_the_path(command, caps
     assert error.startswith("spectrain: error: ")
     assert name in error
     assert "File name too long" in error
-    assert ("--resume goes on from there" in error) == (command == "train")
+    assert "--resume goes on from there" not in error  # for nothing was written there
 
 
 def whole_record_file(path):

@@ -30,6 +30,7 @@ def train(arguments: Sequence[str]) -> int:
 
     asked = parse_training_arguments(arguments)
 
+    from .probes.records.record_file import CONFIG
     from .training.callbacks import ProgressBar
     from .training.run import run
     from .views.sinks.console import ConsoleSink
@@ -53,7 +54,8 @@ def train(arguments: Sequence[str]) -> int:
             callbacks=[ProgressBar(config.epochs * config.steps_per_epoch, config.system)],
         )
     except OSError as error:
-        raise OSError(f"{os_error(error)}; {kept}") from error
+        begun = (asked.folder / CONFIG).is_file()
+        raise OSError(f"{os_error(error)}; {kept}" if begun else os_error(error)) from error
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(kept) from interrupt
     print(f"{len(result.records)} records in {asked.folder}")

@@ -109,13 +109,27 @@ def _positional(arguments: Sequence[str]) -> str | None:
 
 def _content(file: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(Path(file).read_text("utf-8"))
+        content = yaml.load(Path(file).read_text("utf-8"), _KeysOnce)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"CONFIG: expected a YAML file, got {file!r} ({reason})") from error
     if not isinstance(content, dict):
         raise ValueError(f"CONFIG: expected keys and values, got {file!r}")
     return content
+
+
+class _KeysOnce(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key, place in zip(keys, node.value, strict=True):
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key} is given twice", problem_mark=place[0].start_mark
+                )
+        content: dict[Any, Any] = super().construct_mapping(node, deep)
+        return content
 
 
 def _check(content: dict[str, Any], system: type[TrainingConfig]) -> None:

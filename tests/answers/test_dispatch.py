@@ -65,6 +65,44 @@ def test_a_system_that_is_trained_has_its_own_head_alone(command, name):
         answer(command, SOFTMAX | {"system": name})
 
 
+BOTH = {
+    "mixture": SOFTMAX | {"matrix": "hessian", "block": 0, "density_points": 0},
+    "linear": {
+        "spectrum": [1.0, 0.5],
+        "target": [1.0, 2.0],
+        "ridge": 0.1,
+        "spikes": [3.0],
+        "algorithm": "flow",
+        "times": [0, 1],
+    },
+    "spiked-matrix-tensor": {
+        "matrix_noise": 0.9,
+        "overlap": 0.2,
+        "multiplier": 4.0,
+        "energy": -1.0,
+        "algorithm": "gd",
+        "learning_rate": 0.1,
+        "initial_overlap": 0.2,
+        "times": [0, 1],
+    },
+    "low-rank": {
+        "size": 10,
+        "eigenvalues": [1.0],
+        "factors": 2,
+        "measurements": 50,
+        "scale": 1e-3,
+        "learning_rate": 0.1,
+        "times": [0, 1],
+    },
+}
+
+
+@pytest.mark.parametrize("command", ["predict", "dynamics"])
+@pytest.mark.parametrize("name", BOTH)
+def test_one_specification_serves_both_commands(command, name):
+    assert answer(command, BOTH[name] | {"system": name}).json.startswith("{")
+
+
 @pytest.mark.parametrize("name", ["abacus", "", "Mixture", None, 3, ["mixture"], {"a": 1}])
 def test_an_unknown_system_is_refused_with_the_known_ones(name):
     known = ", ".join(f'"{system}"' for system in ("mixture", *SYSTEMS))

@@ -62,7 +62,7 @@ def test_a_transition_that_is_not_found_stops_nothing_else(monkeypatch):
         ({"offset": 0}, "offset: expected a positive number, got 0"),
         ({"loss": "quartic"}, "offset: expected none, since it belongs to normalised, got 1"),
         ({"samples_per_dimension": -1}, "samples_per_dimension: expected a positive number"),
-        ({"overlap": 1}, "overlap: expected a number between -1 and 1, got 1"),
+        ({"overlap": 1}, "overlap: expected a number above -1 and below 1, got 1"),
         ({"overlap": None}, "overlap: expected a finite number, got null"),
         ({"alpha": 2}, "alpha: expected a key among loss, offset"),
     ],

@@ -29,6 +29,9 @@ _CAREFUL_FALL = 0.2  # of a single point, which may take smaller steps
 _FLOOR = 1e-9  # height at which a point without density is read, in typical eigenvalues
 _NEAR_ZERO = 1e-10  # height at which the mass at zero is read, in typical eigenvalues
 _ATOM = 1e-4  # a smaller mass at zero is none
+# Where the way to zero is lost after so many masses: those that extrapolate to such a share of the
+# last one fall to zero.
+_SEEN, _FALLEN = 4, 0.02
 
 
 class Descent:
@@ -115,7 +118,8 @@ class Descent:
     def mass_at_zero(self) -> float:
         """The mass at zero, lim -lam tr S / m as lam goes to 0 along the imaginary axis.
 
-        On the way -lam tr S / m only falls.
+        On the way -lam tr S / m only falls. Where the density diverges at zero the way ends early;
+        there the masses seen on it, which then fall by the same factor a step, are extrapolated.
 
         Raises:
             NoSolutionError: if the way is lost.
@@ -123,6 +127,7 @@ class Descent:
         law = self._law
         height, floor = self._top.imag, _NEAR_ZERO * law.scale
         moved = self._path.walk(self._top, 1j * height, *self._base)
+        masses: list[float] = []
         while moved is not None:
             s = law.aspect_ratio * law.snr * np.linalg.inv(moved[0])
             mass = height * float(np.trace(s).imag) / law.rows
@@ -130,6 +135,14 @@ class Descent:
                 return 0.0
             if height <= floor:
                 return mass
+            masses.append(mass)
             moved = self._path.walk(1j * height, 0.1j * height, *moved)
             height *= 0.1
+        if len(masses) > _SEEN and _limit(*masses[-3:]) < _FALLEN * masses[-1]:
+            return 0.0
         raise NoSolutionError(f"the resolvent was lost at lam = {height:.3g} i")
+
+
+def _limit(first: float, second: float, third: float) -> float:
+    """The limit of a geometric approach, by Aitken's process."""
+    return third - (third - second) ** 2 / ((third - second) - (second - first))

@@ -128,6 +128,8 @@ def _follow(
         elif radius >= 1:
             return edge_between(resolvent, parameter, parameter + step), "square-root"
         elif atom and resolvent.position(parameter + step) * seed <= 0:
+            if abs(resolvent.position(parameter)) <= abs(beside):  # the last step has led there
+                return parameter, "hard"
             root = brentq(lambda t: resolvent.position(t) - beside, parameter, parameter + step)
             return float(root), "hard"
         else:

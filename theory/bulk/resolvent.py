@@ -165,8 +165,7 @@ class MatrixResolvent(Resolvent):
         # Right of the bulk P + D is negative definite, and so is P wherever D can be 0.
         self._negative = law.rows
         if seed is not None:
-            packed = seed[0][self._upper][:, None] + self._extremes
-            self._negative = int((symmetric_inverse(packed)[1] < 0).sum(0)[0])
+            self._negative = int((self._pivots(seed[0]) < 0).sum(0)[0])
         self._all_negative = seed is None and law.supremum >= 0
         self._hints: dict[float, _Solution] = {}
 
@@ -191,7 +190,10 @@ class MatrixResolvent(Resolvent):
         shifted = solution.p + self.law.extremes
         if self._all_negative:
             shifted = np.concatenate([shifted, solution.p[None]])
-        rates = np.linalg.eigvals(np.linalg.solve(-shifted, solution.dp)).real
+        try:
+            rates = np.linalg.eigvals(np.linalg.solve(-shifted, solution.dp)).real
+        except np.linalg.LinAlgError:  # P is a rounding error beside some D: a step will tell
+            return math.inf
         fastest = float(rates.max())
         return 1 / fastest if fastest > 0 else math.inf
 
@@ -302,7 +304,13 @@ class MatrixResolvent(Resolvent):
         """Whether P + D has its signs at the extremes of D, and P its own."""
         if self._all_negative and np.linalg.eigvalsh(p)[-1] >= 0:
             return False
-        return self._has_signs(symmetric_inverse(p[self._upper][:, None] + self._extremes)[1])
+        return self._has_signs(self._pivots(p))
+
+    def _pivots(self, p: FloatArray) -> FloatArray:
+        """Pivots (m, L) of P + D at the extremes of D; 0 where P is lost beside a large one."""
+        with np.errstate(all="ignore"):
+            pivots: FloatArray = symmetric_inverse(p[self._upper][:, None] + self._extremes)[1]
+        return pivots
 
 
 def _solve_bordered(matrix: FloatArray, right: FloatArray) -> FloatArray | None:

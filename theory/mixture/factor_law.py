@@ -74,8 +74,10 @@ class FactorLaw:
         reach = self._range(matrix, rows, joint)
         every, c = self.factors(matrix, joint), self.head.directions
         block = np.ix_(range(len(self.nodes.weights)), rows, rows)
-        factors = np.einsum("ai,nab,bj->nij", reach.lift, every[block], reach.lift)
-        own = np.linalg.eigvalsh(factors) if factors.shape[1] > 1 else factors[:, :, 0]
+        factors = reach.lifted(every[block])
+        own: FloatArray = factors[:, :, 0]
+        if factors.shape[1] > 1:
+            own = np.linalg.eigvalsh(factors).astype(np.float64)
         infimum = _unless_noise(min(reach.infimum, float(own.min())), own)
         if matrix == "information" and factors.shape[1] > 1:
             infimum = 0.0  # of matrices g g^T, whatever their eigenvalues' rounding errors

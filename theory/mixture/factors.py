@@ -67,6 +67,7 @@ class FactorRange:
 
     Attributes:
         lift: (len(rows), m) orthonormal basis of the directions of the block that M sees.
+        visible: the first columns of ``lift`` are those that D sees; the others M_hv alone sees.
         supremum: of the largest eigenvalue of D; inf if there is none.
         infimum: of the smallest.
         extremes: (L, m, m) values of D near the boundary of those that can occur.
@@ -75,10 +76,15 @@ class FactorRange:
     """
 
     lift: FloatArray
+    visible: int
     supremum: float
     infimum: float
     extremes: FloatArray
     intervals: tuple[tuple[float, float], ...]
+
+    def lifted(self, factors: FloatArray) -> FloatArray:
+        """D (N, len(rows), len(rows)) in the basis ``lift``, (N, m, m)."""
+        return _lifted(self.lift, self.visible, factors)
 
 
 def factor_range(
@@ -132,8 +138,11 @@ def _factor_range(
     joint: bool,
 ) -> FactorRange:
     far = _far_factors(cast(Hashable, head), matrix, frame, parameters, labels, joint)
-    lift = _seen(far[:, rows] if joint else far[:, rows][:, :, rows])
-    block = np.einsum("ai,nab,bj->nij", lift, far[:, rows][:, :, rows], lift, optimize=True)
+    lift = _seen(far[:, rows][:, :, rows])
+    visible = lift.shape[1]
+    if joint:
+        lift = _completed(lift, _seen(far[:, rows]))
+    block = _lifted(lift, visible, far[:, rows][:, :, rows])
     spread = np.linalg.eigvalsh(block) if block.shape[1] > 1 else block[:, :, 0]
     shells = spread.reshape(len(_SCAN_SCALES), -1, len(labels), spread.shape[1])
     # Largest and smallest eigenvalue of each label; negated, the smallest are largest too.
@@ -147,8 +156,7 @@ def _factor_range(
 
     def lifted(z: FloatArray, y: np.ndarray) -> FloatArray:
         d = factor_values(head, matrix, z @ directions, v, y)[:, rows][:, :, rows]
-        seen: FloatArray = np.einsum("ai,nab,bj->nij", lift, d, lift, optimize=True)
-        return seen
+        return _lifted(lift, visible, d)
 
     climbing = [end for end in ends if math.isfinite(end[2]) and len(directions)]
     if climbing:
@@ -172,6 +180,7 @@ def _factor_range(
     )
     return FactorRange(
         lift,
+        visible,
         max(high for _, high in intervals),
         min(low for low, _ in intervals),
         np.array(extremes),
@@ -248,6 +257,22 @@ def _seen(factors: FloatArray) -> FloatArray:
     values, vectors = np.linalg.svd(np.linalg.qr(tall)[1])[1:]
     seen = values > _UNSEEN * values[0]
     return np.eye(len(values)) if seen.all() or values[0] == 0 else vectors[seen].T
+
+
+def _completed(inner: FloatArray, outer: FloatArray) -> FloatArray:
+    """The orthonormal columns ``inner``, and behind them what is left of a space around them."""
+    if inner.shape[1] == outer.shape[1]:
+        return inner
+    beside = outer - inner @ (inner.T @ outer)
+    rest = np.linalg.svd(beside)[0][:, : outer.shape[1] - inner.shape[1]]
+    return np.hstack([inner, rest])
+
+
+def _lifted(lift: FloatArray, visible: int, factors: FloatArray) -> FloatArray:
+    """D in a basis, exactly 0 along what it does not see: rounding errors would be curvature."""
+    seen: FloatArray = np.einsum("ai,nab,bj->nij", lift, factors, lift, optimize=True)
+    seen[:, visible:] = seen[:, :, visible:] = 0.0
+    return seen
 
 
 def _supremum(by_scale: FloatArray) -> float:

@@ -73,11 +73,14 @@ class Fluctuations:
         index = self._solution.index(clock)
         pieces = self._solution.pieces
         while len(self._linearised) <= index:
-            piece = pieces[len(self._linearised)]
-            self._linearised.append(_linearise(self._solution.drift, piece))
-            self._starts.append(_carry(self._starts[-1], piece, self._linearised[-1], piece.end))
-        if clock == pieces[index].end:
-            return self._starts[index + 1]
+            self._linearised.append(_linearise(self._solution.drift, pieces[len(self._linearised)]))
+        # A piece is gone through to its end only for what lies behind it: where the statistics
+        # stand still it is so long that this would take hours, and leave the number range.
+        for before in range(len(self._starts) - 1, index):
+            end = pieces[before].end
+            self._starts.append(
+                _carry(self._starts[before], pieces[before], self._linearised[before], end)
+            )
         return _carry(self._starts[index], pieces[index], self._linearised[index], clock)
 
 

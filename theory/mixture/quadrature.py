@@ -27,6 +27,9 @@ _COARSE = 0.4
 _LEVEL = 0.75
 _SOBOL_LOG2 = 13
 _WIDE = 0.4  # beyond this deviation equidistant nodes beat those of Gauss and Hermite
+# More of Gauss and Hermite take cubic time, and underflow from 370 on; of so many, this share is
+# within the range of equidistant ones, which take over from there.
+_MOST_GAUSS, _WITHIN = 128, 0.4
 _RANGE, _LARGEST_RANGE = 1.2, 7.0  # of n equidistant nodes: 1.2 n^(1/2) deviations
 _NEGLIGIBLE = 1e-12  # total share of the tensor nodes that are dropped, the smallest ones
 _RANK_TOLERANCE = 1e-10
@@ -140,20 +143,27 @@ def _tensor(orders: tuple[int, ...], wide: tuple[bool, ...]) -> tuple[FloatArray
     grid, shares = np.zeros((1, 0)), np.ones(1)
     for order, is_wide in zip(orders, wide, strict=True):
         if is_wide:
-            # The trapezoidal rule: its error falls exponentially with the density of the nodes.
-            reach = min(_RANGE * order**0.5, _LARGEST_RANGE)
-            nodes = np.linspace(-reach, reach, order)
-            weights = np.exp(-(nodes**2) / 2)
-            nodes /= np.sqrt(weights @ nodes**2 / weights.sum())  # a variance of exactly 1
+            nodes, weights = _equidistant(order)
+        elif order > _MOST_GAUSS:
+            nodes, weights = _equidistant(round(_WITHIN * order))
         else:
             nodes, weights = np.polynomial.hermite_e.hermegauss(order)
-        grid = np.hstack([np.repeat(grid, order, axis=0), np.tile(nodes, len(grid))[:, None]])
+        grid = np.hstack([np.repeat(grid, len(nodes), axis=0), np.tile(nodes, len(grid))[:, None]])
         shares = np.outer(shares, weights / weights.sum()).reshape(-1)
         ordered = np.sort(shares)
         dropped = int(np.searchsorted(np.cumsum(ordered), _NEGLIGIBLE))
         kept = shares >= ordered[min(dropped, len(ordered) - 1)]
         grid, shares = grid[kept], shares[kept]
     return grid, shares / shares.sum()
+
+
+def _equidistant(order: int) -> tuple[FloatArray, FloatArray]:
+    """The trapezoidal rule: its error falls exponentially with the density of the nodes."""
+    reach = min(_RANGE * order**0.5, _LARGEST_RANGE)
+    nodes = np.linspace(-reach, reach, order)
+    weights = np.exp(-(nodes**2) / 2)
+    nodes /= np.sqrt(weights @ nodes**2 / weights.sum())  # a variance of exactly 1
+    return nodes, weights
 
 
 @lru_cache(maxsize=16)

@@ -62,7 +62,7 @@ def gaussian_law(overlap: float, scale: float = 1.0, order: int = ORDER) -> Join
         ValueError: if the overlap is out of range.
     """
     if not -1 < overlap < 1:
-        raise ValueError(f"overlap: expected a number between -1 and 1, got {overlap}")
+        raise ValueError(f"overlap: expected a number above -1 and below 1, got {overlap}")
     free = math.sqrt(1 - overlap**2)
     finest = _FINEST * min(1.0, scale)
     graded = np.exp2(np.arange(math.log2(finest), 0))
@@ -97,5 +97,5 @@ def measured_law(z: FloatArray, target: FloatArray, overlap: float) -> JointLaw:
     if z.shape != target.shape or z.ndim != 1 or not len(z):
         raise ValueError(f"target: expected the shape of z, (n,), got {target.shape} for {z.shape}")
     if not -1 < overlap < 1:
-        raise ValueError(f"overlap: expected a number between -1 and 1, got {overlap}")
+        raise ValueError(f"overlap: expected a number above -1 and below 1, got {overlap}")
     return JointLaw(np.full(len(z), 1 / len(z)), z, target, overlap)

@@ -46,7 +46,7 @@ def complexity(
     """
     require_arguments(complexity, locals())
     if not -1 < overlap < 1:
-        raise ValueError(f"overlap: expected a number between -1 and 1, got {overlap}")
+        raise ValueError(f"overlap: expected a number above -1 and below 1, got {overlap}")
     for name, number in (("multiplier", multiplier), ("energy", energy)):
         if number is not None and not math.isfinite(number):
             raise ValueError(f"{name}: expected a finite number, got {number}")

@@ -55,7 +55,7 @@ def _read(content: Mapping[str, object]) -> _Asked:
 def _inner(key: str, value: object) -> float:
     found = number(key, value)
     if abs(found) >= 1:
-        raise refusal(key, "a number between -1 and 1", value)
+        raise refusal(key, "a number above -1 and below 1", value)
     return found
 
 

@@ -130,7 +130,11 @@ def test_the_order_is_accepted_without_a_tensor():
         ("dynamics", {"stepsize": 2}, "stepsize: expected a key among"),
         ("predict", {"overlap": 0.1}, "multiplier: expected a value beside the other of the two"),
         ("predict", {"energy": 0.1}, "overlap: expected a value where there is an energy"),
-        ("predict", {"overlap": 1, "multiplier": 1}, "overlap: expected a number between -1 and 1"),
+        (
+            "predict",
+            {"overlap": 1, "multiplier": 1},
+            "overlap: expected a number above -1 and below 1",
+        ),
     ],
 )
 def test_bad_input_is_named(command, change, message):

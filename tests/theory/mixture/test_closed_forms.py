@@ -287,3 +287,62 @@ def test_scaling_the_noise_scales_the_spectrum():
     for a, b in zip(one.top, two.top, strict=True):
         assert b.value == pytest.approx(a.value / 4, rel=1e-6)
         assert b.overlap == pytest.approx(a.overlap, rel=1e-5)
+
+
+@pytest.mark.parametrize(("snr", "phi"), [(0.44, 10.0), (2.1, 34.0)])
+def test_all_parameters_of_a_linear_network_have_its_atom(snr, phi):
+    """D = a a^T whatever the sample: Marchenko-Pastur times |a|^2, and zeros across a.
+
+    Of the joint matrix the parts M_hv see all directions, so that none can be left out.
+    """
+    a = np.array([-0.045, 2.8, -0.99])
+    vectors = np.random.default_rng(0).standard_normal((5, 5))
+    law = MixtureLaw(np.array([0.3, 0.7]), np.array([0, 1]), snr)
+    theory = EffectiveSpectrum(
+        TwoLayerHead(3, "identity", "squared"), Statistics(vectors @ vectors.T, a), law, phi
+    )
+    bulk = theory.spectrum("hessian", (0, 1, 2), "full", 0, with_parameters=True).bulk
+    edges = a @ a / snr * np.array(marchenko_pastur_edges(phi))
+    np.testing.assert_allclose([bulk.lower.value, bulk.upper.value], edges, rtol=TIGHT)
+    assert bulk.atom == pytest.approx(2 / 3, abs=TIGHT)
+
+
+@pytest.mark.parametrize(("activation", "snr"), [("gelu", 4.0), ("softplus", 50.0)])
+def test_a_network_at_the_origin_has_as_many_negative_eigenvalues(activation, snr, xor):
+    """D = +-c diag(1, -1) + b a a^T has one eigenvalue of either sign, n = 4 d of them and no zero.
+
+    The lower band ends at zero, where its density diverges.
+    """
+    problem = xor(snr=snr)
+    origin = np.zeros_like(problem.statistics.gram)
+    origin[2:, 2:] = problem.statistics.gram[2:, 2:]
+    theory = EffectiveSpectrum(
+        TwoLayerHead(2, activation),
+        Statistics(origin, np.array([1.0, -1.0])),
+        problem.law,
+        problem.aspect_ratio,
+    )
+    spectrum = theory.spectrum("hessian", (0, 1), "directions", 40)
+    (gap,) = spectrum.bulk.gaps
+    assert spectrum.bulk.atom == 0
+    assert gap.lower.value == pytest.approx(0, abs=1e-4 * spectrum.bulk.upper.value)
+    middle = (gap.lower.value + gap.upper.value) / 2
+    below = np.interp(middle, spectrum.density.points, spectrum.density.cumulative)
+    assert below == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("phi", [0.7, 4.0])
+def test_an_unbounded_factor_of_two_directions_has_a_spectrum(phi, xor):
+    """The information matrix of act(h) = h^2, where P is a rounding error beside the largest D."""
+    problem = xor(x_scale=0.3, snr=4.0, phi=phi)
+    theory = EffectiveSpectrum(
+        TwoLayerHead(2, "square", "squared"),
+        replace(problem.statistics, parameters=np.array([1.0, -1.0])),
+        problem.law,
+        phi,
+    )
+    spectrum = theory.spectrum("information", (0, 1), "directions", 120)
+    points, below = spectrum.density.points, spectrum.density.cumulative
+    moments = theory.moments("information", (0, 1), 1)
+    mean = points[-1] * below[-1] - np.trapezoid(below, points) - points[0] * below[0]
+    assert mean == pytest.approx(moments.values[0], rel=0.05)

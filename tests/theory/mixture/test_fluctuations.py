@@ -107,6 +107,18 @@ def test_a_gradient_with_jumps_has_no_bands(xor):
     assert np.isfinite(path.error).all()
 
 
+@pytest.mark.parametrize("activation", ["relu", "square"])
+def test_statistics_that_stand_still_are_answered(activation, xor):
+    """At x = 0 no unit has a gradient: the solver's first piece is 10^7 units of time long."""
+    problem = xor()
+    still = np.zeros_like(problem.statistics.gram)
+    still[2:, 2:] = problem.statistics.gram[2:, 2:]
+    start = replace(problem.statistics, gram=still)
+    path = EffectiveDynamics(TwoLayerHead(2, activation), problem.law, SGD(1.0), start).path([3.0])
+    np.testing.assert_allclose(path.gram[0], still, atol=1e-15)
+    assert path.error[0] < 1e-15
+
+
 def check_runs(simulate, problem, sgd, dimension, runs, time, seed=0):
     """Bands cover 95 % of the entries, and variances and means are those of the runs.
 

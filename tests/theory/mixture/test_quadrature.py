@@ -65,6 +65,24 @@ def test_the_error_of_a_smooth_expectation_falls_below_its_estimate(deviation):
     assert abs(fine - exact) < 1e-8
 
 
+@pytest.mark.parametrize("level", [0, -2, -3, -6, -12])
+def test_fine_rules_of_a_narrow_direction_find_a_kink(level):
+    """E max(h, 0) of h ~ N(0, s^2) is s / (2 pi)^(1/2); a kink beside nodes u s apart costs at
+    most s u^2 / (8 (2 pi)^(1/2)).
+    """
+    deviation = 0.3
+    law = MixtureLaw(np.array([1.0]), np.array([0]), 1.0)
+    projection = project(Statistics(np.diag([deviation**2, 0.0])), TwoLayerHead(1, "relu"))
+    nodes = quadrature(projection, law, level)
+    h = nodes.preactivations[:, 0]
+    assert nodes.weights.min() > 0
+    inner = np.sort(abs(h))[:3]
+    spacing = (np.sort(h)[1:] - np.sort(h)[:-1])[abs(np.sort(h)[1:]) <= inner[-1]].max()
+    found = nodes.weights @ np.maximum(h, 0)
+    bound = spacing**2 / deviation / 8 / (2 * np.pi) ** 0.5
+    assert abs(found - deviation / (2 * np.pi) ** 0.5) < bound + 1e-11
+
+
 @pytest.mark.parametrize("head", [SoftmaxHead(5), TwoLayerHead(4)])
 def test_sobol_points_move_smoothly_where_the_basis_turns(head):
     """x^T x close to a multiple of 1: its eigenvectors turn freely, h = eta S^(1/2) does not."""

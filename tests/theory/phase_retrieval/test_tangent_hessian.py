@@ -179,9 +179,9 @@ def test_bad_input_is_named():
         ValueError, match="samples_per_dimension: expected a positive number, got 0"
     ):
         TangentHessian(law, ONE, 0.0)
-    with pytest.raises(ValueError, match="overlap: expected a number between -1 and 1, got 1"):
+    with pytest.raises(ValueError, match="overlap: expected a number above -1 and below 1, got 1"):
         gaussian_law(1.0)
-    with pytest.raises(ValueError, match="overlap: expected a number between -1 and 1, got -1"):
+    with pytest.raises(ValueError, match="overlap: expected a number above -1 and below 1, got -1"):
         measured_law(np.ones(2), np.ones(2), -1.0)
     with pytest.raises(ValueError, match="target: expected the shape of z"):
         measured_law(np.ones(2), np.ones(3), 0.0)

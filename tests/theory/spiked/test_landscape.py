@@ -116,7 +116,7 @@ def test_where_there_are_no_minima():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((1.0, 3.0), "overlap: expected a number between -1 and 1, got 1.0"),
+        ((1.0, 3.0), "overlap: expected a number above -1 and below 1, got 1.0"),
         ((0.0, math.nan), "multiplier: expected a finite number, got nan"),
         ((0.0, 3.0, math.inf), "energy: expected a finite number, got inf"),
     ],

@@ -22,6 +22,8 @@ _HIGHEST = 100  # order of the tensor
 Algorithm = Literal["gd", "flow", "langevin"]
 # What each algorithm needs of its own; the others have no such key.
 _OWN: dict[str, str] = {"gd": "learning_rate", "langevin": "temperature"}
+_PREDICTION_KEYS = ("overlap", "multiplier", "energy")
+_DYNAMICS_KEYS = ("algorithm", *_OWN.values(), "initial_overlap", "times")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class DynamicsSpecification:
 
 
 def read_landscape(content: Mapping[str, object]) -> LandscapeSpecification:
-    """Read a specification for `spectrain predict`.
+    """Read a specification for `spectrain predict`; keys of the dynamics are passed over.
 
     Raises:
         ValueError: naming the key, what was expected and what came.
@@ -73,7 +75,7 @@ def read_landscape(content: Mapping[str, object]) -> LandscapeSpecification:
     overlap = table.optional("overlap", nullable(_inner_overlap), None)
     multiplier = table.optional("multiplier", nullable(number), None)
     energy = table.optional("energy", nullable(number), None)
-    table.finish()
+    table.finish(ignoring=_DYNAMICS_KEYS)
     if (overlap is None) != (multiplier is None):
         missing = "overlap" if overlap is None else "multiplier"
         raise ValueError(f"{missing}: expected a value beside the other of the two, got none")
@@ -83,7 +85,7 @@ def read_landscape(content: Mapping[str, object]) -> LandscapeSpecification:
 
 
 def read_dynamics(content: Mapping[str, object]) -> DynamicsSpecification:
-    """Read a specification for `spectrain dynamics`.
+    """Read a specification for `spectrain dynamics`; keys of the prediction are passed over.
 
     Raises:
         ValueError: naming the key, what was expected and what came.
@@ -100,7 +102,7 @@ def read_dynamics(content: Mapping[str, object]) -> DynamicsSpecification:
     overlap = table.required("initial_overlap", _overlap)
     time = integer(0) if algorithm == "gd" else number
     times = table.required("times", list_of(time, least=1))
-    table.finish(ignoring=list(_OWN.values()))
+    table.finish(ignoring=(*_OWN.values(), *_PREDICTION_KEYS))
     return DynamicsSpecification(
         covariance,
         cast(Algorithm, algorithm),
@@ -129,5 +131,5 @@ def _overlap(key: str, value: object) -> float:
 def _inner_overlap(key: str, value: object) -> float:
     found = number(key, value)
     if abs(found) >= 1:
-        raise refusal(key, "a number between -1 and 1", value)
+        raise refusal(key, "a number above -1 and below 1", value)
     return found
