@@ -35,10 +35,10 @@ class HessianOperator(ModuleOperator):
     errors as in `ModuleOperator`; also a ValueError if the loss has no second derivative in the
     block.
 
-    `forms` are d^2/dt^2 loss_l(theta + t u) by `Curves`, in two to five gradients a vector;
-    where these do not give what derivatives in reverse do on a few samples, or give nothing, d/dw_l
-    of u^T (sum_l w_l H_l) u by three backward passes, in twice as many. (Second differences of the
-    losses are wrong wherever a step meets a kink of ReLU.)
+    `forms` are d^2/dt^2 loss_l(theta + t u) by `Curves`, in about two gradients a vector; where
+    these do not give what derivatives in reverse do on a few samples, or give nothing, d/dw_l of
+    u^T (sum_l w_l H_l) u by three backward passes, in three times as many. (Second differences of
+    the losses are wrong wherever a step meets a kink of ReLU.)
     """
 
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
