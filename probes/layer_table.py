@@ -21,7 +21,7 @@ from .curvature.losses import Loss
 from .curvature.matrix import CurvatureMatrix, Hessian
 from .curvature.operator import CurvatureOperator
 from .krylov.block_lanczos import Krylov, block_lanczos
-from .krylov.diagonal import DiagonalEstimate, diagonal_estimate
+from .krylov.block_traces import BlockTraces, block_traces
 from .krylov.forming import whole_space
 from .krylov.frames import random_frame
 from .krylov.lanczos_quadrature import LanczosQuadrature, krylov_quadrature
@@ -49,9 +49,10 @@ class LayerTable:
     ====================== =====================================================================
 
     Traces of all layers come from the same ``products`` with the matrix of the whole module
-    (`diagonal_estimate`); the last four rows take ``layer_products`` with each layer's own, and are
-    left out for 0. A product with a layer costs nearly as much as one with the whole module. With
-    few of them small negative eigenvalues stay unseen: the error of the negative share says so.
+    (`block_traces`), whose vectors are kept by half; the last four rows take ``layer_products``
+    with each layer's own, and are left out for 0. A product with a layer costs nearly as much as
+    one with the whole module. With few of them small negative eigenvalues stay unseen: the error of
+    the negative share says so.
 
     Attributes:
         layers: see `layer_blocks`.
@@ -92,10 +93,11 @@ class LayerTable:
             ValueError: as the matrix's operator.
         """
         blocks = layer_blocks(model, self.layers)
-        sizes = [sum(p.numel() for p in block.resolve(model).values()) for block in blocks]
-        names = tuple(name for block in blocks for name in block.parameters)
-        whole = self.matrix.operator(model, loss, batch, Block("all", names))
-        found = diagonal_estimate(whole, sizes, self.products, generator)
+        everything = Block("all", tuple(name for block in blocks for name in block.parameters))
+        order = list(everything.resolve(model))
+        places = [[order.index(name) for name in block.resolve(model)] for block in blocks]
+        whole = self.matrix.operator(model, loss, batch, everything)
+        found = block_traces(whole, places, self.products, generator)
         unreached = set(getattr(whole, "unreached", ()))
         del whole  # its graphs
         table = _Columns(self.name, tuple(block.name for block in blocks))
@@ -123,9 +125,9 @@ class LayerTable:
             ("negative_share", "share"),
         )
 
-    def _traces(self, table: _Columns, found: DiagonalEstimate) -> None:
-        table.add("trace", found.traces, self.matrix.kind.unit, found.trace_errors)
-        if found.traces.sum():
+    def _traces(self, table: _Columns, found: BlockTraces) -> None:
+        table.add("trace", found.value, self.matrix.kind.unit, found.error)
+        if found.value.sum():
             shares, errors = found.shares
             table.add("trace_share", shares, "share", errors)
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from .curvature.batches import Batch, Batched, batches_of, divided, sample_number
+from .curvature.batches import Batch, Batched, batches_of, divided, first_samples, sample_number
 from .curvature.borrowed import Borrowed
 from .curvature.division import same_in_parts
 from .curvature.losses import Loss
@@ -86,7 +86,7 @@ class MicroBatches:
             size = -(-size // 2)
             for together in (2 * size, size):
                 try:
-                    return size if self._alike(divided(first, together)[0]) else None
+                    return size if self._alike(first_samples(first, together)) else None
                 except Exception as error:
                     if not is_out_of_memory(error):
                         raise

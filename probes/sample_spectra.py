@@ -111,7 +111,8 @@ def sample_spectrum(
         ],
         dim=1,
     )
-    sampling = ends.joined(operator.errors(ends.top), operator.errors(ends.bottom))
+    errors = operator.errors([*ends.top, *ends.bottom])
+    sampling = ends.joined(*errors.tensor_split([len(ends.top)]))
     residuals = residual_norms(operator @ vectors, vectors, values)
     pairs = Eigenpairs(
         values=values,

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from .curvature.batches import (
     Batch,
     Batched,
-    divided,
+    first_samples,
     is_empty,
     is_graph,
     sample_number,
@@ -150,7 +150,7 @@ class _Form:
                     " its nodes depend on each other"
                 )
             elif left:
-                kept.append(divided(batch, int(left))[0])
+                kept.append(first_samples(batch, int(left)))
             left = max(0, left - number)
         return kept[0] if len(kept) == 1 else kept
 

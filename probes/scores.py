@@ -91,7 +91,11 @@ def _scores(
     module: nn.Module, observed: Observed, outputs: Any, inputs: Inputs, targets: Any
 ) -> Scores:
     loss, weights = observed.loss, None
-    total, weight = observed.total(outputs, targets, sample_number((inputs, targets)))
+    terms = None if observed.weighted_mean is None else observed.terms(outputs, targets)
+    if terms is None:
+        total, weight = observed.total(outputs, targets, sample_number((inputs, targets)))
+    else:
+        total, weight = (terms[0] * terms[1]).sum(), float(terms[1].sum())
     if not weight > 0:
         raise ValueError("loss: expected terms with a weight, got a sum of weights of 0")
     mean = float(total.detach()) / weight
@@ -108,8 +112,8 @@ def _scores(
             operator = "head"
     if operator == "head":
         weight = float(sample_number((inputs, targets)))
-    elif observed.weighted_mean is not None:
-        losses, weights = observed.terms(outputs, targets)
+    elif terms is not None:
+        losses, weights = terms
     else:
         try:
             losses = sample_losses(loss, outputs, targets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ __all__ = [
     "Inputs",
     "batches_of",
     "divided",
+    "first_samples",
     "halved",
     "is_empty",
     "is_graph",
@@ -174,21 +175,22 @@ def together(data: Batched) -> Batch:
 def divided(batch: Batch, samples: int) -> list[Batch]:
     """The batch in parts of at most so many samples; what has another first axis is in each."""
     number = sample_number(batch)
+    parts = (slice(start, start + samples) for start in range(0, number, samples))
+    return [_part(batch, number, part) for part in parts]
 
-    def part(start: int) -> Batch:
-        if _one_each(batch[1]):
-            return (tree_map(rows_of(start), batch[0]), batch[1][start : start + samples])
-        rows = rows_of(start)
-        return (tree_map(rows, batch[0]), tree_map(rows, batch[1]))
 
-    def rows_of(start: int) -> Callable[[Any], Any]:
-        def rows(leaf: Any) -> Any:
-            whole = not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != number
-            return leaf if whole else leaf[start : start + samples]
+def first_samples(batch: Batch, samples: int) -> Batch:
+    """The first of the parts of `divided`."""
+    return _part(batch, sample_number(batch), slice(samples))
 
-        return rows
 
-    return [part(start) for start in range(0, number, samples)]
+def _part(batch: Batch, number: int, part: slice) -> Batch:
+    def rows(leaf: Any) -> Any:
+        whole = not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != number
+        return leaf if whole else leaf[part]
+
+    inputs, targets = batch
+    return tree_map(rows, inputs), targets[part] if _one_each(targets) else tree_map(rows, targets)
 
 
 def halved(batch: Batch, generator: torch.Generator) -> tuple[Batch, Batch]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import register_pytree_node, tree_map
 
-from .batches import Batch, Batched, batches_of, divided, halved, is_empty, together
+from .batches import Batch, Batched, batches_of, first_samples, halved, is_empty, together
 from .processes import Processes
 
 __all__ = ["Borrowed", "borrowed_if_empty", "counted", "in_halves", "of_all"]
@@ -43,7 +43,7 @@ def borrowed_if_empty(batch: Batched, processes: Processes) -> Batched:
     if not counts.any():
         raise ValueError("sample: expected at least one sample on some process, got none on any")
     lender = int(counts.argmax())
-    own = divided(batches_of(batch)[0], _LENT)[0] if processes.rank == lender else None
+    own = first_samples(batches_of(batch)[0], _LENT) if processes.rank == lender else None
     lent = processes.told(_moved(own, "cpu"), by=lender)
     return batch if counts[processes.rank] else Borrowed(_moved(lent, processes.device))
 

@@ -91,7 +91,8 @@ def _differentiated(func: Any, *args: Any, **kwargs: Any) -> Any:
     leaves, spec = tree_flatten((args, kwargs))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Curves)]
     curves: list[Curves] = [leaves[i] for i in places]
-    values = tuple(curve.value for curve in curves)
+    # Dual numbers have a memory of their own for each entry.
+    values = tuple(curve.value.contiguous() for curve in curves)
     seen: list[Any] = []
 
     def called(*own: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -114,8 +115,8 @@ def _differentiated(func: Any, *args: Any, **kwargs: Any) -> Any:
     with enable_reentrant_dispatch(), torch._C._DisableTorchDispatch():
         _load_rules()
         for k in range(len(curves[0].first)):
-            slopes = tuple(curve.first[k] for curve in curves)
-            rates = tuple(curve.curvature(k) for curve in curves)
+            slopes = tuple(curve.first[k].contiguous() for curve in curves)
+            rates = tuple(curve.curvature(k).contiguous() for curve in curves)
             (value, slope), (_, rate), rest = _dual(along, (values, slopes), (slopes, rates))
             first.append(slope)
             second.append(rate)
@@ -286,15 +287,19 @@ def _addmm(func: Any, bias: Any, x: Any, y: Any, *, beta: float = 1, alpha: floa
 
 
 def _pointwise(func: Any, x: Curves, *args: Any, **kwargs: Any) -> Curves:
-    """f(x)' = f' x',  f(x)'' = f'' x'^2 + f' x'',  with f' and f'' from one curve of slope 1."""
+    """With f' and f'' from one curve of slope 1."""
     unit = Curves(x.value, [torch.ones_like(x.value)], [None])
     found: Curves = _differentiated(func, unit, *args, **kwargs)
-    slope, rate = found.first[0], found.curvature(0)
+    return _composed(x, found.value, found.first[0], found.curvature(0))
+
+
+def _composed(x: Curves, value: Tensor, slope: Tensor, rate: Tensor) -> Curves:
+    """f(x)' = f' x',  f(x)'' = f'' x'^2 + f' x'',  slope f' and rate f''."""
     second: list[Tensor | None] = []
     for one, two in zip(x.first, x.second, strict=True):
         own = one.square().mul_(rate)
         second.append(own if two is None else own.addcmul_(slope, two))
-    return Curves(found.value, [slope * one for one in x.first], second)
+    return Curves(value, [slope * one for one in x.first], second)
 
 
 def _softmax(func: Any, x: Curves, dim: int, *args: Any, **kwargs: Any) -> Curves:
@@ -311,6 +316,77 @@ def _softmax(func: Any, x: Curves, dim: int, *args: Any, **kwargs: Any) -> Curve
         second.append((own * inner).addcmul_(p, rest))
         first.append(own)
     return _joined(p, first, second)
+
+
+def _log_softmax(func: Any, x: Curves, dim: int, *args: Any) -> Curves:
+    """y' = x' - p.x',  y'' = x'' - p.x'' - p.y'^2,  p the softmax."""
+    value = func(x.value, dim, *args)
+    p = value.exp()
+
+    def without_mean(part: Tensor) -> Tensor:
+        found: Tensor = part - (p * part).sum(dim, keepdim=True)
+        return found
+
+    first, second = [], []
+    for slope, change in zip(x.first, x.second, strict=True):
+        own = without_mean(slope)
+        rate = (p * own.square()).sum(dim, keepdim=True).neg()
+        second.append(rate.expand_as(value) if change is None else without_mean(change).add_(rate))
+        first.append(own)
+    return _joined(value, first, second)
+
+
+def _likelihood(func: Any, x: Curves, *args: Any) -> Any:
+    """An operation that is linear in the logits, and the sum of weights besides."""
+    value, weight = func(x.value, *args)
+    second = [None if part is None else func(part, *args)[0] for part in x.second]
+    return Curves(value, [func(part, *args)[0] for part in x.first], second), weight
+
+
+def _entrywise(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """A loss of every entry; of several, as their mean, like any other operation."""
+    alone = isinstance(x, Curves) and not any(isinstance(each, Curves) for each in args)
+    if not alone or func(x.value, *args, **kwargs).shape != x.shape:
+        return _differentiated(func, x, *args, **kwargs)
+    return _pointwise(func, x, *args, **kwargs)
+
+
+def _binary(
+    func: Any, x: Any, target: Any, weight: Tensor | None = None, positive: Tensor | None = None,
+    reduction: int = 1,
+) -> Any:  # fmt: skip
+    """w ((1 - t) x - c log p),  p the sigmoid,  c = 1 + (w_+ - 1) t."""
+    if reduction or isinstance(target, Curves):
+        return _differentiated(func, x, target, weight, positive, reduction)
+    value, p = func(x.value, target, weight, positive, reduction), x.value.sigmoid()
+    slope, rate = p - target, p * (1 - p)
+    if positive is not None:
+        both = 1 + (positive - 1) * target
+        slope, rate = 1 - target - both * (1 - p), rate * both
+    if weight is not None:
+        slope, rate = slope * weight, rate * weight
+    return _composed(x, value, slope, rate)
+
+
+def _where(func: Any, condition: Tensor, x: Any, y: Any) -> Any:
+    curve = x if isinstance(x, Curves) else y
+    nothing = curve.value.new_zeros(())
+    value = func(condition, *(each.value if isinstance(each, Curves) else each for each in (x, y)))
+
+    def chosen(take: Callable[[Curves], Tensor]) -> Tensor:
+        own = (take(each) if isinstance(each, Curves) else nothing for each in (x, y))
+        found: Tensor = func(condition, *own).expand_as(value)
+        return found
+
+    numbers = range(len(curve.first))
+    first = [chosen(lambda each, k=k: each.first[k]) for k in numbers]  # type: ignore[misc]
+    second = [chosen(lambda each, k=k: each.curvature(k)) for k in numbers]  # type: ignore[misc]
+    return _joined(value, first, second)
+
+
+def _compared(func: Any, *args: Any) -> Any:
+    """A comparison, of the values."""
+    return func(*(each.value if isinstance(each, Curves) else each for each in args))
 
 
 def _relu(func: Any, x: Curves) -> Curves:
@@ -385,6 +461,11 @@ def _glu(func: Any, x: Curves, dim: int = -1) -> Any:
     return part * gate.sigmoid()
 
 
+def _abs(func: Any, x: Curves) -> Any:
+    sign = x.value.sign()
+    return x.mapped(lambda part: part * sign)
+
+
 def _square(func: Any, x: Curves) -> Any:
     return _product(torch.mul, x, x)
 
@@ -416,7 +497,11 @@ _RULES: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys([_ATEN.add.Tensor, _ATEN.sub.Tensor], _sum),
     **dict.fromkeys([_ATEN.mm.default, _ATEN.bmm.default, _ATEN.mul.Tensor], _of_two),
     **dict.fromkeys(
-        [_ATEN.empty_like.default, _ATEN.zeros_like.default, _ATEN.ones_like.default], _constant
+        [
+            _ATEN.empty_like.default, _ATEN.zeros_like.default, _ATEN.ones_like.default,
+            _ATEN.full_like.default,
+        ],
+        _constant,
     ),
     **dict.fromkeys(
         [
@@ -427,8 +512,30 @@ _RULES: dict[Any, Callable[..., Any]] = {
         ],
         _pointwise,
     ),
+    **dict.fromkeys(
+        [
+            _ATEN.binary_cross_entropy.default,
+            _ATEN.mse_loss.default, _ATEN.smooth_l1_loss.default,
+        ],
+        _entrywise,
+    ),
+    **dict.fromkeys(
+        [
+            getattr(getattr(_ATEN, name), kind)
+            for name in ("eq", "ne", "lt", "le", "gt", "ge")
+            for kind in ("Tensor", "Scalar")
+        ],
+        _compared,
+    ),
     **dict.fromkeys([_ATEN._softmax.default, _ATEN._safe_softmax.default], _softmax),
+    **dict.fromkeys(
+        [_ATEN.nll_loss_forward.default, _ATEN.nll_loss2d_forward.default], _likelihood
+    ),
+    _ATEN._log_softmax.default: _log_softmax,
+    _ATEN.where.self: _where,
+    _ATEN.binary_cross_entropy_with_logits.default: _binary,
     _ATEN.div.Tensor: _divided,
+    _ATEN.abs.default: _abs,
     _ATEN.square.default: _square,
     _ATEN.convolution.default: _convolution,
     _ATEN.addmm.default: _addmm,

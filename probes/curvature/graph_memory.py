@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from .batches import Batch, divided, sample_number
+from .batches import Batch, first_samples, sample_number
 from .pullback import SavedTensors, made_tensors, saved_tensors
 
 __all__ = ["graph_memory"]
@@ -29,7 +29,7 @@ def graph_memory(
     """
     own = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
     beside = sum(t.numel() * t.element_size() for t in own) if carried else 0
-    part = divided(batch, _MEASURED)[0]
+    part = first_samples(batch, _MEASURED)
     try:
         held = _held(build, part, [*known, *own])
     except Exception:  # a module that takes whole batches only; other errors come again

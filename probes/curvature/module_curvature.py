@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from .batches import Batch, divided, sample_number
+from .batches import Batch, first_samples, sample_number
 from .curve import Curves
 from .graph import Graph
 from .graph_ends import own_functions
@@ -25,8 +25,6 @@ __all__ = ["CovarianceOperator", "GaussNewtonOperator", "HessianOperator", "Info
 # largest, beyond which they are not the same.
 _COMPARED = 4
 _SAME = 1e-3
-# Vectors along which a model is called at once.
-_TOGETHER = 8
 
 
 class HessianOperator(ModuleOperator):
@@ -37,10 +35,10 @@ class HessianOperator(ModuleOperator):
     errors as in `ModuleOperator`; also a ValueError if the loss has no second derivative in the
     block.
 
-    `forms` are d^2/dt^2 loss_l(theta + t u) by `Curves`, in two to five gradients a vector;
-    where these do not give what derivatives in reverse do on a few samples, or give nothing, d/dw_l
-    of u^T (sum_l w_l H_l) u by three backward passes, in twice as many. (Second differences of the
-    losses are wrong wherever a step meets a kink of ReLU.)
+    `forms` are d^2/dt^2 loss_l(theta + t u) by `Curves`, in about two gradients a vector; where
+    these do not give what derivatives in reverse do on a few samples, or give nothing, d/dw_l of
+    u^T (sum_l w_l H_l) u by three backward passes, in three times as many. (Second differences of
+    the losses are wrong wherever a step meets a kink of ReLU.)
     """
 
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
@@ -61,7 +59,7 @@ class HessianOperator(ModuleOperator):
 
     def _is_curved(self, vectors: Tensor) -> bool:
         """Whether the forms of a few samples along curves are those in reverse."""
-        few = divided(self._parts(next(iter(self._batches)))[0], _COMPARED)[0]
+        few = first_samples(self._parts(next(iter(self._batches)))[0], _COMPARED)
         panel = vectors.sum(1, keepdim=True)
         try:
             found, _ = self._observed.evaluated(
@@ -78,14 +76,10 @@ class HessianOperator(ModuleOperator):
         return bool(apart <= _SAME * expected.abs().max())
 
     def _curved_forms(self, batch: Batch, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        found = []
         with torch.no_grad():
-            for panel in vectors.tensor_split(-(-vectors.shape[1] // _TOGETHER), dim=1):
-                outputs = self._observed.outputs_at(batch[0], self._curves(panel))
-                losses, shares = self._units(outputs, batch[1], sample_number(batch))
-                forms, weights = _rates(losses, shares, panel.shape[1])
-                found.append(forms)
-        return torch.cat(found, dim=1), weights
+            outputs = self._observed.outputs_at(batch[0], self._curves(vectors))
+            losses, shares = self._units(outputs, batch[1], sample_number(batch))
+            return _rates(losses, shares, vectors.shape[1])
 
     def _curves(self, vectors: Tensor) -> dict[Tensor, Curves]:
         """The block's parameters along each of the vectors, by what stands in for them."""

@@ -6,6 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, get_args
 
 import torch
@@ -36,6 +37,8 @@ __all__ = ["Forms", "ModuleOperator"]
 # Of a batch and vectors (N, k): the units' forms (n, k) and weights (n,), float64.
 Forms = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
 
+# Vectors whose forms are taken at once.
+_TOGETHER = 12
 # Relative difference of two ways to compute the same loss beyond which they are two losses.
 _SAME = 1e-4
 
@@ -241,13 +244,12 @@ class ModuleOperator(CurvatureOperator):
             taken = self._forms_of(panel)
             for batch in self._batches:
                 for part in self._parts(batch):
-
-                    def body(part: Batch = part) -> tuple[Tensor, Tensor]:
-                        return taken(part, panel)
-
-                    found, shares = self._observed.evaluated(body, self._placed)
-                    forms.append(found)
-                    weights.append(shares)
+                    found = [
+                        self._observed.evaluated(partial(taken, part, panel[:, some]), self._placed)
+                        for some in column_spans(panel.shape[1], _TOGETHER)
+                    ]
+                    forms.append(torch.cat([own for own, _ in found], dim=1))
+                    weights.append(found[0][1])
         return torch.cat(forms), torch.cat(weights)
 
     @abstractmethod

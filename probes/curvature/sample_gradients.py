@@ -18,7 +18,7 @@ from .graph_ends import graph_ends
 from .interception import Functions
 from .losses import differentiable_copies
 from .module_curvature import InformationOperator
-from .strategy import Strategy
+from .strategy import Strategy, column_spans
 
 __all__ = ["SampleGradients"]
 
@@ -26,6 +26,9 @@ __all__ = ["SampleGradients"]
 _ONE_BY_ONE = 256
 # Terms of a sample up to which each is a row: every one is a pass of its own.
 _TERMS = 16
+# Bytes of the gradients that are taken together on a CPU, or eight samples: the memory of so few is
+# used again for the next, that of more is had from the system every time.
+_TOGETHER, _FEWEST = 2**24, 8
 # Relative difference of two ways to compute the same gradient beyond which they are two gradients.
 _SAME = 1e-4
 
@@ -165,8 +168,10 @@ class SampleGradients(InformationOperator):
         units = len(seen.losses)
         self._require_room(units)
         # Beside its graph its rows, in the making and as they are put together.
-        needed = per_sample + 3 * (units // number) * self.size * self.dtype.itemsize
-        at_once = max(1, min(number, int(self._memory / 2 / needed)))
+        row = units // number * self.size * self.dtype.itemsize
+        at_once = max(1, min(number, int(self._memory / 2 / (per_sample + 3 * row))))
+        if self.device.type == "cpu":
+            at_once = min(at_once, max(_FEWEST, _TOGETHER // row))
         rows = torch.empty(units, self.size, dtype=self.dtype, device=self.device)
         if writes or not self._is_transformed(batch, seen, at_once, rows):
             if number > _ONE_BY_ONE:
@@ -262,8 +267,7 @@ class SampleGradients(InformationOperator):
 
         def body() -> None:
             with torch.no_grad():
-                for start in range(0, number, at_once):
-                    part = slice(start, start + at_once)
+                for part in column_spans(number, at_once):
                     samples = [leaves[i][part] for i in split]
                     slopes = [[slope[part] for slope in unit] for unit in seen.slopes]
                     for unit, found in enumerate(vmap(pulled)(samples, slopes)):

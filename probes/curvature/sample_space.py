@@ -271,11 +271,9 @@ class SampleSpace(CurvatureOperator):
         if number < 2:
             return values.new_full((len(places),), torch.nan)
         coordinates, weights = coordinates[counted], weights[counted]
-        found = []
-        for place in places:
-            change = removals(values, coordinates, place) - weights * values[place]
-            found.append((change - change.mean()).square().sum().sqrt())
-        spread = torch.stack(found) if found else values.new_zeros(0)
+        changes = removals(values, coordinates, places)
+        changes = changes - weights[:, None] * values[list(places)]
+        spread = (changes - changes.mean(0)).square().sum(0).sqrt()
         errors: Tensor = spread * (number / (number - 1)) ** 0.5
         return errors
 

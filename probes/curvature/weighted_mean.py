@@ -18,8 +18,20 @@ Per = Literal["sample", "term"]
 # Losses of terms, and their weights; without weights, all weigh 1.
 Terms = Callable[[Any, Any], Tensor | tuple[Tensor, Tensor]]
 
-_TORCH = (functional.cross_entropy, functional.nll_loss)
-_KNOWN = {"weight", "ignore_index", "label_smoothing", "reduction"}
+# Losses of torch that are means over classified entries, and over all entries: their modules, and
+# what they are set by besides the reduction.
+_CLASSIFIED: dict[Any, tuple[type[nn.Module], set[str]]] = {
+    functional.cross_entropy: (nn.CrossEntropyLoss, {"weight", "ignore_index", "label_smoothing"}),
+    functional.nll_loss: (nn.NLLLoss, {"weight", "ignore_index"}),
+}
+_ENTRYWISE: dict[Any, tuple[type[nn.Module], set[str]]] = {
+    functional.binary_cross_entropy_with_logits: (nn.BCEWithLogitsLoss, {"weight", "pos_weight"}),
+    functional.binary_cross_entropy: (nn.BCELoss, {"weight"}),
+    functional.mse_loss: (nn.MSELoss, set()),
+    functional.l1_loss: (nn.L1Loss, set()),
+    functional.smooth_l1_loss: (nn.SmoothL1Loss, {"beta"}),
+    functional.huber_loss: (nn.HuberLoss, {"delta"}),
+}
 
 
 class WeightedMean:
@@ -33,8 +45,10 @@ class WeightedMean:
     Args:
         function: of (outputs, targets); the terms l (n, ...) or a pair (l, w) with w >= 0 that
             broadcasts with l and does not depend on parameters. Or a loss of torch that is known:
-            `nn.CrossEntropyLoss`, `nn.NLLLoss`, `functional.cross_entropy`, `functional.nll_loss`
-            or a `functools.partial` of these with keywords, each with reduction "mean".
+            `nn.CrossEntropyLoss`, `nn.NLLLoss`, `nn.BCEWithLogitsLoss`, `nn.BCELoss`, `nn.MSELoss`,
+            `nn.L1Loss`, `nn.SmoothL1Loss`, `nn.HuberLoss`, the function of one of them in
+            `torch.nn.functional` or a `functools.partial` of that with keywords, each with
+            reduction "mean".
         per: what a unit is: "sample", as sequences, or "term", as tokens.
 
     Raises:
@@ -64,18 +78,18 @@ class WeightedMean:
         losses, weights = found if isinstance(found, tuple) else (found, None)
         if not isinstance(losses, Tensor) or not losses.is_floating_point():
             raise ValueError(f"loss: expected floating terms, got {type(losses).__name__}")
-        weights = torch.ones_like(losses) if weights is None else weights
+        units = (-1, 1) if self.per == "term" or not losses.ndim else (len(losses), -1)
+        if weights is None:
+            means = losses.reshape(units).mean(1)
+            return means, torch.full_like(means, losses.numel() / len(means))
         if weights.requires_grad:
             raise ValueError("loss: expected weights that are constants, got some on a graph")
         weights = weights.to(losses.dtype).expand_as(losses)
         if not bool(((weights >= 0) & weights.isfinite()).all()):
             raise ValueError("loss: expected finite weights of at least 0, got others")
-        units = (-1,) if self.per == "term" or not losses.ndim else (len(losses), -1)
         # A term without weight may be of any size, also infinite.
-        weighted = torch.where(weights > 0, weights * losses, 0.0).reshape(units)
-        shares = weights.reshape(units)
-        if len(units) > 1:
-            weighted, shares = weighted.sum(1), shares.sum(1)
+        weighted = torch.where(weights > 0, weights * losses, 0.0).reshape(units).sum(1)
+        shares = weights.reshape(units).sum(1)
         return weighted / torch.where(shares > 0, shares, 1.0), shares
 
 
@@ -88,26 +102,39 @@ def weighted_mean_of(loss: Any) -> WeightedMean | None:
 
 def _of_torch(loss: Any) -> Terms | None:
     """The terms of a loss of torch with reduction "mean"; None for any other."""
-    for kind, function in (
-        (nn.CrossEntropyLoss, functional.cross_entropy),
-        (nn.NLLLoss, functional.nll_loss),
-    ):
-        if isinstance(loss, kind) and type(loss).forward is kind.forward:
-            names = _KNOWN & set(dir(loss))
-            return _read(function, {name: getattr(loss, name) for name in names})
-    if loss in _TORCH:
-        return _read(loss, {})
-    if isinstance(loss, partial) and loss.func in _TORCH and not loss.args:
-        return _read(loss.func, loss.keywords) if loss.keywords.keys() <= _KNOWN else None
+    for known, read in ((_CLASSIFIED, _classified), (_ENTRYWISE, _entrywise)):
+        for function, (kind, names) in known.items():
+            settings = _settings(loss, function, kind, names | {"reduction"})
+            if settings is not None:
+                return (
+                    read(function, settings)
+                    if settings.get("reduction", "mean") == "mean"
+                    else None
+                )
     return None
 
 
-def _read(function: Callable[..., Tensor], settings: dict[str, Any]) -> Terms | None:
+def _settings(
+    loss: Any, function: Callable[..., Tensor], kind: type[nn.Module], names: set[str]
+) -> dict[str, Any] | None:
+    """What the function is called with where the loss is it, its module or a partial of it."""
+    if loss is function:
+        return {}
+    if isinstance(loss, kind) and type(loss).forward is kind.forward:
+        return {name: getattr(loss, name) for name in names}
+    partly = isinstance(loss, partial) and loss.func is function and not loss.args
+    return loss.keywords if partly and loss.keywords.keys() <= names else None
+
+
+def _entrywise(function: Callable[..., Tensor], settings: dict[str, Any]) -> Terms:
+    """The terms of a mean over all entries."""
+    return partial(function, **{**settings, "reduction": "none"})
+
+
+def _classified(function: Callable[..., Tensor], settings: dict[str, Any]) -> Terms | None:
     """The terms of cross entropy or negative log likelihood."""
     class_weights = settings.get("weight")
     smooth = bool(settings.get("label_smoothing"))
-    if settings.get("reduction", "mean") != "mean":
-        return None
     if smooth and class_weights is not None and not bool((class_weights > 0).all()):
         return None  # terms without weight that count in the sum
     ignored = settings.get("ignore_index", -100)

@@ -46,8 +46,8 @@ class Forbidden(Operations):
 
     def call(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call ``func`` unless it writes there."""
-        given = _Arguments(args, kwargs)
         for written, only_if in _written(func):
+            given = _Arguments(args, kwargs)
             if only_if is not None and not given[only_if]:
                 continue
             for tensor in tree_leaves(given[written]):

@@ -79,6 +79,12 @@ class Bands:
         each = (np.repeat(part, size) for part in (first, last, few, start, end))
         return Bands(points, reach, np.where(empty, spacing, 0.0), *each)
 
+    @cached_property
+    def ends(self) -> FloatArray:
+        """Where bands begin and end, increasing, each once."""
+        found: FloatArray = np.unique(np.concatenate([self.start, self.end]))
+        return found
+
     def windows(self, half: int, times: float = 1.0) -> tuple[FloatArray, FloatArray]:
         """Ends (p,) of a window around each point, symmetric as far as its band goes.
 

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 
 import torch
 from torch import Tensor
 
 from ...models.arguments import require_least
+from ...theory.spectrum import FloatArray
 from ..curvature.operator import CurvatureOperator
 from .block_lanczos import BlockLanczos
 from .frame_mean import frame_mean
 from .frames import identity_frame, random_frame
 from .trace import KRYLOV_STEPS, TraceEstimate
 
-__all__ = ["block_traces"]
+__all__ = ["BlockTraces", "block_traces"]
+
+
+@dataclass(frozen=True)
+class BlockTraces(TraceEstimate):
+    """Tr H_bb of each block of one matrix: value and error (blocks,).
+
+    Attributes:
+        columns: (s, blocks), (N - K) g_j^T P_b R g_j of each random vector.
+        free: N - K.
+    """
+
+    columns: FloatArray
+    free: int
+
+    @property
+    def shares(self) -> tuple[FloatArray, FloatArray]:
+        """(blocks,) each trace over the sum of all, and standard errors to first order."""
+        total = self.value.sum()
+        shares = self.value / total
+        left = self.columns - shares * self.columns.sum(1, keepdims=True)
+        return shares, frame_mean(left, self.free).error / abs(total)
 
 
 def block_traces(
@@ -23,7 +46,7 @@ def block_traces(
     blocks: Sequence[Sequence[int]],
     products: int,
     generator: torch.Generator,
-) -> TraceEstimate:
+) -> BlockTraces:
     """Tr H_bb = tr P_b (H - R) + (N - K) mean_j g_j^T P_b R g_j,  R = (1 - Q Q^T) H (1 - Q Q^T).
 
     P_b is the projector on block b. The first term is known from a block Krylov space Q (N, K),
@@ -104,13 +127,14 @@ def _forms(vectors: Tensor, images: Tensor, places: Sequence[Tensor]) -> Tensor:
 
 def _estimate(
     known: Tensor, forms: Tensor, free: int, dtype: torch.dtype, products: int
-) -> TraceEstimate:
+) -> BlockTraces:
     """From the exact terms (blocks, K), and those of a frame of the other ``free`` dimensions."""
-    mean = frame_mean(forms.mT.cpu().numpy(), free)
-    value = free * mean.value + known.sum(-1).cpu().numpy()
-    error = free * mean.error
+    columns = free * forms.mT.cpu().numpy()
+    mean = frame_mean(columns, free)
+    value = mean.value + known.sum(-1).cpu().numpy()
+    error = mean.error
     if free > forms.shape[-1]:
         summed = free * forms.abs().mean(-1) + known.abs().sum(-1)
         rounding = 10 * torch.finfo(dtype).eps * summed.cpu().numpy()
         error = (error**2 + rounding**2) ** 0.5
-    return TraceEstimate(value, error, mean.degrees, products)
+    return BlockTraces(value, error, mean.degrees, products, columns, free)

@@ -37,15 +37,16 @@ class Staircase:
         present = weights > _NOTHING
         order = np.argsort(nodes[present])
         nodes, weights = nodes[present][order], weights[present][order]
-        ends = np.unique(np.r_[bands.start, bands.end])
+        ends = bands.ends
         if not len(nodes):
             return Staircase(ends, np.zeros_like(ends))
         nodes = _snapped(nodes, bands.points, scale)
         first = np.flatnonzero(np.diff(nodes, prepend=-np.inf) > scale)
         masses = np.add.reduceat(weights, first)
         total = np.cumsum(masses)
-        below = np.r_[0.0, total][np.searchsorted(nodes[first], ends)]
-        knots, levels = np.r_[nodes[first], ends], np.r_[total - masses / 2, below]
+        below = np.concatenate([[0.0], total])[np.searchsorted(nodes[first], ends)]
+        knots = np.concatenate([nodes[first], ends])
+        levels = np.concatenate([total - masses / 2, below])
         ascending = np.argsort(knots)
         return Staircase(knots[ascending], levels[ascending])
 

@@ -68,6 +68,30 @@ OPERATIONS = {
     "softmax": ((3, 4), lambda x: torch.softmax(x, 1)),
     "logarithm of softmax": ((3, 4), lambda x: torch.log_softmax(x, 0)),
     "cross entropy": ((3, 4), lambda x: functional.cross_entropy(x, INDEX, reduction="none")),
+    "cross entropy of weighted classes": (
+        (3, 4, 2),
+        lambda x: functional.cross_entropy(x, INDEX[:, None].expand(3, 2), SCALE, ignore_index=0),
+    ),
+    "binary cross entropy": (
+        (3, 4),
+        lambda x: functional.binary_cross_entropy_with_logits(
+            x, A.sigmoid(), ROW.square(), pos_weight=ROW.exp(), reduction="none"
+        ),
+    ),
+    "binary cross entropy, its mean": (
+        (3, 4), lambda x: functional.binary_cross_entropy_with_logits(x, A.sigmoid())
+    ),
+    "binary cross entropy of shares": (
+        (3, 4), lambda x: functional.binary_cross_entropy(x.sigmoid(), A.sigmoid(), ROW.square())
+    ),
+    "squares": ((3, 4), lambda x: functional.mse_loss(x, A, reduction="none")),
+    "squares of a curve's difference": ((3, 4), lambda x: functional.mse_loss(x, x * x)),
+    "squares of a single number": (
+        (1,), lambda x: functional.mse_loss(x.expand(3, 4), A) + functional.mse_loss(x, A[0, :1])
+    ),
+    "absolute": ((3, 4), lambda x: functional.l1_loss(x, A, reduction="none") * x),
+    "smooth absolute": ((3, 4), lambda x: functional.smooth_l1_loss(x, A, reduction="none")),
+    "one or other": ((3, 4), lambda x: torch.where(A > 0, x * x, 0.0) + torch.where(x > 0, A, x)),
     "layer norm": ((3, 4), lambda x: functional.layer_norm(x, (4,), SCALE, SHIFT)),
     "layer norm's own": ((4,), lambda w: functional.layer_norm(A, (4,), w, w * w)),
     "group norm": (IMAGE, lambda x: functional.group_norm(x, 2, SCALE, SHIFT)),

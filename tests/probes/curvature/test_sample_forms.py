@@ -60,6 +60,16 @@ def test_forms_are_those_of_each_sample_alone(name, rows):
     torch.testing.assert_close(forms.mean(0), (u * (operator @ u)).sum(0))
 
 
+def test_forms_of_many_vectors_are_of_one_dropout_mask():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Dropout(0.5), nn.Linear(5, 3)).double()
+    batch = torch.randn(8, 4).double(), torch.randint(3, (8,))
+    operator = HessianOperator(model, CE, batch, ALL, mode="train")
+    u = torch.linalg.qr(torch.randn(operator.size, 30).double()).Q
+    forms, _ = operator.forms(u)
+    torch.testing.assert_close(forms.mean(0), (u * (operator @ u)).sum(0))
+
+
 def test_forms_of_units_that_weigh_differently():
     torch.manual_seed(1)
     model = MODELS["tanh"][0]().double()

@@ -358,13 +358,24 @@ def test_removals_are_those_of_the_matrix_without_the_term():
     rows = torch.randn(12, 7, dtype=torch.float64, generator=g) * torch.arange(1, 8)
     rows[3] = 0.0
     values, vectors = torch.linalg.eigh(rows.T @ rows)
-    for place in (0, 3, 6):
-        found = removals(values, rows @ vectors, place)
-        exact = [
-            values[place] - torch.linalg.eigvalsh(rows.T @ rows - torch.outer(a, a))[place]
-            for a in rows
-        ]
-        torch.testing.assert_close(found, torch.stack(exact), rtol=1e-5, atol=1e-9)
+    places = [0, 3, 6]
+    found = removals(values, rows @ vectors, places)
+    exact = [
+        (values - torch.linalg.eigvalsh(rows.T @ rows - torch.outer(a, a)))[places] for a in rows
+    ]
+    torch.testing.assert_close(found, torch.stack(exact), rtol=1e-5, atol=1e-9)
+
+
+def test_removals_of_small_terms_beside_equal_eigenvalues():
+    """The series, and where it does not hold: eigenvalues that are equal or nearly so."""
+    g = torch.Generator().manual_seed(1)
+    values = torch.tensor([0.0, 1.0, 1.0, 1.1, 4.0, 4.0 + 1e-9, 9.0, 20.0], dtype=torch.float64)
+    frame = torch.linalg.qr(torch.randn(300, 8, dtype=torch.float64, generator=g)).Q
+    coordinates = frame * values.sqrt()
+    places = range(8)
+    found = removals(values, coordinates, places)
+    exact = [values - torch.linalg.eigvalsh(values.diag() - torch.outer(a, a)) for a in coordinates]
+    torch.testing.assert_close(found, torch.stack(exact), rtol=1e-5, atol=1e-12)
 
 
 @pytest.mark.parametrize("centred", [False, True])

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from spectrain.probes.curvature import losses
 from spectrain.probes.curvature.block import Block
 from spectrain.probes.curvature.module_curvature import (
     CovarianceOperator,
@@ -15,7 +16,7 @@ from spectrain.probes.curvature.module_curvature import (
     HessianOperator,
     InformationOperator,
 )
-from spectrain.probes.curvature.weighted_mean import WeightedMean
+from spectrain.probes.curvature.weighted_mean import WeightedMean, weighted_mean_of
 from spectrain.probes.measurement import Measurement
 from spectrain.probes.probe import SpectralProbe
 
@@ -110,6 +111,48 @@ def test_matrices_of_weighted_losses_of_torch(name):
     close(dense(HessianOperator, model, loss, (x, y)), dense_hessian(model, value))
     close(dense(InformationOperator, model, loss, (x, y)), information)
     close(dense(CovarianceOperator, model, loss, (x, y)), information - slope.outer(slope))
+
+
+ENTRYWISE = {
+    "squares": nn.MSELoss(),
+    "absolute": nn.L1Loss(),
+    "huber": nn.HuberLoss(delta=0.4),
+    "smooth": partial(functional.smooth_l1_loss, beta=0.3),
+    "logits": functional.binary_cross_entropy_with_logits,
+    "weighted logits": nn.BCEWithLogitsLoss(weight=CLASSES, pos_weight=CLASSES),
+    "shares": nn.BCELoss(),
+}
+
+
+@pytest.mark.parametrize("name", ENTRYWISE)
+def test_means_over_entries_are_known_without_being_taken_apart(name, monkeypatch):
+    model, x, y = samples()
+    loss = ENTRYWISE[name]
+    if name == "shares":
+        model.append(nn.Sigmoid())
+    t = functional.one_hot(y, 3).to(x)
+    single = [loss(model(x[i : i + 1]), t[i : i + 1]) for i in range(len(x))]
+    information, slope = oracle(model, single, torch.ones(len(x), dtype=torch.float64))
+    value = loss(model(x), t)
+    monkeypatch.delattr(losses, "vmap")
+    close(slope, gradient(value, model))
+    close(dense(HessianOperator, model, loss, (x, t)), dense_hessian(model, value))
+    close(dense(InformationOperator, model, loss, (x, t)), information)
+    halves = [(x[:2], t[:2]), (x[2:], t[2:])]
+    close(dense(InformationOperator, model, loss, halves), information)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.MSELoss(reduction="sum"),
+        partial(functional.l1_loss, reduction="sum"),
+        nn.SoftMarginLoss(),
+        type("Own", (nn.MSELoss,), {"forward": lambda self, o, t: (o - t).sum()})(),
+    ],
+)
+def test_other_losses_are_not_known(loss):
+    assert weighted_mean_of(loss) is None
 
 
 @pytest.mark.slow

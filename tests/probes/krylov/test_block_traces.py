@@ -41,20 +41,23 @@ def hessian(dense_operator, generator):
 
 @pytest.mark.parametrize("products", [6, 24])
 def test_standard_errors_cover_as_they_claim(hessian, products):
-    """In 200 runs, within 4 deviations of the binomial, and without bias."""
+    """In 200 runs, within 4 deviations of the binomial, and without bias; traces and shares."""
     operator, own = hessian
     truth = np.array([float(part.trace()) for part in own])
+    total = truth.sum()
     found = [
         block_traces(operator, LAYERS, products, torch.Generator().manual_seed(seed))
         for seed in range(200)
     ]
-    deviation = np.array([each.value for each in found]) - truth
-    errors = np.array([each.error for each in found])
-    assert errors.shape == (200, 4)
-    for level in (0.68, 0.95):
-        inside = np.abs(deviation) <= student.ppf((1 + level) / 2, found[0].degrees) * errors
-        assert (np.abs(inside.mean(0) - level) < 4 * (level * (1 - level) / 200) ** 0.5).all()
-    assert (np.abs(deviation.mean(0)) < 4 * deviation.std(0) / 200**0.5).all()
+    traces = [(each.value - truth, each.error) for each in found]
+    shares = [(each.shares[0] - truth / total, each.shares[1]) for each in found]
+    for pairs in (traces, shares):
+        deviation, errors = np.array(pairs).transpose(1, 0, 2)
+        assert errors.shape == (200, 4)
+        for level in (0.68, 0.95):
+            inside = np.abs(deviation) <= student.ppf((1 + level) / 2, found[0].degrees) * errors
+            assert (np.abs(inside.mean(0) - level) < 4 * (level * (1 - level) / 200) ** 0.5).all()
+        assert (np.abs(deviation.mean(0)) < 4 * deviation.std(0) / 200**0.5).all()
 
 
 def test_half_of_the_products_of_each_layer_alone_are_enough(hessian, dense_operator):
