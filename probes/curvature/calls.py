@@ -21,7 +21,7 @@ from .hooks import TensorHooks
 from .kernels import TwiceDifferentiable
 from .losses import scalar_loss
 from .reach import Changes, Data, Kind, Reach, noted
-from .stand_ins import Copies, address, alias
+from .stand_ins import Copies, address, alias, dtype_of
 from .walk import reached
 from .weighted_mean import WeightedMean, weighted_mean_of
 from .writes import Forbidden
@@ -334,8 +334,8 @@ class Calls:
             return leaf
         if not isinstance(leaf, Tensor):
             return _own_object(leaf, partial(self._own, forbidden, keep))
-        if self.dtype is not None and leaf.is_floating_point():
-            leaf = leaf.to(self.dtype)
+        if self.dtype is not None:
+            leaf = leaf.to(dtype_of(leaf, self.dtype))
         # What the loss is differentiated by, and what torch.func transforms, are themselves.
         itself = (keep and leaf.requires_grad) or is_functorch_wrapped_tensor(leaf)
         if "argument" in self._copied:

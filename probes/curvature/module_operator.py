@@ -27,7 +27,7 @@ from .out_of_memory import is_out_of_memory
 from .precision import require_precision
 from .shared_products import SharedProducts
 from .soundness import require_sound
-from .stand_ins import alias
+from .stand_ins import alias, dtype_of
 from .strategy import CACHE, MANY, Strategy, column_spans, columns_together
 from .wrappers import require_whole
 
@@ -333,10 +333,13 @@ class ModuleOperator(CurvatureOperator):
     def _replaced(self, chosen: dict[str, Tensor]) -> list[Tensor]:
         """The block's leaves, each put in the place of its parameter."""
         own = self._observed.dtype
-        kinds = {
-            (p.dtype if own is None or not p.is_floating_point() else own, str(p.device))
-            for p in chosen.values()
-        }
+        complex_ones = [name for name, parameter in chosen.items() if parameter.is_complex()]
+        if complex_ones:
+            raise ValueError(
+                f"parameters of block {self._block.name!r}: expected real ones, got complex "
+                f"{', '.join(complex_ones)}: train what torch.view_as_real gives, or leave them out"
+            )
+        kinds = {(dtype_of(parameter, own), str(parameter.device)) for parameter in chosen.values()}
         if len(kinds) != 1 or not next(iter(kinds))[0].is_floating_point:
             raise ValueError(
                 f"parameters of block {self._block.name!r}: expected one device and one floating "
@@ -452,7 +455,7 @@ class ModuleOperator(CurvatureOperator):
                 lambda: torch.cat([self._product(graph, row) for row in torch.split(rows, 1)]),
                 self._placed,
             )
-            self._calls_back = self._observed.changed
+            self._calls_back = self._observed.changed or self._recomputes(graph, rows[:1])
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
@@ -473,6 +476,19 @@ class ModuleOperator(CurvatureOperator):
             if not bool(difference <= _SAME * expected.norm()):
                 self._columns = 1
             self._shares = self._columns > 1 and shared.largest > CACHE
+
+    def _recomputes(self, graph: Graph, row: Tensor) -> bool:
+        """Whether a product calls the model, whose own parameters are not of the copies' dtype."""
+        parameters = self._observed.module.parameters()
+        if all(p.dtype == dtype_of(p, self._observed.dtype) for p in parameters):
+            return False
+        try:
+            self._product(graph, row)
+        except RuntimeError as error:  # of operations on two dtypes
+            if is_out_of_memory(error):
+                raise
+            return True
+        return False
 
     def _require_sound(self, graph: Graph, rows: Tensor, products: Tensor) -> None:
         require_sound(rows, products, self._variables)
