@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from .filtered_warnings import filtered_warnings
+
 __all__ = ["Loss", "Reduction", "differentiable_copies", "sample_losses", "scalar_loss"]
 
 Loss = Callable[[Any, Any], Tensor]
@@ -17,6 +19,7 @@ Reduction = Literal["mean", "sum"]
 
 # Relative difference of two gradients of the same loss beyond which they are two losses'.
 _TOLERANCE = 1e-4
+_INSTEAD = "a WeightedMean says what its terms are, unless they depend on each other"
 
 
 def scalar_loss(value: Any) -> Tensor:
@@ -84,11 +87,13 @@ def _alone(loss: Loss, outputs: Any, targets: Any) -> Tensor:
         return loss(*tree_unflatten(sample, spec))
 
     try:
-        losses: Tensor = vmap(single)(*(leaves[i] for i in split))
+        # They speak of batches of one, or of vmap, and what is wrong with it is said below.
+        with filtered_warnings("ignore"):
+            losses: Tensor = vmap(single)(*(leaves[i] for i in split))
     except Exception as error:  # of the user's code, for a batch of one sample
         raise ValueError(
             "loss: expected a function that torch.func.vmap takes sample by sample, got "
-            f"{type(error).__name__}: {error}; a WeightedMean says what its terms are"
+            f"{type(error).__name__}: {error}; {_INSTEAD}"
         ) from error
     return losses
 
@@ -101,7 +106,7 @@ def _require_reduction(loss: Loss, outputs: Any, targets: Any, reduction: Reduct
     except RuntimeError as error:
         raise ValueError(
             "loss: expected a function of the values of the outputs, got one that differentiates "
-            f"through the model ({error}); a WeightedMean says what its terms are"
+            f"through the model ({error}); {_INSTEAD}"
         ) from error
     losses = _alone(loss, copies, targets)
     together = losses.sum() if reduction == "sum" else losses.mean()
@@ -110,7 +115,7 @@ def _require_reduction(loss: Loss, outputs: Any, targets: Any, reduction: Reduct
     if not difference <= _TOLERANCE * max(spread, abs(float(total.detach()))):
         raise ValueError(
             f"loss: expected the {reduction} over samples ({float(together.detach()):g}), "
-            f"got {float(total.detach()):g} for the batch; a WeightedMean says what its terms are"
+            f"got {float(total.detach()):g} for the batch; {_INSTEAD}"
         )
     found, expected = (_slopes(value, leaves) for value in (total, together))
     scale = max((float(part.abs().max()) for part in expected if part.numel()), default=0.0)
@@ -127,7 +132,7 @@ def _require_reduction(loss: Loss, outputs: Any, targets: Any, reduction: Reduct
         raise ValueError(
             f"loss: expected the {reduction} over samples, got one whose gradient in the outputs "
             f"differs from that by {apart / scale if scale else float('inf'):.2g} of its largest "
-            "entry; a WeightedMean says what its terms and weights are"
+            f"entry; {_INSTEAD}"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ from ...models.arguments import require_arguments
 from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
 from .division import same_in_parts
+from .filtered_warnings import filtered_warnings
 from .graph import Graph
 from .graph_ends import require_own_ends
 from .graph_memory import graph_memory
@@ -466,10 +466,8 @@ class ModuleOperator(CurvatureOperator):
         if columns > 1:
             self._columns = columns
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")
-                    with SharedProducts() as shared:
-                        difference = (self._guarded(graph, rows) - expected).norm()
+                with filtered_warnings("error"), SharedProducts() as shared:
+                    difference = (self._guarded(graph, rows) - expected).norm()
             except (RuntimeError, UserWarning):
                 self._columns = 1
                 return
