@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from .generators import seeded, torch_generators
 from .hooks import TensorHooks
 from .kernels import TwiceDifferentiable
 from .losses import scalar_loss
+from .objects import with_others
 from .reach import Changes, Data, Kind, Reach, noted
 from .stand_ins import Copies, address, alias, dtype_of
 from .walk import reached
@@ -353,7 +353,7 @@ def _own_object(value: Any, own: Callable[[Any], Any]) -> Any:
     """A copy of an object that is no tree of tensors, with tensors that are made to be its own."""
     inside = reached({"argument": value}).data
     try:
-        return deepcopy(value, {key: own(data.value) for key, data in inside.items()})
+        return with_others(value, own, {key: own(data.value) for key, data in inside.items()})
     except Exception:  # it has no copies
         return value
 

@@ -17,7 +17,7 @@ from .block import Block
 from .division import same_in_parts
 from .filtered_warnings import filtered_warnings
 from .graph import Graph
-from .graph_ends import require_own_ends
+from .graph_ends import next_node, require_own_ends
 from .graph_memory import graph_memory
 from .losses import Loss, Reduction, sample_losses, scalar_loss
 from .marks import marks
@@ -111,6 +111,7 @@ class ModuleOperator(CurvatureOperator):
             require_whole(observed.module)
             require_precision(observed.module, observed.dtype)
             self._leaves = self._replaced(self._own)
+            self._since = next_node()
             self._unreached = set(self._own)
             self._part = self._columns = 0
             self._first_pass(strategy)
@@ -281,7 +282,12 @@ class ModuleOperator(CurvatureOperator):
         if self._observed.weighted_mean is not None and self._reduction == "mean":
             return self._observed.terms(outputs, targets)
         losses = sample_losses(
-            self._loss, outputs, targets, self._reduction, check=check or self._first
+            self._loss,
+            outputs,
+            targets,
+            self._reduction,
+            check=check or self._first,
+            since=self._since,
         )
         if len(losses) != samples:
             raise ValueError(
