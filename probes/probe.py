@@ -242,10 +242,14 @@ class SpectralProbe:
             The record, which every sink has received.
 
         Raises:
-            ValueError: if ``logdir`` has records of another training.
+            ValueError: if the step is no number of steps, or ``logdir`` has records of another
+                training.
             Exception: what a part of the probing, or a sink, failed with, if ``on_failure`` is
                 "raise"; the other sinks have the record.
         """
+        require_arguments(SpectralProbe.__call__, locals())
+        if step < 0:
+            raise ValueError(f"step: expected at least 0, got {step}")
         theory, processes, check = self.setup.theory, self.setup.processes, self._derivative_check
         self._open_folder()
         self._last = step
