@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .folder import folder_sinks
@@ -22,7 +23,7 @@ class LogFolder:
         directory: of both; made if need be.
     """
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
         self._sinks: tuple[Sink, ...] = ()
         self._begun = False
