@@ -106,10 +106,17 @@ class Calls:
         loss = given.function if isinstance(given, WeightedMean) else given
         self.reach = reached({"": self.module, "loss": loss}, hooks=self.run_hooks)
         self._parameters = dict(self.module.named_parameters())
+        compiled = {
+            id(parameter)
+            for part in self.module.modules()
+            if isinstance(part, torch.jit.ScriptModule)
+            for parameter in part.parameters()
+        }
         hidden = [
             name
             for name, parameter in self._parameters.items()
-            if parameter.requires_grad and id(parameter) not in self.reach.data
+            if parameter.requires_grad
+            and (id(parameter) in compiled or id(parameter) not in self.reach.data)
         ]
         if hidden:
             raise ValueError(
