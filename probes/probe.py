@@ -251,7 +251,8 @@ class SpectralProbe:
         if step < 0:
             raise ValueError(f"step: expected at least 0, got {step}")
         theory, processes, check = self.setup.theory, self.setup.processes, self._derivative_check
-        self._open_folder()
+        if processes.alone:  # of several, the first opens it where all hear of what it fails with
+            self._open_folder()
         self._last = step
         self.schedule.begun()
         record = Record(step, epoch)
@@ -294,6 +295,7 @@ class SpectralProbe:
         probing.keep(share=self.schedule.share)
         with processes.agreed() if processes.reachable else nullcontext():
             if processes.rank == 0:
+                self._open_folder()
                 deliver(probing.record, self.sinks, self.on_failure)
         self.schedule.probed(probing.record)
         if probing.errors and self.on_failure == "raise":
@@ -303,12 +305,9 @@ class SpectralProbe:
 
     def _open_folder(self) -> None:
         """Begin the folder's files, or go on in them, before the first record."""
-        if self._folder is None or self._folder_open:
-            return
-        with self.setup.processes.agreed():
-            if self.setup.processes.rank == 0:
-                self._folder.open(self._resumed)
-        self._folder_open = True
+        if self._folder is not None and not self._folder_open:
+            self._folder.open(self._resumed)
+            self._folder_open = True
 
     def maybe(
         self,
