@@ -17,7 +17,8 @@ def filtered_warnings(
     """A block whose warnings of a category are errors, or ignored.
 
     Unlike `warnings.catch_warnings` it does not make Python forget which warnings were given
-    before, so that those of the training are not given again after every probing.
+    before, so that those of the training are not given again after every probing. One that was
+    given once before, from the same line, is then no error either.
     """
     held: Any = warnings.filters
     own = (action, None, category, None, 0)
