@@ -166,7 +166,8 @@ def _fits(value: Any, annotation: Any) -> bool:
     if kind in _FILES:
         return hasattr(value, "write")
     if getattr(kind, "_is_protocol", False):
-        return all(_has(value, each) for each in _members(kind))
+        # A class has the names that its objects have.
+        return not isinstance(value, type) and all(_has(value, each) for each in _members(kind))
     if kind.__module__ == "numpy":
         return hasattr(value, "__array__") or isinstance(value, list | tuple)
     return isinstance(value, kind)

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import torch
@@ -37,7 +36,7 @@ from .probing import Probing
 from .probing_estimate import probing_estimate
 from .quantity_state import quantity_of, quantity_state
 from .records.citation import bibtex
-from .records.folder import folder_sinks
+from .records.log_folder import LogFolder
 from .records.record import Record
 from .records.sink import Sink, deliver
 from .records.sources import sources
@@ -75,7 +74,9 @@ class SpectralProbe:
         max_samples: most samples; default: all that is given, 1024 of a loader or dataset.
         sinks: receive every record; who made them closes them.
         logdir: a folder for a record file and TensorBoard's events, in which the tab Spectrum finds
-            the run. Their sinks come before the others, and `close` closes them.
+            the run. It comes before the other sinks, and `close` closes it. The first probing opens
+            it: behind the last record that a loaded state knows of, later ones are dropped; without
+            a state a folder with records is refused.
         theory: predicts; without it everything is measured that can be.
         blocks: of parameters, one spectrum each for every matrix: a list of them, or "layers",
             "modules" or a depth for those of `layer_blocks`; default: each direction of a
@@ -219,14 +220,15 @@ class SpectralProbe:
         self._notices = Notices()
         self._derivative_check = DerivativeCheck(self.setup, check_first)
         self._sources: dict[Source, None] = {}
+        self._folder_open = False
+        self._resumed: int | None = None
         self._attached = ExitStack()
         if theory is not None:
             self._attached.enter_context(theory.attach(module))
-        if logdir is not None and self.setup.processes.rank == 0:
-            own = folder_sinks(Path(logdir))
-            self.sinks = (*own, *self.sinks)
-            for sink in own:
-                self._attached.callback(sink.close)
+        self._folder = None if logdir is None else LogFolder(logdir)
+        if self._folder is not None and self.setup.processes.rank == 0:
+            self.sinks = (self._folder, *self.sinks)
+            self._attached.callback(self._folder.close)
 
     def __call__(self, step: int, epoch: float = math.nan, *, thorough: bool = False) -> Record:
         """Probe now.
@@ -240,10 +242,17 @@ class SpectralProbe:
             The record, which every sink has received.
 
         Raises:
+            ValueError: if the step is no number of steps, or ``logdir`` has records of another
+                training.
             Exception: what a part of the probing, or a sink, failed with, if ``on_failure`` is
                 "raise"; the other sinks have the record.
         """
+        require_arguments(SpectralProbe.__call__, locals())
+        if step < 0:
+            raise ValueError(f"step: expected at least 0, got {step}")
         theory, processes, check = self.setup.theory, self.setup.processes, self._derivative_check
+        if processes.alone:  # of several, the first opens it where all hear of what it fails with
+            self._open_folder()
         self._last = step
         self.schedule.begun()
         record = Record(step, epoch)
@@ -286,12 +295,19 @@ class SpectralProbe:
         probing.keep(share=self.schedule.share)
         with processes.agreed() if processes.reachable else nullcontext():
             if processes.rank == 0:
+                self._open_folder()
                 deliver(probing.record, self.sinks, self.on_failure)
         self.schedule.probed(probing.record)
         if probing.errors and self.on_failure == "raise":
             raise probing.errors[0]
         self._notices.outcome(probing, stacklevel=2)
         return probing.record
+
+    def _open_folder(self) -> None:
+        """Begin the folder's files, or go on in them, before the first record."""
+        if self._folder is not None and not self._folder_open:
+            self._folder.open(self._resumed)
+            self._folder_open = True
 
     def maybe(
         self,
@@ -448,6 +464,7 @@ class SpectralProbe:
                 "quantities": [quantity_state(q) for q in statistics.quantities()],
             }
         return {
+            "step": self._last,
             "initial": initial,
             "transitions": self._transitions.state_dict(),
             "tracker": self._tracker.state_dict(vectors),
@@ -462,7 +479,8 @@ class SpectralProbe:
             ValueError: if it holds the statistics of a theory, and the probe has none.
         """
         initial, theory = state["initial"], self.setup.theory
-        self._initial = None
+        self._initial, self._last = None, state.get("step")
+        self._resumed, self._folder_open = self._last, False
         if initial is not None:
             if theory is None:
                 raise ValueError("state: expected one of a probe without theory, got one with it")

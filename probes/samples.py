@@ -113,7 +113,7 @@ class _Read:
             return leaf.to(device) if isinstance(leaf, Tensor) or is_graph(leaf) else leaf
 
         found = self.loaded.read(generator(False).initial_seed(), draw)
-        return self.form.batches([tree_map(moved, batch) for batch in found])
+        return self.form.batches([tree_map(moved, batch) for batch in found], several=True)
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ class _Form:
     limit: int | None
     least: int
 
-    def batches(self, drawn: Any) -> Batched:
-        """Pairs, of at most so many samples together."""
-        if _is_of_several(drawn):
+    def batches(self, drawn: Any, *, several: bool = False) -> Batched:
+        """Pairs, of at most so many samples together; of a list of batches if that is known."""
+        if several or _is_of_several(drawn):
             found = [self._pair(each) for each in drawn]
         else:
             found = [self._pair(drawn)]
@@ -169,7 +169,11 @@ class _Form:
             fields = value.to_dict()
             taken, enough = self._taken(fields)
             return ({name: fields[name] for name in taken} if enough else (value,)), value
-        raise ValueError(f"sample: expected (inputs, targets), got {type(value).__name__}")
+        number = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+        raise ValueError(
+            f"sample: expected (inputs, targets), got {type(value).__name__}{number}: batches of "
+            "another form are given as a list of such pairs, or by a function of a generator"
+        )
 
     def _taken(self, fields: Mapping[str, Any]) -> tuple[list[str], bool]:
         """Names of the fields that forward takes, and whether they are all that it needs."""

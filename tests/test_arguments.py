@@ -341,6 +341,8 @@ def test_annotations_are_taken_as_they_are_meant():
     require("sink", spectrain.ConsoleSink(), spectrain.Sink)
     with pytest.raises(ValueError, match="sink: expected a Sink, got Linear"):
         require("sink", MODEL, spectrain.Sink)
+    with pytest.raises(ValueError, match=r"sink: expected a Sink, got <class .*ConsoleSink'>"):
+        require("sink", spectrain.ConsoleSink, spectrain.Sink)
     with pytest.raises(ValueError, match=r"x: expected 'a' or 1, got True"):
         require("x", True, Literal["a", 1])
     with pytest.raises(ValueError, match="n: expected a whole number of at least 2, got 1"):

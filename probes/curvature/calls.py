@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,8 +19,9 @@ from .generators import seeded, torch_generators
 from .hooks import TensorHooks
 from .kernels import TwiceDifferentiable
 from .losses import scalar_loss
+from .objects import with_others
 from .reach import Changes, Data, Kind, Reach, noted
-from .stand_ins import Copies, address, alias
+from .stand_ins import Copies, address, alias, dtype_of
 from .walk import reached
 from .weighted_mean import WeightedMean, weighted_mean_of
 from .writes import Forbidden
@@ -106,10 +106,17 @@ class Calls:
         loss = given.function if isinstance(given, WeightedMean) else given
         self.reach = reached({"": self.module, "loss": loss}, hooks=self.run_hooks)
         self._parameters = dict(self.module.named_parameters())
+        compiled = {
+            id(parameter)
+            for part in self.module.modules()
+            if isinstance(part, torch.jit.ScriptModule)
+            for parameter in part.parameters()
+        }
         hidden = [
             name
             for name, parameter in self._parameters.items()
-            if parameter.requires_grad and id(parameter) not in self.reach.data
+            if parameter.requires_grad
+            and (id(parameter) in compiled or id(parameter) not in self.reach.data)
         ]
         if hidden:
             raise ValueError(
@@ -334,8 +341,8 @@ class Calls:
             return leaf
         if not isinstance(leaf, Tensor):
             return _own_object(leaf, partial(self._own, forbidden, keep))
-        if self.dtype is not None and leaf.is_floating_point():
-            leaf = leaf.to(self.dtype)
+        if self.dtype is not None:
+            leaf = leaf.to(dtype_of(leaf, self.dtype))
         # What the loss is differentiated by, and what torch.func transforms, are themselves.
         itself = (keep and leaf.requires_grad) or is_functorch_wrapped_tensor(leaf)
         if "argument" in self._copied:
@@ -353,7 +360,7 @@ def _own_object(value: Any, own: Callable[[Any], Any]) -> Any:
     """A copy of an object that is no tree of tensors, with tensors that are made to be its own."""
     inside = reached({"argument": value}).data
     try:
-        return deepcopy(value, {key: own(data.value) for key, data in inside.items()})
+        return with_others(value, own, {key: own(data.value) for key, data in inside.items()})
     except Exception:  # it has no copies
         return value
 

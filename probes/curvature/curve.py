@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -14,6 +13,7 @@ from torch.nn import functional
 from torch.overrides import enable_reentrant_dispatch
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from .filtered_warnings import filtered_warnings
 from .kernels import layer_norm
 
 __all__ = ["Curves"]
@@ -136,8 +136,7 @@ def _differentiated(func: Any, *args: Any, **kwargs: Any) -> Any:
 def _load_rules() -> None:
     """Those of forward mode, which warn of what torch itself has deprecated as they are loaded."""
     one = torch.ones(())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with filtered_warnings("ignore", DeprecationWarning):
         jvp(torch.sin, (one,), (one,))
 
 

@@ -53,6 +53,8 @@ def same_in_parts(observed: Observed, total: Total, batch: Batch, parts: Sequenc
     samples = sample_number(batch)
     if not _close(sum(piece.weight for piece in pieces), whole.weight):
         return False
+    if not _close(sum(piece.value for piece in pieces), whole.value):
+        return False
     for i, (output, slope) in enumerate(zip(whole.outputs, whole.slopes, strict=True)):
         if any(len(piece.outputs) != len(whole.outputs) for piece in pieces):
             return False
@@ -70,8 +72,9 @@ def same_in_parts(observed: Observed, total: Total, batch: Batch, parts: Sequenc
 
 @dataclass(frozen=True)
 class _Seen:
-    """Outputs of a batch, the gradient in them of what is summed, and what the batch counts by."""
+    """What is summed, of a batch, the outputs, its gradient in them, what the batch counts by."""
 
+    value: float
     outputs: list[Tensor]
     slopes: list[Tensor]
     weight: float
@@ -83,7 +86,8 @@ def _seen(observed: Observed, total: Total, batch: Batch) -> _Seen:
     slopes = [torch.zeros_like(leaf) for leaf in leaves]
     if value.requires_grad:
         slopes = list(torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True))
-    return _Seen([leaf.detach() for leaf in leaves], slopes, weight)
+    outputs = [leaf.detach() for leaf in leaves]
+    return _Seen(float(value.detach()), outputs, slopes, weight)
 
 
 def _same(whole: Tensor, pieces: Sequence[Tensor]) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-__all__ = ["graph_ends", "own_functions", "require_own_ends"]
+__all__ = ["graph_ends", "has_nodes", "next_node", "own_functions", "require_own_ends"]
 
 # torch.utils.checkpoint with use_reentrant=True: parameters inside are not in the graph around it.
 _REENTRANT = "CheckpointFunctionBackward"
@@ -62,6 +63,17 @@ def own_functions(value: Tensor) -> list[str]:
 def graph_ends(value: Tensor) -> list[Tensor]:
     """The tensors that the graph of a value ends at, by which it can be differentiated."""
     return [node.variable for node in _nodes([value]) if hasattr(node, "variable")]
+
+
+def next_node() -> int:
+    """The number that the next node of a graph gets: they are numbered as they are made."""
+    node: Any = torch.zeros((), requires_grad=True).view(()).grad_fn
+    return int(node._sequence_nr()) + 1
+
+
+def has_nodes(value: Tensor, first: int, stop: int) -> bool:
+    """Whether the graph of a value has nodes with numbers from first on, below stop."""
+    return any(first <= node._sequence_nr() < stop for node in _nodes([value]))
 
 
 def _nodes(values: Iterable[Tensor]) -> Iterator[Any]:

@@ -8,15 +8,27 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
-__all__ = ["Loss", "Reduction", "differentiable_copies", "sample_losses", "scalar_loss"]
+from .batches import sample_number
+from .filtered_warnings import filtered_warnings
+from .graph_ends import has_nodes, next_node
+from .objects import flattened
+
+__all__ = [
+    "Loss",
+    "Reduction",
+    "differentiable_copies",
+    "require_nothing_left",
+    "sample_losses",
+    "scalar_loss",
+]
 
 Loss = Callable[[Any, Any], Tensor]
 Reduction = Literal["mean", "sum"]
 
 # Relative difference of two gradients of the same loss beyond which they are two losses'.
 _TOLERANCE = 1e-4
+_INSTEAD = "a WeightedMean says what its terms are, unless they depend on each other"
 
 
 def scalar_loss(value: Any) -> Tensor:
@@ -34,7 +46,13 @@ def scalar_loss(value: Any) -> Tensor:
 
 
 def sample_losses(
-    loss: Loss, outputs: Any, targets: Any, reduction: Reduction = "mean", *, check: bool = True
+    loss: Loss,
+    outputs: Any,
+    targets: Any,
+    reduction: Reduction = "mean",
+    *,
+    check: bool = True,
+    since: int | None = None,
 ) -> Tensor:
     """The loss of every sample alone, (n,).
 
@@ -43,24 +61,47 @@ def sample_losses(
 
     Args:
         loss: of (outputs, targets), a mean or a sum over the first axis of their tensors.
-        outputs: any tree; what is no tensor with an axis is given with every sample.
+        outputs: any tree, of objects too; what is no tensor with samples along its first axis is
+            given with every sample.
         targets: likewise.
         reduction: what the loss does over samples.
         check: compare value and gradient with those of the batch.
+        since: number of the first node that the forward pass may have made, see `next_node`;
+            default: not known.
 
     Raises:
         ValueError: if the loss is not that mean or sum, in value or in gradient, or reads an
-            output without an axis, or `torch.func.vmap` cannot take it apart.
+            output without samples, or what the forward pass has left elsewhere, or
+            `torch.func.vmap` cannot take it apart.
     """
     if check:
         with torch.enable_grad():
-            _require_reduction(loss, outputs, targets, reduction)
+            _require_reduction(loss, outputs, targets, reduction, since)
     return _alone(loss, outputs, targets)
+
+
+def require_nothing_left(value: Tensor, since: int, before: int) -> None:
+    """Refuse a loss of copies of the outputs that depends on the forward pass all the same.
+
+    Args:
+        value: the loss.
+        since: number of the first node that the forward pass may have made, see `next_node`.
+        before: of the first that the loss has made.
+
+    Raises:
+        ValueError: if it does.
+    """
+    if has_nodes(value, since, before):
+        raise ValueError(
+            "loss: expected a function of outputs, targets and parameters, got one that reads "
+            "what the forward pass has left elsewhere, as in an attribute of the model: return it "
+            "among the outputs"
+        )
 
 
 def differentiable_copies(outputs: Any) -> tuple[Any, list[Tensor]]:
     """The outputs off their graph, and those tensors in them that are now its leaves."""
-    leaves, spec = tree_flatten(outputs)
+    leaves, rebuilt = flattened(outputs)
     copies = [
         leaf.detach().requires_grad_()
         if isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex())
@@ -68,41 +109,62 @@ def differentiable_copies(outputs: Any) -> tuple[Any, list[Tensor]]:
         for leaf in leaves
     ]
     found = [leaf for leaf in copies if isinstance(leaf, Tensor) and leaf.requires_grad]
-    return tree_unflatten(copies, spec), found
+    return rebuilt(copies), found
 
 
 def _alone(loss: Loss, outputs: Any, targets: Any) -> Tensor:
     """The loss of batches of one sample, (n,)."""
     # Not by a map of the tree: some containers drop what is None.
-    leaves, spec = tree_flatten((outputs, targets))
-    split = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.ndim]
+    leaves, rebuilt = flattened((outputs, targets))
+    number = sample_number((leaves, targets))
+    split = [i for i, leaf in enumerate(leaves) if _has_samples(leaf, number)]
 
     def single(*rows: Tensor) -> Tensor:
         sample = list(leaves)
         for i, row in zip(split, rows, strict=True):
             sample[i] = row.unsqueeze(0)
-        return loss(*tree_unflatten(sample, spec))
+        return loss(*rebuilt(sample))
 
     try:
-        losses: Tensor = vmap(single)(*(leaves[i] for i in split))
+        # They speak of batches of one, or of vmap, and what is wrong with it is said below.
+        with filtered_warnings("ignore"):
+            losses: Tensor = vmap(single)(*(leaves[i] for i in split))
     except Exception as error:  # of the user's code, for a batch of one sample
         raise ValueError(
             "loss: expected a function that torch.func.vmap takes sample by sample, got "
-            f"{type(error).__name__}: {error}; a WeightedMean says what its terms are"
+            f"{type(error).__name__}: {error}; {_INSTEAD}"
         ) from error
     return losses
 
 
-def _require_reduction(loss: Loss, outputs: Any, targets: Any, reduction: Reduction) -> None:
+def _has_samples(leaf: Any, number: int) -> bool:
+    return isinstance(leaf, Tensor) and leaf.ndim > 0 and len(leaf) == number
+
+
+def _require_reduction(
+    loss: Loss, outputs: Any, targets: Any, reduction: Reduction, since: int | None
+) -> None:
     """Refuse a loss whose batch is not the mean or sum of its samples."""
     copies, leaves = differentiable_copies(outputs)
+    before = next_node()
     try:
         total = scalar_loss(loss(copies, targets))
     except RuntimeError as error:
         raise ValueError(
             "loss: expected a function of the values of the outputs, got one that differentiates "
-            f"through the model ({error}); a WeightedMean says what its terms are"
+            f"through the model ({error}); {_INSTEAD}"
         ) from error
+    if since is not None:
+        require_nothing_left(total, since, before)
+    found = _slopes(total, leaves)
+    number = sample_number((leaves, targets))
+    for leaf, slope in zip(leaves, found, strict=True):
+        if not _has_samples(leaf, number) and bool(slope.count_nonzero()):
+            why = "" if leaf.ndim else ": a mean that the model has taken says nothing of them"
+            raise ValueError(
+                f"loss: expected outputs with {number} samples along their first axis, got one of "
+                f"shape {tuple(leaf.shape)} that it depends on{why}"
+            )
     losses = _alone(loss, copies, targets)
     together = losses.sum() if reduction == "sum" else losses.mean()
     spread = float(losses.detach().abs().mean()) * (len(losses) if reduction == "sum" else 1)
@@ -110,24 +172,19 @@ def _require_reduction(loss: Loss, outputs: Any, targets: Any, reduction: Reduct
     if not difference <= _TOLERANCE * max(spread, abs(float(total.detach()))):
         raise ValueError(
             f"loss: expected the {reduction} over samples ({float(together.detach()):g}), "
-            f"got {float(total.detach()):g} for the batch; a WeightedMean says what its terms are"
+            f"got {float(total.detach()):g} for the batch; {_INSTEAD}"
         )
-    found, expected = (_slopes(value, leaves) for value in (total, together))
+    expected = _slopes(together, leaves)
     scale = max((float(part.abs().max()) for part in expected if part.numel()), default=0.0)
     apart = 0.0
-    for leaf, one, other in zip(leaves, found, expected, strict=True):
-        if not leaf.ndim and bool(one):
-            raise ValueError(
-                "loss: expected outputs with samples along their first axis, got one of shape () "
-                "that it depends on: a mean that the model has taken says nothing of single samples"
-            )
-        if leaf.numel():
+    for one, other in zip(found, expected, strict=True):
+        if one.numel():
             apart = max(apart, float((one - other).abs().max()))
     if not apart <= _TOLERANCE * scale:
         raise ValueError(
             f"loss: expected the {reduction} over samples, got one whose gradient in the outputs "
             f"differs from that by {apart / scale if scale else float('inf'):.2g} of its largest "
-            "entry; a WeightedMean says what its terms and weights are"
+            f"entry; {_INSTEAD}"
         )
 
 

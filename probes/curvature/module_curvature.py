@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from .batches import Batch, first_samples, sample_number
 from .curve import Curves
 from .graph import Graph
-from .graph_ends import own_functions
+from .graph_ends import next_node, own_functions
+from .losses import require_nothing_left
 from .module_operator import Forms, ModuleOperator
+from .objects import flattened
 from .out_of_memory import is_out_of_memory
 from .pullback import Pullback
 from .strategy import Strategy
@@ -135,35 +136,37 @@ class GaussNewtonOperator(ModuleOperator):
 
     def _part_forms(self, batch: Batch, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """(J u)^T L_l (J u): the second derivative of the losses along straight outputs."""
-        found, spec = tree_flatten(self._observed.outputs(batch[0]))
+        found, rebuilt = flattened(self._observed.outputs(batch[0]))
         varying = [i for i, leaf in enumerate(found) if _varies(leaf)]
         weights = [torch.zeros_like(found[i], requires_grad=True) for i in varying]
         forward = Pullback(self._gradient([found[i] for i in varying], weights), weights)
         slopes = [forward(self._pieces(vector)) for vector in vectors.mT]
         number = sample_number(batch)
         straight = [leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in found]
-        self._units(tree_unflatten(straight, spec), batch[1], number, check=True)
+        self._units(rebuilt(straight), batch[1], number, check=True)
         with torch.no_grad():
             for place, i in enumerate(varying):
                 own = [slope[place] for slope in slopes]
                 straight[i] = Curves(straight[i], own, [None] * len(own))
-            losses, shares = self._units(tree_unflatten(straight, spec), batch[1], number)
+            losses, shares = self._units(rebuilt(straight), batch[1], number)
             return _rates(losses, shares, vectors.shape[1])
 
     def _graph(self, outputs: Any, targets: Any, samples: int) -> Graph:
-        varying = [leaf for leaf in tree_leaves(outputs) if _varies(leaf)]
+        found, rebuilt = flattened(outputs)
+        varying = [leaf for leaf in found if _varies(leaf)]
         # The loss sees copies, so that its derivatives end at the outputs.
         copies = {id(leaf): leaf.detach().requires_grad_() for leaf in varying}
-        ends = [copies[id(leaf)] for leaf in varying]
+        ends, before = [copies[id(leaf)] for leaf in varying], next_node()
         try:
             value, weight = self._total(
-                tree_map(lambda leaf: copies.get(id(leaf), leaf), outputs), targets, samples
+                rebuilt([copies.get(id(leaf), leaf) for leaf in found]), targets, samples
             )
         except RuntimeError as error:
             raise ValueError(
                 "loss: expected a function of the values of the outputs, got one that "
                 f"differentiates through the model ({error})"
             ) from error
+        require_nothing_left(value, self._since, before)
         if not value.requires_grad:
             nothing = Pullback([torch.zeros_like(leaf) for leaf in self._leaves], self._leaves)
             return Graph(value.detach(), samples, weight, nothing, constant=True)

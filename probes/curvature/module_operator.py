@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -17,8 +16,9 @@ from ...models.arguments import require_arguments
 from .batches import Batch, Batches, Data, divided, ordinary, sample_number
 from .block import Block
 from .division import same_in_parts
+from .filtered_warnings import filtered_warnings
 from .graph import Graph
-from .graph_ends import require_own_ends
+from .graph_ends import next_node, require_own_ends
 from .graph_memory import graph_memory
 from .losses import Loss, Reduction, sample_losses, scalar_loss
 from .marks import marks
@@ -28,7 +28,7 @@ from .out_of_memory import is_out_of_memory
 from .precision import require_precision
 from .shared_products import SharedProducts
 from .soundness import require_sound
-from .stand_ins import alias
+from .stand_ins import alias, dtype_of
 from .strategy import CACHE, MANY, Strategy, column_spans, columns_together
 from .wrappers import require_whole
 
@@ -114,6 +114,7 @@ class ModuleOperator(CurvatureOperator):
             require_whole(observed.module)
             require_precision(observed.module, observed.dtype)
             self._leaves = self._replaced(self._own)
+            self._since = next_node()
             self._unreached = set(self._own)
             self._part = self._columns = 0
             self._first_pass(strategy)
@@ -283,7 +284,12 @@ class ModuleOperator(CurvatureOperator):
         if self._observed.weighted_mean is not None and self._reduction == "mean":
             return self._observed.terms(outputs, targets)
         losses = sample_losses(
-            self._loss, outputs, targets, self._reduction, check=check or self._first
+            self._loss,
+            outputs,
+            targets,
+            self._reduction,
+            check=check or self._first,
+            since=self._since,
         )
         if len(losses) != samples:
             raise ValueError(
@@ -335,10 +341,13 @@ class ModuleOperator(CurvatureOperator):
     def _replaced(self, chosen: dict[str, Tensor]) -> list[Tensor]:
         """The block's leaves, each put in the place of its parameter."""
         own = self._observed.dtype
-        kinds = {
-            (p.dtype if own is None or not p.is_floating_point() else own, str(p.device))
-            for p in chosen.values()
-        }
+        complex_ones = [name for name, parameter in chosen.items() if parameter.is_complex()]
+        if complex_ones:
+            raise ValueError(
+                f"parameters of block {self._block.name!r}: expected real ones, got complex "
+                f"{', '.join(complex_ones)}: train what torch.view_as_real gives, or leave them out"
+            )
+        kinds = {(dtype_of(parameter, own), str(parameter.device)) for parameter in chosen.values()}
         if len(kinds) != 1 or not next(iter(kinds))[0].is_floating_point:
             raise ValueError(
                 f"parameters of block {self._block.name!r}: expected one device and one floating "
@@ -454,7 +463,7 @@ class ModuleOperator(CurvatureOperator):
                 lambda: torch.cat([self._product(graph, row) for row in torch.split(rows, 1)]),
                 self._placed,
             )
-            self._calls_back = self._observed.changed
+            self._calls_back = self._observed.changed or self._recomputes(graph, rows[:1])
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
@@ -465,16 +474,27 @@ class ModuleOperator(CurvatureOperator):
         if columns > 1:
             self._columns = columns
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")
-                    with SharedProducts() as shared:
-                        difference = (self._guarded(graph, rows) - expected).norm()
+                with filtered_warnings("error"), SharedProducts() as shared:
+                    difference = (self._guarded(graph, rows) - expected).norm()
             except (RuntimeError, UserWarning):
                 self._columns = 1
                 return
             if not bool(difference <= _SAME * expected.norm()):
                 self._columns = 1
             self._shares = self._columns > 1 and shared.largest > CACHE
+
+    def _recomputes(self, graph: Graph, row: Tensor) -> bool:
+        """Whether a product calls the model, whose own parameters are not of the copies' dtype."""
+        parameters = self._observed.module.parameters()
+        if all(p.dtype == dtype_of(p, self._observed.dtype) for p in parameters):
+            return False
+        try:
+            self._product(graph, row)
+        except RuntimeError as error:  # of operations on two dtypes
+            if is_out_of_memory(error):
+                raise
+            return True
+        return False
 
     def _require_sound(self, graph: Graph, rows: Tensor, products: Tensor) -> None:
         require_sound(rows, products, self._variables)

@@ -70,10 +70,10 @@ def undisturbed(
 class Observed(Calls):
     """The bare module with second derivatives possible, in `still` and `quiet`.
 
-    There gradients are enabled, autocast and inference mode are left, compiled code runs
-    uncompiled, and attention runs in the one implementation that can be differentiated twice. The
-    module's ``training`` flags are set; its methods ``train`` and ``eval`` are not called. The
-    user's hooks on modules and tensors are not run unless asked for.
+    There gradients are enabled, autocast, inference mode and anomaly detection are left, compiled
+    code runs uncompiled, and attention runs in the one implementation that can be differentiated
+    twice. The module's ``training`` flags are set; its methods ``train`` and ``eval`` are not
+    called. The user's hooks on modules and tensors are not run unless asked for.
 
     Calls are made in `evaluated`. Take derivatives with `torch.autograd.grad` only: ``.grad`` then
     stays untouched.
@@ -197,6 +197,7 @@ class Observed(Calls):
             with ExitStack() as stack:
                 stack.enter_context(torch.inference_mode(False))
                 stack.enter_context(torch.enable_grad())
+                stack.enter_context(torch.autograd.set_detect_anomaly(False))
                 for kind in {"cpu", *(p.device.type for p in self.module.parameters())}:
                     if torch.amp.is_autocast_available(kind):
                         stack.enter_context(torch.autocast(kind, enabled=False))

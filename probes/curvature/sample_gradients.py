@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import vjp, vmap
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from .batches import Batch, divided, sample_number
 from .graph import Graph
@@ -18,6 +18,7 @@ from .graph_ends import graph_ends
 from .interception import Functions
 from .losses import differentiable_copies
 from .module_curvature import InformationOperator
+from .objects import flattened
 from .strategy import Strategy, column_spans
 
 __all__ = ["SampleGradients"]
@@ -209,7 +210,7 @@ class SampleGradients(InformationOperator):
             )
             for part in alone.view(number, -1).unbind(1)
         ]
-        leaves = tree_leaves(copies)
+        leaves, _ = flattened(copies)
         places, chosen = [], []
         for place, end in enumerate(ends):
             if not any(bool(slope[place].count_nonzero()) for slope in slopes):
@@ -259,7 +260,7 @@ class SampleGradients(InformationOperator):
                 others = dict(zip(self._leaves, parameters, strict=True))
                 with _NothingSet():
                     found = self._observed.outputs_at(tree_unflatten(own, spec), others)
-                every = tree_leaves(found)
+                every, _ = flattened(found)
                 return [every[place] for place in seen.places]
 
             pull = vjp(outputs, *constants)[1]
@@ -282,7 +283,7 @@ class SampleGradients(InformationOperator):
         for place, (inputs, _) in enumerate(divided(batch, 1)):
 
             def body(inputs: Any = inputs, place: int = place) -> list[Tensor]:
-                every = tree_leaves(self._observed.outputs(inputs))
+                every, _ = flattened(self._observed.outputs(inputs))
                 outputs = [every[i] for i in seen.places]
                 return [
                     self._flat_gradient(outputs, [slope[place : place + 1] for slope in slopes])

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Copies", "address", "alias"]
+__all__ = ["Copies", "address", "alias", "dtype_of"]
 
 
 def address(tensor: Tensor) -> int | None:
@@ -19,14 +19,21 @@ def address(tensor: Tensor) -> int | None:
         return None
 
 
+def dtype_of(tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    """That of a copy of a tensor where floating ones are to have this one; None: its own."""
+    if dtype is not None and tensor.is_complex():
+        return dtype.to_complex()
+    return dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+
+
 def alias(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Another tensor on the same memory: hooks, ``.grad``, shape and version are its own.
 
     Off the graph; one made under inference mode is copied, as autograd cannot use it, and so is a
-    floating one of another dtype, if one is asked for.
+    floating or complex one of another dtype, if one is asked for.
     """
-    if dtype is not None and tensor.is_floating_point() and tensor.dtype != dtype:
-        return _like(tensor.detach().to(dtype), tensor)
+    if tensor.dtype != dtype_of(tensor, dtype):
+        return _like(tensor.detach().to(dtype_of(tensor, dtype)), tensor)
     # Not detach(): what is done to the other would count as a write to this one.
     other = tensor.clone() if tensor.is_inference() else tensor.data
     return _like(other, tensor)
@@ -47,7 +54,8 @@ class Copies:
 
     Args:
         tensors: all that there will be copies of.
-        dtype: of the copies of floating tensors; those of another then share nothing.
+        dtype: of the copies of floating tensors, see `dtype_of`; those of another then share
+            nothing.
     """
 
     def __init__(self, tensors: Iterable[Tensor], dtype: torch.dtype | None = None) -> None:
@@ -59,9 +67,8 @@ class Copies:
     def of(self, tensor: Tensor) -> Tensor:
         """The copy of one."""
         where = address(tensor)
-        cast = self._dtype is not None and tensor.is_floating_point()
-        if cast and tensor.dtype != self._dtype:
-            made = tensor.detach().to(self._dtype)
+        if tensor.dtype != dtype_of(tensor, self._dtype):
+            made = tensor.detach().to(dtype_of(tensor, self._dtype))
         elif where is None or self._sharing[where] < 2:
             made = tensor.detach().clone()
         else:

@@ -822,6 +822,17 @@ def test_as_a_callback_it_probes_at_the_start_and_every_so_many_epochs():
     assert draws == [2, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [(0.5, "a whole number, got 0.5"), (torch.tensor(3), "got Tensor"), (-1, "at least 0, got -1")],
+)
+def test_what_is_no_number_of_steps_is_refused(step, message):
+    kept = Kept()
+    with pytest.raises(ValueError, match=f"step: expected .*{message}"):
+        softmax().probe(sinks=[kept])(step)
+    assert kept.records == []
+
+
 def test_a_continued_run_is_not_probed_at_its_start():
     kept = Kept()
     probe = softmax().probe(sinks=[kept])

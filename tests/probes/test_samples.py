@@ -435,9 +435,9 @@ def test_an_iterator_that_can_be_copied_loses_nothing():
     ("sample", "message"),
     [
         ([], "at least one batch, got none"),
-        ([(X, Y), (X, Y, Y)], r"expected \(inputs, targets\), got tuple"),
+        ([(X, Y), (X, Y, Y)], r"expected \(inputs, targets\), got tuple of 3: "),
         (TensorDataset(X[:0], Y[:0]), "at least one sample, got an empty dataset"),
-        (itertools.repeat((X, Y)), r"expected \(inputs, targets\), got repeat"),
+        (itertools.repeat((X, Y)), r"expected \(inputs, targets\), got repeat: "),
     ],
 )
 def test_what_is_no_sample_is_refused(sample, message):
@@ -445,3 +445,15 @@ def test_what_is_no_sample_is_refused(sample, message):
         SpectralProbe(model(), nn.CrossEntropyLoss(), sample)
     with pytest.raises(ValueError, match="max_samples: expected at least 1, got 0"):
         SpectralProbe(model(), nn.CrossEntropyLoss(), DATA, max_samples=0)
+
+
+@pytest.mark.parametrize("form", [lambda items: SimpleNamespace(items=items), lambda items: X])
+def test_a_loaders_batches_of_another_form_are_named(form):
+    probe = SpectralProbe(
+        model(), nn.CrossEntropyLoss(), DataLoader(DATA, 8, collate_fn=form), on_failure="raise"
+    )
+    name = type(form(None)).__name__
+    with pytest.raises(
+        ValueError, match=rf"sample: expected \(inputs, targets\), got {name}: batches"
+    ):
+        probe(0)

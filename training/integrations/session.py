@@ -12,11 +12,11 @@ from torch import Tensor, distributed, nn
 
 from ...probes.curvature.losses import Loss
 from ...probes.probe import SpectralProbe
+from ...probes.records.log_folder import LogFolder
 from ...probes.records.record import Record
 from ...probes.records.sink import Sink
 from ...probes.schedules import Schedule
 from ...probes.setup import Sample
-from ...views.sinks.log_folder import LogFolder
 
 __all__ = ["Session", "is_of_training", "stepping", "world"]
 

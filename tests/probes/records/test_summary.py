@@ -73,5 +73,4 @@ def test_a_folder_gets_both_sinks_and_they_are_closed_with_the_probe(tmp_path):
         assert arxiv in run.citation()
     assert "2207.14484" not in run.citation()
     probe.close()  # a second time
-    record_file = probe.sinks[0]
-    assert record_file._file.closed
+    assert not probe.sinks[0]._sinks

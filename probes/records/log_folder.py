@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from ...probes.records.folder import folder_sinks
-from ...probes.records.record import Record
-from ...probes.records.record_file import RECORDS, read_records
-from ...probes.records.sink import Sink, deliver
+from .folder import folder_sinks
+from .record import Record
+from .record_file import RECORDS, read_records
+from .sink import Sink, deliver
 
 __all__ = ["LogFolder"]
 
@@ -22,9 +23,10 @@ class LogFolder:
         directory: of both; made if need be.
     """
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
         self._sinks: tuple[Sink, ...] = ()
+        self._begun = False
 
     def open(self, after: int | None = None) -> None:
         """Make the files, or go on in them.
@@ -46,13 +48,17 @@ class LogFolder:
                 "or name another folder"
             )
         self._sinks = folder_sinks(self.directory, after)
+        self._begun = True
 
     def write(self, record: Record) -> None:
         """Give one record to both.
 
         Raises:
+            ValueError: if they have been closed.
             Exception: what the first that failed failed with; the other has the record.
         """
+        if not self._sinks and self._begun:
+            raise ValueError(f"expected records before {str(self.directory)!r} was closed, got one")
         if not self._sinks:
             self.open()
         deliver(record, self._sinks, "raise")
