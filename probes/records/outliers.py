@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import compress
+from collections.abc import Callable
+from itertools import filterfalse
 
 from ...theory.spectrum import Bulk, Edge, Eigenpair, End, Spectrum
 
@@ -75,24 +75,23 @@ def is_outlier(pair: Eigenpair, bulk: Bulk | None, side: End) -> bool:
     False without a predicted bulk, and for eigenvalues that are zero but for rounding where the
     bulk begins at zero or has an atom there.
     """
-    return bulk is not None and _are_outliers((pair,), bulk, side)[0]
+    return bulk is not None and _beyond(bulk, side)(pair)
 
 
 def outliers(spectrum: Spectrum | None, bulk: Bulk | None, side: End) -> tuple[Eigenpair, ...]:
     """The eigenpairs on one side that are outliers, see `is_outlier`."""
-    found = pairs(spectrum, side)
-    return tuple(compress(found, _are_outliers(found, bulk, side))) if bulk is not None else ()
+    return tuple(filter(_beyond(bulk, side), pairs(spectrum, side))) if bulk is not None else ()
 
 
-def _are_outliers(found: Sequence[Eigenpair], bulk: Bulk, side: End) -> list[bool]:
-    values = [*map(center, found)]
+def _beyond(bulk: Bulk, side: End) -> Callable[[Eigenpair], bool]:
+    """See `is_outlier`."""
     limit = edge(bulk, side).detection
     if side == "top":
-        return [value > limit for value in values]
+        return lambda pair: center(pair) > limit
     is_at_zero = bulk.atom > 0 or bulk.lower.kind == "hard"
     rounding = _ATOM_TOLERANCE * abs(bulk.upper.detection) if is_at_zero else -math.inf
     # A detection edge that is not known bounds nothing.
-    return [value < limit and not abs(value) <= rounding for value in values]
+    return lambda pair: (value := center(pair)) < limit and not abs(value) <= rounding
 
 
 def is_clear(pair: Eigenpair, bulk: Bulk | None, side: End) -> bool:
@@ -102,9 +101,8 @@ def is_clear(pair: Eigenpair, bulk: Bulk | None, side: End) -> bool:
 
 def last_inside(spectrum: Spectrum | None, bulk: Bulk, side: End) -> float:
     """The most extreme eigenvalue that is no outlier; NaN if none was measured."""
-    found = pairs(spectrum, side)
-    inside = (not is_one for is_one in _are_outliers(found, bulk, side))
-    return next((pair.value for pair in compress(found, inside)), math.nan)
+    inside = filterfalse(_beyond(bulk, side), pairs(spectrum, side))
+    return next((pair.value for pair in inside), math.nan)
 
 
 def outlier_count(spectrum: Spectrum | None, bulk: Bulk | None, side: End) -> int:

@@ -56,6 +56,13 @@ class Descent:
             raise NoSolutionError(f"no resolvent at lam = {self._top:.6g}, above the bulk")
         self._base = base
 
+    def floor(self, lam: FloatArray) -> FloatArray:
+        """The height at which points without density are read, of the shape of ``lam``."""
+        # Close to zero an atom there must not be smeared over lam.
+        near = np.maximum(np.abs(lam), PILE * self._law.scale)
+        floor: FloatArray = _FLOOR * np.minimum(self._law.scale, near)
+        return floor
+
     def together(
         self, grid: FloatArray
     ) -> tuple[ComplexArray, ComplexArray, ComplexArray, NDArray[np.bool_]]:
@@ -66,9 +73,7 @@ class Descent:
             dP/dlam there (L, m, m); and whether the way was found (L,).
         """
         base, rate = self._base
-        middle, height, scale = self._law.mean, self._top.imag, self._law.scale
-        # Close to zero an atom there must not be smeared over lam.
-        floor = _FLOOR * np.minimum(scale, np.maximum(np.abs(grid), PILE * scale))
+        middle, height, floor = self._law.mean, self._top.imag, self.floor(grid)
         at = np.full(len(grid), self._top)
         p, slope = np.repeat(base[None], len(grid), 0), np.repeat(rate[None], len(grid), 0)
         alive, landed = np.ones(len(grid), bool), np.zeros(len(grid), bool)
@@ -90,6 +95,15 @@ class Descent:
             touched = trying[down]
             p[touched], slope[touched] = reached[down], rates[down]
             at[touched], landed[touched] = grid[touched], True
+            # A real solution on the axis is on the branch if it is just above.
+            hovering = np.flatnonzero(real[trying] & ~down)
+            some = trying[hovering]
+            if len(some):
+                above = grid[some] + 1j * floor[some]
+                guess = reached[hovering] + 1j * floor[some, None, None] * rates[hovering]
+                reached, rates, found = self._path.newton_all(above, guess)
+                some = some[found]
+                at[some], p[some], slope[some] = above[found], reached[found], rates[found]
         return at, p, slope, alive
 
     def alone(self, lam: float) -> tuple[complex, ComplexArray, ComplexArray]:
@@ -102,10 +116,8 @@ class Descent:
         Raises:
             NoSolutionError: if the way is lost.
         """
-        height = self._top.imag
+        height, floor = self._top.imag, float(self.floor(np.array(lam)))
         moved = self._path.walk(self._top, lam + 1j * height, *self._base)
-        # Close to zero an atom there must not be smeared over lam.
-        floor = _FLOOR * min(self._law.scale, max(abs(lam), PILE * self._law.scale))
         while moved is not None and height > floor:
             lower = max(_CAREFUL_FALL * height, floor)
             moved = self._path.walk(lam + 1j * height, lam + 1j * lower, *moved)

@@ -7,7 +7,6 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import brentq
 
 from ..spectrum import FloatArray
 from .bulk_profile import Profile, bulk_profile
@@ -22,6 +21,8 @@ _SKELETON = 40  # points that are solved together at first
 _RESOLUTION = 2.5  # largest share of the eigenvalues between neighbours, times those points
 _PASSES = 40
 _BESIDE = 1e-5  # distance of the points next to an atom, in typical eigenvalues
+_SETTLED = 1e-6  # of the distance to a bend, Newton's last step: its square is the error left
+_TINY = 1e-12  # a bracket or a step this small is none, in typical eigenvalues
 _TAIL = 1e-6  # share of eigenvalues in a tail that is left out
 
 
@@ -32,15 +33,18 @@ class Interior:
         law: law of D.
         lower: asymptotic lower edge.
         upper: asymptotic upper edge.
+        model: the same of a nearby law on fewer nodes, from which this one is found faster.
 
     Attributes:
         atom: share of the eigenvalues that are zero because the matrix is rank deficient.
     """
 
-    def __init__(self, law: CurvatureLaw, lower: float, upper: float) -> None:
+    def __init__(
+        self, law: CurvatureLaw, lower: float, upper: float, model: Interior | None = None
+    ) -> None:
         self.law = law
         self.lower, self.upper = lower, upper
-        self._axis = RealAxis(law)
+        self._axis: RealAxis = RealAxis(law, None if model is None else model._axis)
         self.atom = self._axis.atom
 
     def profile(self, points: int, coarse: CurvatureLaw) -> Profile:
@@ -144,13 +148,22 @@ class Interior:
             return known[-1][0]
         last = max(i for i, (_, above) in enumerate(known) if above > share_above)
         (low, above_low), (high, above_high) = known[last : last + 2]
-        ends = {low: above_low, high: above_high}
-
-        def excess(lam: float) -> float:
-            above = ends[lam] if lam in ends else self._axis.add(lam).above
-            return _straightened(above) - _straightened(share_above)
-
-        return float(brentq(excess, low, high, xtol=1e-12 * self.law.scale, rtol=1e-10))
+        target = _straightened(share_above)
+        before, after = _straightened(above_low) - target, _straightened(above_high) - target
+        lam = low + (high - low) * before / (before - after)
+        while low < lam < high and high - low > _TINY * max(abs(lam), self.law.scale):
+            point = self._axis.add(lam)
+            excess = _straightened(point.above) - target
+            low, high = (lam, high) if excess > 0 else (low, lam)
+            fall = point.density * _straightening(point.above)
+            step = excess / fall if fall > 0 else math.inf
+            # Near an end of the bulk, or an atom, the counting function bends within the distance.
+            bend = min(abs(lam), lam - self.lower, self.upper - lam)
+            if abs(step) <= max(_SETTLED * bend, _TINY * self.law.scale):
+                return lam + step
+            middle = (low + high) / 2 if low < 0 < high else between(low, high)[0]
+            lam = lam + step if low < lam + step < high else middle
+        return lam
 
     def share_above(self, lam: float) -> float:
         """The share of the eigenvalues above a point, an atom at zero not counted at zero."""
@@ -208,6 +221,15 @@ def _straightened(share: float) -> float:
     return math.cbrt(share**2) - math.cbrt((1 - share) ** 2)
 
 
-def interior(law: CurvatureLaw, lower: float, upper: float) -> Interior:
-    """The inside of the bulk between two asymptotic edges."""
-    return Interior(law, lower, upper)
+def _straightening(share: float) -> float:
+    """The derivative of ``_straightened``, 0 for a share that rounding has left at an end."""
+    if not 0 < share < 1:
+        return 0.0
+    return (1 / math.cbrt(share) + 1 / math.cbrt(1 - share)) * 2 / 3
+
+
+def interior(
+    law: CurvatureLaw, lower: float, upper: float, model: Interior | None = None
+) -> Interior:
+    """The inside of the bulk between two asymptotic edges, found from a nearby law's if given."""
+    return Interior(law, lower, upper, model)

@@ -62,10 +62,15 @@ class LawSpectrum:
         On fewer nodes where there are many: merged ones for one direction, for several those of a
         coarser law with the same edges, as far as a density can show.
         """
-        model = self._model
-        if self.law.rows > 1 and len(self.law.weights) > _MANY and model and self._resembles(model):
+        model = self._model if self.law.rows > 1 and len(self.law.weights) > _MANY else None
+        if model and self._resembles(model):
             return model.interior
-        return interior(self._few.marginal, -self.bottom_side.edge, self.top_side.edge)
+        return interior(
+            self._few.marginal,
+            -self.bottom_side.edge,
+            self.top_side.edge,
+            None if model is None else model.interior,
+        )
 
     def _resembles(self, other: LawSpectrum) -> bool:
         """Whether both ends of the bulk are of the same kind and at nearly the same place."""

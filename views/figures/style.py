@@ -6,13 +6,14 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
@@ -365,15 +366,30 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     for file in (png, pdf):
         require_own(file)
     # Without a date the same records give the same file.
-    metadata = {"png": {"Software": WRITER}, "pdf": {"Creator": WRITER, "CreationDate": None}}
-
-    def content(file: BinaryIO, form: str) -> None:
-        figure.savefig(file, format=form, metadata=metadata[form])
-
-    with paper():
-        write_atomically(png, lambda file: content(file, "png"))
-        write_atomically(pdf, lambda file: content(file, "pdf"))
+    about_png, about_pdf = {"Software": WRITER}, {"Creator": WRITER, "CreationDate": None}
+    with paper(), _laid_out(figure):
+        pixels: Any = FigureCanvasAgg(figure)
+        vectors: Any = FigureCanvasPdf(figure)
+        write_atomically(png, lambda file: pixels.print_png(file, metadata=about_png))
+        write_atomically(pdf, lambda file: vectors.print_pdf(file, metadata=about_pdf))
     return png, pdf
+
+
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """Everything in its place for a picture of pixels; each format would find it anew by itself."""
+    canvas, dpi, engine = figure.canvas, figure.dpi, figure.get_layout_engine()
+    figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
+    if engine is not None:
+        FigureCanvasAgg(figure)
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+        figure.set_dpi(dpi)
+        figure.set_canvas(canvas)
 
 
 def svg(figure: Figure) -> bytes:

@@ -4,7 +4,8 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.image import imread
 
 from spectrain.theory.direction import Direction
 from spectrain.views.figures import style
@@ -32,6 +33,24 @@ def test_save_writes_both_formats_and_nothing_else(tmp_path):
     assert png.name == "phi=0.5.png"
 
 
+def test_a_saved_picture_is_matplotlibs_own(tmp_path):
+    """Laid out once for both formats, without what Matplotlib draws to lay it out."""
+
+    def mapped():
+        figure = drawn()
+        figure.colorbar(figure.axes[0].imshow([[0, 1000], [1, 2]]), ax=figure.axes[0])
+        figure.supylabel("a label of all rows")
+        return figure
+
+    figure, again = mapped(), mapped()
+    engine, dpi = figure.get_layout_engine(), figure.dpi
+    png, _ = style.save(figure, tmp_path / "ours")
+    assert (figure.get_layout_engine(), figure.dpi) == (engine, dpi)
+    with style.paper():
+        again.savefig(tmp_path / "theirs.png")
+    np.testing.assert_array_equal(imread(png), imread(tmp_path / "theirs.png"))
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     png, _ = style.save(drawn(), tmp_path / "figure")
     old = png.read_bytes()
@@ -40,7 +59,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
         file.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(Figure, "savefig", broken)
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", broken)
     with pytest.raises(OSError, match="disk full"):
         style.save(drawn(), tmp_path / "figure")
     assert png.read_bytes() == old
