@@ -126,7 +126,10 @@ def _follow(
         if radius is None or radius > _FAR:
             step /= 4
         elif radius >= 1:
-            return edge_between(resolvent, parameter, parameter + step), "square-root"
+            try:
+                return edge_between(resolvent, parameter, parameter + step), "square-root"
+            except NoSolutionError:  # beside a density that diverges P is lost in long steps
+                step /= 4
         elif atom and resolvent.position(parameter + step) * seed <= 0:
             if abs(resolvent.position(parameter)) <= abs(beside):  # the last step has led there
                 return parameter, "hard"
