@@ -380,7 +380,7 @@ def _laid_out(figure: Figure) -> Iterator[None]:
     """Everything in its place for a picture of pixels; each format would find it anew by itself."""
     canvas, dpi, engine = figure.canvas, figure.dpi, figure.get_layout_engine()
     figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
-    if engine is not None:
+    if engine is not None and figure.axes:
         FigureCanvasAgg(figure)
         engine.execute(figure)
         figure.set_layout_engine("none")
