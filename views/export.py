@@ -154,7 +154,8 @@ def _parquet(run: Run) -> Callable[[BinaryIO], object]:
         name: pyarrow.array(column.tolist(), types[column.dtype.kind])
         for name, column in run.table().items()
     }
-    return lambda file: parquet.write_table(pyarrow.table(columns), file)
+    # The range of a row group leaves NaN out, and readers that filter by it lose what is not known.
+    return lambda file: parquet.write_table(pyarrow.table(columns), file, write_statistics=False)
 
 
 # By name. To add one: a function of a run that returns what writes it, a line here.

@@ -1,4 +1,5 @@
 import csv
+import math
 import sys
 from dataclasses import replace
 
@@ -66,6 +67,18 @@ def test_parquet_comes_back_exactly(run, tmp_path):
     assert_same_table(parquet.read_table(tmp_path / "r.parquet").to_pydict(), run.table())
     export(Run({}, ()), tmp_path / "r.parquet", "parquet")
     assert parquet.read_table(tmp_path / "r.parquet").schema.field("value").type == "double"
+
+
+def test_a_filter_of_a_parquet_file_keeps_what_is_not_known(run, tmp_path):
+    """NaN is not below anything: a reader must not tell from the range of the others."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'parquet'")
+    compute = pytest.importorskip("pyarrow.compute")
+    export(run, tmp_path / "r.parquet", "parquet")
+    unknown = np.isnan(run.table()["error"])
+    assert unknown.any()
+    assert not unknown.all()
+    found = parquet.read_table(tmp_path / "r.parquet", filters=~(compute.field("error") < math.inf))
+    assert len(found) == unknown.sum()
 
 
 def test_a_table_is_a_data_frame(run):
