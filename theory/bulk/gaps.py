@@ -30,6 +30,9 @@ _END = 1e-10  # relative step at which an end is thin
 _FAR = 1.5  # a radius beyond which a step towards an edge was too long
 _AT_ZERO = 1e-9  # distance from an atom at zero, in typical eigenvalues, where a gap ends
 _NEARLY = 1e3  # times that distance: the signs of P + D may be lost before it is reached
+# Towards a density that diverges at zero P does too, and is lost in rounding errors: from here on,
+# in typical eigenvalues, the gap has ended.
+_LOST = 1e-4
 
 
 class InnerGap:
@@ -141,7 +144,9 @@ def _follow(
         if abs(step) < _END * max(abs(parameter), size):
             near = atom and abs(resolvent.position(parameter)) < _NEARLY * abs(beside)
             return parameter, "hard" if near else "thin"
+    reached = resolvent.position(parameter)
+    if abs(reached) < _LOST * resolvent.law.scale:
+        return parameter, "hard"
     raise NoSolutionError(
-        f"no edge of the gap around lam = {seed:.6g} was found; it was followed to "
-        f"{resolvent.position(parameter):.6g}"
+        f"no edge of the gap around lam = {seed:.6g} was found; it was followed to {reached:.6g}"
     )
