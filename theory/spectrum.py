@@ -64,8 +64,9 @@ class Eigenpair:
             directions.
         alignment: (r,) squared cosine of u with each single reference direction, in the order of
             the rows of the Gram matrix; 0 for a direction of length 0.
-        sampling_error: standard deviation of ``value`` over the draw of the probe sample; estimated
-            from one sample if measured, predicted for a dimension; NaN if unknown.
+        sampling_error: standard deviation of ``value`` over the draw of the probe sample (of the
+            noise, for a spiked landscape); estimated from one sample if measured, predicted for a
+            dimension; NaN if unknown.
         parameter_overlap: squared norm of u's part in the head's parameters v, 0 for a block
             without them; it belongs to ``overlap``. NaN if measured.
         draws: (R,) the eigenvalue of this rank on each of R independent probe samples, the first

@@ -41,7 +41,8 @@ RUN_FIGURES = (
         "The lowest eigenvalue on the sphere",
         "Lowest eigenvalue minus the multiplier, and its eigenvector's squared overlap with the "
         "signal: measured points, the law along the descent (dashed), the formula for a position "
-        "that is independent of the noise (line), and the edge of the bulk.",
+        "that is independent of the noise (line, with two standard deviations over the noise as a "
+        "band), and the edge of the bulk.",
         _has_overlap,
         lambda run, columns: lowest_outlier(run.records, columns),
     ),
